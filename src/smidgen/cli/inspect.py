@@ -1,0 +1,52 @@
+"""`smidgen inspect`."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from smidgen.cli.show import table, text_picture
+from smidgen.files import write_whole
+from smidgen.pairs.pairs import Pairs
+from smidgen.sources import open_dataset
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """Show what pairs are: shapes, ranges, splits, oddities and the first pair."""
+    dataset = open_dataset(
+        arguments.pairs,
+        noisy=arguments.noisy,
+        clean=arguments.clean,
+        labels=arguments.labels,
+        val=arguments.val,
+        test=arguments.test,
+        data=arguments.data,
+    )
+    first = dataset.train.example(1)
+    if arguments.picture:
+        from smidgen.report.figures import draw_first_pair
+
+        write_whole(arguments.picture, draw_first_pair(first))
+    if arguments.json:
+        print(json.dumps(dataset.describe() | {"warnings": list(dataset.warnings)}))
+        return 0
+    height, width, channels = dataset.shape
+    print(f"{dataset.name}: images of {height} x {width} with {channels} channel{'s' * (channels > 1)}\n")
+    rows = [["part", "pairs", "X mean", "y mean", "labels"]]
+    rows.append(["train", f"{len(dataset.train):,}", *_facts(dataset.train.example(1000))])
+    for name, part in (("val", dataset.val), ("test", dataset.test)):
+        rows.append([name, f"{len(part):,}", *_facts(part)])
+    print(table(rows))
+    print(f"\nvalues of X {dataset.noisy_range} and of y {dataset.clean_range} are brought to 0..1")
+    print("pairing and noise are drawn afresh each epoch" if dataset.fresh else "pairs are fixed")
+    print("\nthe first pair, noisy and clean:")
+    for left, right in zip(text_picture(first.noisy[0]), text_picture(first.clean[0]), strict=True):
+        print(f"{left}    {right}".rstrip())
+    for warning in dataset.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return 0
+
+
+def _facts(pairs: Pairs) -> list[Any]:
+    labels = "–" if pairs.labels is None else f"{pairs.labels.min()}..{pairs.labels.max()}"
+    return [f"{pairs.noisy.mean():.3f}", f"{pairs.clean.mean():.3f}", labels]

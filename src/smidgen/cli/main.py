@@ -1,0 +1,108 @@
+"""The commands and their options. Nothing heavy is imported until a command runs."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from smidgen import __version__
+from smidgen.errors import SmidgenError
+
+_PAIRS_HELP = "a task's name, a .pkl or .npz file with X and y, or a folder with noisy/ and clean/"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0 when done, 2 for wrong input, 1 for anything else."""
+    arguments = build_parser().parse_args(argv)
+    module, function = arguments.handler
+    try:
+        handler = getattr(importlib.import_module(f"smidgen.cli.{module}"), function)
+        return int(handler(arguments))
+    except SmidgenError as error:
+        print(f"smidgen: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("smidgen: interrupted", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(
+            f"smidgen: this command needs the package '{error.name}'. Run: pip install 'smidgen[train]'",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="smidgen", description="Learn, judge and ship image denoisers that fit a parameter budget."
+    )
+    parser.add_argument("--version", action="version", version=f"smidgen {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    demo = _add(commands, "demo", ("train", "demo"), "embedded pairs -> train -> judge -> report, in two minutes")
+    demo.add_argument("--out", type=Path, help="the run folder (default: the next free runs/demo)")
+    _add_common(demo)
+
+    inspect = _add(commands, "inspect", ("inspect", "inspect"), "show shapes, ranges, faults and the first pair")
+    _add_pairs(inspect)
+    inspect.add_argument("--picture", type=Path, metavar="PNG", help="also draw the first pair into this file")
+    _add_common(inspect)
+
+    train = _add(commands, "train", ("train", "train"), "train a denoiser, judge it and write a report")
+    _add_pairs(train)
+    train.add_argument("--out", type=Path, metavar="RUN", help="the run folder (default: the next free runs/NAME)")
+    train.add_argument("--budget", default="3600", help="most learned numbers, or bytes as 14kB (default: 3600)")
+    train.add_argument("--network", choices=("pyramid", "plain"), default="pyramid",
+                       help="pyramid: multi-scale, the widest that fits; plain: the classic autoencoder")  # fmt: skip
+    train.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
+    train.add_argument("--epochs", type=int, help="times all pairs are shown (default: set by the recipe)")
+    train.add_argument("--batch-size", type=int, help="pairs a step (default: 128)")
+    train.add_argument("--learning-rate", type=float, help="at its highest (default: set by the recipe)")
+    train.add_argument("--optimizer", choices=("soap", "adam", "adamw", "sgd"), help="(default: set by the recipe)")
+    train.add_argument("--loss", choices=("bce", "mse"), help="(default: bce)")
+    train.add_argument("--patience", type=int, help="stop after this many epochs without a better validation loss")
+    train.add_argument("--seed", type=int, help="of weights, order, pairing and noise (default: 0)")
+    train.add_argument("--threads", type=int, help="of the processor; part of the result (default: all cores)")
+    train.add_argument("--split", choices=("val", "test"), default="val", help="what the report scores (default: val)")
+    _add_common(train)
+
+    evaluate = _add(commands, "evaluate", ("evaluate", "evaluate"), "score a model beside the baselines")
+    evaluate.add_argument("model", type=Path, metavar="MODEL", help="a model file or a run folder")
+    _add_pairs(evaluate)
+    evaluate.add_argument("--split", choices=("val", "test"), default="val",
+                          help="what to score: val, or test for figures to be published (default: val)")  # fmt: skip
+    evaluate.add_argument("--no-baselines", action="store_true", help="leave out the classical denoisers")
+    _add_common(evaluate)
+
+    summary = _add(commands, "summary", ("evaluate", "summary"), "show a model's layers, size, cost and origin")
+    summary.add_argument("model", type=Path, metavar="MODEL", help="a model file or a run folder")
+    summary.add_argument("--size", default="28x28", metavar="HxW", help="image size for shapes (default: 28x28)")
+    _add_common(summary)
+
+    report = _add(commands, "report", ("train", "report"), "write a run's report.html anew")
+    report.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    return parser
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, handler: tuple[str, str], help_: str
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + ".")
+    command.set_defaults(handler=handler)
+    return command
+
+
+def _add_pairs(command: argparse.ArgumentParser) -> None:
+    command.add_argument("pairs", nargs="?", metavar="PAIRS", help=_PAIRS_HELP)
+    command.add_argument("--noisy", type=Path, metavar="FILE", help="noisy images, instead of PAIRS")
+    command.add_argument("--clean", type=Path, metavar="FILE", help="clean images, instead of PAIRS")
+    command.add_argument("--labels", type=Path, metavar="FILE", help="labels for --noisy and --clean")
+    command.add_argument("--val", type=Path, metavar="FILE", help="validation pairs (default: a tenth)")
+    command.add_argument("--test", type=Path, metavar="FILE", help="test pairs (default: a tenth)")
+    command.add_argument("--data", type=Path, metavar="DIR", help="folder with mnist/ and fashion-mnist/, for tasks")
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print one JSON object instead of text")

@@ -1,0 +1,113 @@
+"""`smidgen demo`, `smidgen train` and `smidgen report`."""
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from smidgen.cli.evaluate import scores_table
+from smidgen.cli.show import duration, progress_line, say
+from smidgen.errors import InputError
+from smidgen.network.spec import DEFAULT_BUDGET, PlainSpec, Spec, check_budget, default_spec, parse_budget
+from smidgen.pairs.pairs import Dataset
+from smidgen.runs import REPORT_FILE, Run, make_run, write_report
+from smidgen.runtime import MODEL_FILE
+from smidgen.sources import open_dataset
+from smidgen.tasks.tasks import SAMPLE_TASK
+from smidgen.training.settings import default_settings
+
+_RUNS = Path("runs")
+_DEMO_EPOCHS = 14
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Train on the embedded sample, judge on its test part and show the result."""
+    dataset = open_dataset(SAMPLE_TASK)
+    spec = default_spec()
+    settings = default_settings(spec, len(dataset.train), epochs=_DEMO_EPOCHS, threads=_cores())
+    folder = arguments.out or _free_folder("demo")
+    say(f"{SAMPLE_TASK}: {len(dataset.train):,} digits and garments, paired afresh each epoch")
+    run = make_run(
+        dataset, spec, settings, budget=DEFAULT_BUDGET, folder=folder, command="smidgen demo",
+        split="test", watch=progress_line(), say=say,
+    )  # fmt: skip
+    return _finish(run, arguments.json)
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train on the user's pairs or a task."""
+    budget = parse_budget(arguments.budget)
+    dataset = open_dataset(
+        arguments.pairs,
+        noisy=arguments.noisy,
+        clean=arguments.clean,
+        labels=arguments.labels,
+        val=arguments.val,
+        test=arguments.test,
+        data=arguments.data,
+    )
+    channels = dataset.shape[2]
+    spec: Spec = PlainSpec(channels=channels) if arguments.network == "plain" else default_spec(budget, channels)
+    check_budget(spec, budget)
+    settings = default_settings(
+        spec,
+        len(dataset.train),
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        optimizer=arguments.optimizer,
+        loss=arguments.loss,
+        patience=arguments.patience,
+        seed=arguments.seed,
+        threads=arguments.threads or _cores(),
+    )
+    for warning in dataset.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    run = make_run(
+        dataset, spec, settings, budget=budget, folder=_choose_folder(arguments, dataset),
+        command=shlex.join(["smidgen", *sys.argv[1:]]), split=arguments.split, resume=arguments.resume,
+        watch=progress_line(), say=say,
+    )  # fmt: skip
+    return _finish(run, arguments.json)
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write a run's report anew."""
+    print(write_report(arguments.run))
+    return 0
+
+
+def _finish(run: Run, as_json: bool) -> int:
+    content = run.content
+    if as_json:
+        print(json.dumps(content))
+    else:
+        verdict = content["verdict"]
+        print(scores_table(run.evaluation))
+        print(f"\nverdict: {verdict['fit']} ({'; '.join(verdict['reasons'])})")
+        print(f"training: {content['ending']} after {content['epochs_done']} epochs, {duration(content['seconds'])}")
+        print(f"model:    {run.folder / MODEL_FILE}")
+        print(f"report:   {run.folder / REPORT_FILE}")
+    return 1 if content["ending"] == "interrupted" else 0
+
+
+def _choose_folder(arguments: argparse.Namespace, dataset: Dataset) -> Path:
+    if arguments.out:
+        return Path(arguments.out)
+    if arguments.resume:
+        raise InputError("--resume needs to know which run", remedy="Name its folder with --out")
+    return _free_folder(Path(dataset.name).stem or "run")
+
+
+def _free_folder(name: str) -> Path:
+    """`runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3`… that does not exist."""
+    folder, number = _RUNS / name, 2
+    while folder.exists():
+        folder, number = _RUNS / f"{name}-{number}", number + 1
+    return folder
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

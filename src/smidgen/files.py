@@ -1,0 +1,55 @@
+"""Write files whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from smidgen.errors import FileError
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Write to a temporary name in the same folder, then rename: a reader never sees half a file.
+
+    Raises:
+        FileError: the folder cannot be written to or the disk is full.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    fill_whole(path, lambda temporary: temporary.write_bytes(data))
+
+
+def fill_whole(path: Path, fill: Callable[[Path], object]) -> None:
+    """As `write_whole`, for content that `fill` writes to the path it is given.
+
+    Raises:
+        FileError: the folder cannot be written to or the disk is full.
+    """
+    temporary: Path | None = None
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        fill(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise FileError(f"{path} cannot be written ({error.strerror or error})") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it.
+
+    Raises:
+        FileError: it cannot be made, or a file of that name is there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"the folder {path} cannot be made ({error.strerror or error})") from error

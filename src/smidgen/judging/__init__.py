@@ -1,0 +1,1 @@
+"""How good a model is: scores, legibility, baselines beside it, and the verdict on its training."""

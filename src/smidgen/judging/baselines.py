@@ -1,0 +1,66 @@
+"""What one gets without learning: doing nothing and the classical denoisers."""
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.filters import median
+from skimage.morphology import disk
+from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
+
+from smidgen.pairs.pairs import Images, Pairs
+from smidgen.scores import mse
+
+_TUNED_ON = 200
+_PATCH = {"patch_size": 5, "patch_distance": 6}
+
+Filter = Callable[[NDArray[np.float32], float], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A classical denoiser with its strength chosen."""
+
+    name: str
+    strength: float
+    denoise: Callable[[Images], Images]
+
+
+def _median(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+    footprint = disk(int(strength))
+    return np.stack([median(channel, footprint) for channel in np.moveaxis(image, -1, 0)], -1)
+
+
+def _total_variation(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+    return np.asarray(denoise_tv_chambolle(image, weight=strength, channel_axis=-1), np.float32)
+
+
+def _non_local_means(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+    return np.asarray(denoise_nl_means(image, h=strength, fast_mode=True, channel_axis=-1, **_PATCH), np.float32)
+
+
+# Strengths from hardly anything to far too much, so that the best lies within.
+_FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {
+    "median": (_median, (1, 2, 3)),
+    "total variation": (_total_variation, (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)),
+    "non-local means": (_non_local_means, (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)),
+}
+
+
+def choose_baselines(val: Pairs) -> list[Baseline]:
+    """Doing nothing, and each filter with the strength of lowest MSE on the first 200 validation pairs."""
+    some = val.first(_TUNED_ON)
+    chosen = [Baseline("doing nothing", 0.0, lambda noisy: np.clip(noisy, 0, 1))]
+    for name, (filter_, strengths) in _FILTERS.items():
+        errors = {s: float(mse(_apply(filter_, s, some.noisy), some.clean).mean()) for s in strengths}
+        strength = min(errors, key=errors.__getitem__)
+        chosen.append(Baseline(name, strength, functools.partial(_apply, filter_, strength)))
+    return chosen
+
+
+def _apply(filter_: Filter, strength: float, noisy: Images) -> Images:
+    with ThreadPoolExecutor() as pool:
+        return np.clip(np.stack(list(pool.map(lambda image: filter_(image, strength), noisy))), 0, 1)

@@ -1,0 +1,160 @@
+"""Judge a model on pairs, beside the baselines on the same images."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from smidgen.judging.baselines import choose_baselines
+from smidgen.judging.legibility import Reading, Truth, find_truth, legibility, legibility_by_digit, read_digits
+from smidgen.pairs.pairs import Images, Pairs
+from smidgen.runtime import Runtime
+from smidgen.scores import Interval, bce, bce_floor, mse, psnr, ssim
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one set of images; `legibility` is None where the reader cannot be asked."""
+
+    bce: float
+    mse: float
+    psnr_db: float
+    ssim: float
+    legibility: Interval | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data; what is not a number becomes None."""
+        content: dict[str, Any] = {
+            name: value if math.isfinite(value) else None
+            for name, value in (("bce", self.bce), ("mse", self.mse), ("psnr_db", self.psnr_db), ("ssim", self.ssim))
+        }
+        content["legibility"] = None if self.legibility is None else vars(self.legibility)
+        return content
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How good a model is on one split of some pairs.
+
+    Attributes:
+        model, num_parameters, budget: which model.
+        pairs, split, n: on what.
+        floor: the lowest BCE any output can reach.
+        scores: of the denoised images.
+        noisy, clean: legibility of what came in and of the truth.
+        by_digit: legibility of the denoised images for each digit.
+        truth_by, no_legibility: where the truth came from, or why there is none.
+        baselines: by name, "doing nothing" first.
+        strengths: of the baselines, chosen on validation.
+        denoised: the images, (N, H, W, C).
+        reading: of the denoised images.
+    """
+
+    model: str
+    num_parameters: int
+    budget: int
+    pairs: str
+    split: str
+    n: int
+    floor: float
+    scores: Scores
+    noisy: Interval | None = None
+    clean: Interval | None = None
+    by_digit: dict[int, Interval] = field(default_factory=dict)
+    truth_by: str | None = None
+    no_legibility: str | None = None
+    baselines: dict[str, Scores] = field(default_factory=dict)
+    strengths: dict[str, float] = field(default_factory=dict)
+    denoised: Images
+    reading: Reading | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that `evaluate --json` prints."""
+        legible = None
+        if self.scores.legibility and self.noisy and self.clean:
+            legible = {
+                name: {"rate": part.rate, "low": part.low, "high": part.high}
+                for name, part in (("noisy", self.noisy), ("denoised", self.scores.legibility), ("clean", self.clean))
+            }
+        scores = self.scores.to_dict()
+        return {
+            "model": self.model,
+            "num_parameters": self.num_parameters,
+            "budget": self.budget,
+            "pairs": self.pairs,
+            "split": self.split,
+            "n": self.n,
+            "scores": {
+                "bce": scores["bce"],
+                "bce_floor": self.floor,
+                "mse": scores["mse"],
+                "psnr_db": scores["psnr_db"],
+                "ssim": scores["ssim"],
+                "legibility": legible,
+            },
+            "legibility_by_digit": {str(digit): vars(interval) for digit, interval in self.by_digit.items()},
+            "truth_by": self.truth_by,
+            "no_legibility": self.no_legibility,
+            "baselines": {
+                name: scores.to_dict() | {"strength": self.strengths[name]} for name, scores in self.baselines.items()
+            },
+        }
+
+
+def evaluate(
+    runtime: Runtime, pairs: Pairs, *, name: str, split: str, val: Pairs, with_baselines: bool = True
+) -> Evaluation:
+    """Judge a model.
+
+    Args:
+        runtime: the model, run as users run it.
+        pairs: what to score on.
+        name, split: what to call them.
+        val: the validation pairs, on which the baselines' strengths are chosen.
+        with_baselines: score the classical denoisers too, which takes longer than the model.
+
+    Raises:
+        PairsError: the model does not take images of this kind.
+    """
+    denoised = runtime.denoise(pairs.noisy)
+    truth = find_truth(pairs)
+    chosen = choose_baselines(val) if with_baselines else []
+    reading: Reading | None = None
+    extra: dict[str, Any]
+    if isinstance(truth, Truth):
+        reading = read_digits(denoised)
+        extra = {
+            "noisy": legibility(read_digits(np.clip(pairs.noisy, 0, 1)), truth),
+            "clean": legibility(read_digits(pairs.clean), truth),
+            "by_digit": legibility_by_digit(reading, truth),
+            "truth_by": truth.by,
+        }
+    else:
+        extra = {"no_legibility": truth}
+    return Evaluation(
+        model=str(runtime.path),
+        num_parameters=runtime.info.spec.num_parameters,
+        budget=runtime.info.budget,
+        pairs=name,
+        split=split,
+        n=len(pairs),
+        floor=bce_floor(pairs.clean),
+        scores=_score(denoised, pairs, truth, reading),
+        baselines={b.name: _score(b.denoise(pairs.noisy), pairs, truth) for b in chosen},
+        strengths={b.name: b.strength for b in chosen},
+        denoised=denoised,
+        reading=reading,
+        **extra,
+    )
+
+
+def _score(images: Images, pairs: Pairs, truth: Truth | str, reading: Reading | None = None) -> Scores:
+    legible = legibility(reading or read_digits(images), truth) if isinstance(truth, Truth) else None
+    return Scores(
+        bce=bce(images, pairs.clean),
+        mse=float(mse(images, pairs.clean).mean()),
+        psnr_db=float(psnr(images, pairs.clean).mean()),
+        ssim=float(ssim(images, pairs.clean).mean()),
+        legibility=legible,
+    )

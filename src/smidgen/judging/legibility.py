@@ -1,0 +1,95 @@
+"""Legibility: the share of images that a digit reader reads as what they are."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smidgen.pairs.pairs import Images, Labels, Pairs
+from smidgen.scores import Interval
+
+# The reader is only asked where it can read: it must read this share of the clean images right,
+# or, where there are no labels, be sure about that share of them.
+_FEWEST_CLEAN_READ = 0.9
+_FEWEST_CLEAN_SURE = 0.5
+SURE = 0.99
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the reader made of each image: the digit `(N,)` and how sure it is of it `(N,)`."""
+
+    digits: NDArray[np.int64]
+    sureness: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the images are.
+
+    Attributes:
+        digits: (N,).
+        counted: (N,), whether the image counts.
+        by: "labels", or "reader" where the truth is what it reads in the clean image, counted
+            only where it is at least 99 % sure.
+    """
+
+    digits: Labels
+    counted: NDArray[np.bool_]
+    by: str
+
+
+def read_digits(images: Images) -> Reading:
+    """Let the shipped reader read `(N, 28, 28, 1)` images, white on black."""
+    session = _reader()
+    parts = []
+    for start in range(0, len(images), _AT_ONCE):
+        part = np.ascontiguousarray(images[start : start + _AT_ONCE].transpose(0, 3, 1, 2), np.float32)
+        parts.append(session.run(None, {"image": part})[0])
+    probability = np.concatenate(parts)
+    return Reading(probability.argmax(1), probability.max(1))
+
+
+def find_truth(pairs: Pairs) -> Truth | str:
+    """What the images are, or a sentence that says why the reader cannot be asked."""
+    if pairs.clean.shape[1:] != (28, 28, 1):
+        height, width, channels = pairs.clean.shape[1:]
+        return f"the digit reader reads 28 x 28 x 1 images, these are {height} x {width} x {channels}"
+    clean = read_digits(pairs.clean)
+    if pairs.labels is not None:
+        right = float((clean.digits == pairs.labels).mean())
+        if right < _FEWEST_CLEAN_READ:
+            return f"the digit reader reads {right:.0%} of the clean images as labelled, so they are not digits to it"
+        return Truth(pairs.labels, np.ones(len(pairs), bool), "labels")
+    counted = clean.sureness >= SURE
+    if counted.mean() < _FEWEST_CLEAN_SURE:
+        return f"there are no labels and the digit reader is sure of only {counted.mean():.0%} of the clean images"
+    return Truth(clean.digits, counted, "reader")
+
+
+def legibility(read: Reading, truth: Truth) -> Interval:
+    """The share read right, with its 95 % Wilson interval."""
+    right = (read.digits == truth.digits) & truth.counted
+    return Interval.of(int(right.sum()), int(truth.counted.sum()))
+
+
+def legibility_by_digit(read: Reading, truth: Truth) -> dict[int, Interval]:
+    """The same for each digit that occurs."""
+    table = {}
+    for digit in range(10):
+        mine = truth.counted & (truth.digits == digit)
+        if mine.any():
+            table[digit] = Interval.of(int((read.digits[mine] == digit).sum()), int(mine.sum()))
+    return table
+
+
+@cache
+def _reader() -> Any:
+    import onnxruntime
+
+    content = (resources.files("smidgen.reader") / "digits.onnx").read_bytes()
+    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

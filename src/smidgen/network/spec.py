@@ -1,0 +1,255 @@
+"""Specs: descriptions of networks whose parameter count is a closed formula."""
+
+import dataclasses
+import itertools
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from smidgen.errors import BudgetError, InputError
+from smidgen.network.layers import Kind, Layer, Network, Weight
+
+DEFAULT_BUDGET = 3600
+BYTES_A_NUMBER = 4
+MOST_CHANNELS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainSpec:
+    """The classic autoencoder everyone knows: 3x3 convolutions, max-pooling, up-sampling.
+
+    Encoder `widths`, decoder the same widths backwards: 16-8 | 8-16-1 has 3,217 parameters.
+    """
+
+    kind: ClassVar[str] = "plain"
+    channels: int = 1
+    widths: tuple[int, ...] = (16, 8)
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.channels <= MOST_CHANNELS, "channels from 1 to 4", self)
+        _require(len(self.widths) > 0 and min(self.widths) > 0, "at least one positive width", self)
+
+    def _path(self) -> list[int]:
+        return [self.channels, *self.widths, *reversed(self.widths), self.channels]
+
+    @property
+    def num_parameters(self) -> int:
+        """Kernels and biases of all convolutions: the sum of 9·in·out + out."""
+        path = self._path()
+        return sum(9 * i * o + o for i, o in itertools.pairwise(path))
+
+    def network(self) -> Network:
+        """The layers."""
+        builder = _Builder(self.channels)
+        value, scale = "noisy", 0
+        for number, width in enumerate(self.widths):
+            value = builder.relu(builder.conv(f"encoder{number}", value, width, scale, 3))
+            scale += 1
+            value = builder.add_layer(Kind.MAX_POOL, (value,), width, scale)
+        # The decoder up-samples after each of its convolutions, to the sizes met on the way down.
+        for number, width in enumerate(reversed(self.widths)):
+            value = builder.relu(builder.conv(f"decoder{number}", value, width, scale, 3))
+            scale -= 1
+            like = builder.size_at(scale)
+            value = builder.add_layer(Kind.UPSAMPLE, (value, like), width, scale)
+        value = builder.conv("head", value, self.channels, 0, 3)
+        return builder.finish(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PyramidSpec:
+    """A multi-scale network that uses two cells over and over.
+
+    One cell on the way down and one on the way up, shared by all scales and passes; each visit has
+    its own bias and gain. A cell normalises each pixel, looks around with one k x k filter a
+    channel, mixes the channels up to twice `hidden`, multiplies the halves and mixes back; its
+    result is added to what came in. Skip connections add what was seen on the way down.
+    """
+
+    kind: ClassVar[str] = "pyramid"
+    channels: int = 1
+    width: int = 18
+    hidden: int = 18
+    scales: int = 4
+    passes: int = 1
+    kernel: int = 5
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.channels <= MOST_CHANNELS, "channels from 1 to 4", self)
+        _require(min(self.width, self.hidden, self.passes) >= 1, "width, hidden and passes of at least 1", self)
+        _require(1 <= self.scales <= 8, "1 to 8 scales", self)
+        _require(self.kernel % 2 == 1 and 1 <= self.kernel <= 15, "an odd kernel up to 15", self)
+
+    @property
+    def num_parameters(self) -> int:
+        """Stem and head, one or two cells, and a bias and a gain for each visit."""
+        stem = 9 * self.channels * self.width + self.width
+        head = 9 * self.width * self.channels + self.channels
+        cell = self.kernel**2 * self.width + 3 * self.hidden * self.width
+        cells = 1 if self.scales == 1 else 2
+        visits = self.passes * (2 * self.scales - 1)
+        return stem + head + cells * cell + visits * (2 * self.hidden + self.width)
+
+    def network(self) -> Network:
+        """The layers."""
+        builder = _Builder(self.channels)
+        value = builder.conv("stem", "noisy", self.width, 0, 3)
+        for number in range(self.passes):
+            value = self._descend(builder, value, 0, f"pass{number}")
+        value = builder.conv("head", value, self.channels, 0, 3, std=0.0)
+        return builder.finish(value)
+
+    def _descend(self, builder: "_Builder", value: str, scale: int, where: str) -> str:
+        """From `scale` down to the coarsest and back up to `scale`."""
+        value = self._cell(builder, value, scale, "down", where)
+        if scale == self.scales - 1:
+            return value
+        coarse = builder.add_layer(Kind.MEAN_POOL, (value,), self.width, scale + 1)
+        coarse = self._descend(builder, coarse, scale + 1, where)
+        raised = builder.add_layer(Kind.UPSAMPLE, (coarse, value), self.width, scale)
+        value = builder.add_layer(Kind.ADD, (value, raised), self.width, scale)
+        return self._cell(builder, value, scale, "up", where)
+
+    def _cell(self, builder: "_Builder", value: str, scale: int, cell: str, where: str) -> str:
+        """One visit of the cell `down` or `up`."""
+        visit = f"{where}.{cell}{scale}"
+        width, hidden = self.width, self.hidden
+        around = builder.share(
+            Weight(name=f"{cell}.around", shape=(width, 1, self.kernel, self.kernel), std=0.5 / self.kernel, peak=1.0)
+        )
+        mix = builder.share(Weight(name=f"{cell}.mix", shape=(2 * hidden, width, 1, 1), std=width**-0.5))
+        back = builder.share(Weight(name=f"{cell}.back", shape=(width, hidden, 1, 1), std=hidden**-0.5))
+        bias = builder.share(Weight(name=f"{visit}.bias", shape=(2 * hidden,)))
+        gain = builder.share(Weight(name=f"{visit}.gain", shape=(width,), mean=0.3))
+        seen = builder.add_layer(Kind.RMS_NORM, (value,), width, scale)
+        seen = builder.add_layer(Kind.DEPTHWISE, (seen,), width, scale, kernel=self.kernel, weight=around)
+        seen = builder.add_layer(Kind.GATED_CONV, (seen,), hidden, scale, weight=mix, bias=bias)
+        seen = builder.add_layer(Kind.CONV, (seen,), width, scale, weight=back, gain=gain)
+        return builder.add_layer(Kind.ADD, (value, seen), width, scale)
+
+
+Spec = PlainSpec | PyramidSpec
+_KINDS: dict[str, type[PlainSpec] | type[PyramidSpec]] = {spec.kind: spec for spec in (PlainSpec, PyramidSpec)}
+
+
+def default_spec(budget: int = DEFAULT_BUDGET, channels: int = 1) -> PyramidSpec:
+    """The widest pyramid whose learned numbers fit the budget; what is left widens `hidden`.
+
+    Raises:
+        BudgetError: not even the narrowest fits.
+    """
+    shape = {"channels": channels}
+    if PyramidSpec(**shape, width=1, hidden=1).num_parameters > budget:
+        shape |= {"scales": 2, "kernel": 3}
+    narrowest = PyramidSpec(**shape, width=1, hidden=1)
+    check_budget(narrowest, budget)
+    width = 1
+    while PyramidSpec(**shape, width=width + 1, hidden=width + 1).num_parameters <= budget:
+        width += 1
+    hidden = width
+    while PyramidSpec(**shape, width=width, hidden=hidden + 1).num_parameters <= budget:
+        hidden += 1
+    return PyramidSpec(**shape, width=width, hidden=hidden)
+
+
+def check_budget(spec: Spec, budget: int) -> None:
+    """Refuse a spec that stores more learned numbers than the budget.
+
+    Raises:
+        BudgetError: it does.
+    """
+    if spec.num_parameters > budget:
+        raise BudgetError(
+            f"the {spec.kind} network stores {spec.num_parameters:,} learned numbers",
+            expected=f"at most {budget:,}",
+            remedy="Raise --budget or choose a smaller network",
+        )
+
+
+def parse_budget(text: str) -> int:
+    """A budget in numbers (`3600`) or in bytes (`14kB`, `14KiB`, `900B`), four bytes a number.
+
+    Raises:
+        InputError: it is neither, or not positive.
+    """
+    units = {"": BYTES_A_NUMBER, "b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2}
+    number = text.strip().rstrip("BbKkMmIi")
+    unit = text.strip()[len(number) :].lower()
+    try:
+        budget = int(float(number.replace(",", "")) * units[unit]) // BYTES_A_NUMBER
+    except (KeyError, ValueError, OverflowError):
+        budget = 0
+    if budget < 1:
+        raise InputError(f"the budget {text!r} is not a size", expected="a number (3600) or bytes (14kB)")
+    return budget
+
+
+def spec_to_dict(spec: Spec) -> dict[str, Any]:
+    """The spec as plain data."""
+    return {"kind": spec.kind} | dataclasses.asdict(spec)
+
+
+def spec_from_dict(data: dict[str, Any]) -> Spec:
+    """The spec that `spec_to_dict` wrote.
+
+    Raises:
+        InputError: the kind is not known or a value is out of range.
+    """
+    fields = dict(data)
+    kind = fields.pop("kind", None)
+    if kind not in _KINDS:
+        raise InputError(f"the network kind {kind!r} is not known", expected=" or ".join(_KINDS))
+    if "widths" in fields:
+        fields["widths"] = tuple(fields["widths"])
+    try:
+        return _KINDS[kind](**fields)
+    except TypeError as error:
+        raise InputError(f"the description of the {kind} network cannot be read ({error})") from None
+
+
+def _require(condition: bool, expected: str, spec: object) -> None:
+    if not condition:
+        raise InputError(f"{spec} cannot be built", expected=expected)
+
+
+class _Builder:
+    """Collects layers and weights in order; a weight asked for again is the same one."""
+
+    def __init__(self, channels: int) -> None:
+        self._channels = channels
+        self._layers: list[Layer] = []
+        self._weights: dict[str, Weight] = {}
+        self._sizes = {0: "noisy"}
+
+    def share(self, weight: Weight) -> str:
+        self._weights.setdefault(weight.name, weight)
+        return weight.name
+
+    def add_layer(self, kind: Kind, inputs: tuple[str, ...], channels: int, scale: int, **settings: Any) -> str:
+        output = f"{kind}{len(self._layers)}"
+        self._layers.append(Layer(kind=kind, output=output, inputs=inputs, channels=channels, scale=scale, **settings))
+        self._sizes.setdefault(scale, output)
+        return output
+
+    def size_at(self, scale: int) -> str:
+        """A tensor that has the size of this scale."""
+        return self._sizes[scale]
+
+    def conv(self, name: str, value: str, channels: int, scale: int, kernel: int, std: float | None = None) -> str:
+        """A convolution with its own kernel and bias."""
+        fan_in = ({layer.output: layer.channels for layer in self._layers} | {"noisy": self._channels})[value]
+        scale_of_start = (2 / (kernel**2 * fan_in)) ** 0.5 if std is None else std
+        weight = self.share(Weight(name=name, shape=(channels, fan_in, kernel, kernel), std=scale_of_start))
+        bias = self.share(Weight(name=f"{name}.bias", shape=(channels,)))
+        return self.add_layer(Kind.CONV, (value,), channels, scale, kernel=kernel, weight=weight, bias=bias)
+
+    def relu(self, value: str) -> str:
+        layer = self._layers[-1]
+        return self.add_layer(Kind.RELU, (value,), layer.channels, layer.scale)
+
+    def finish(self, value: str) -> Network:
+        """End with the sigmoid that brings the output to [0, 1]."""
+        last = self._layers[-1]
+        self._layers.append(
+            Layer(kind=Kind.SIGMOID, output="denoised", inputs=(value,), channels=last.channels, scale=0)
+        )
+        return Network(layers=tuple(self._layers), weights=tuple(self._weights.values()), channels=self._channels)

@@ -1,0 +1,189 @@
+"""Are these arrays pairs? Faults end with a clear error, oddities become warnings."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smidgen.errors import PairsError
+
+_CHANNELS = range(1, 5)
+
+
+@dataclass(frozen=True)
+class RawPairs:
+    """Arrays `(N, H, W, C)` on their own scale, as read, and labels `(N,)` if there are any."""
+
+    noisy: NDArray[Any]
+    clean: NDArray[Any]
+    labels: NDArray[np.int64] | None
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+    def take(self, index: NDArray[np.int64]) -> "RawPairs":
+        """The pairs at these places."""
+        labels = None if self.labels is None else self.labels[index]
+        return RawPairs(self.noisy[index], self.clean[index], labels, self.source)
+
+
+def make_raw_pairs(noisy: object, clean: object, labels: object, source: str) -> RawPairs:
+    """Bring what a file held to `(N, H, W, C)` arrays of the same shape.
+
+    Raises:
+        PairsError: shapes or counts differ, values are not finite numbers, or nothing is there.
+    """
+    x, y = _as_numbers(noisy, "X (noisy)", source), _as_numbers(clean, "y (clean)", source)
+    if len(x) != len(y):
+        raise PairsError(
+            f"{source}: X has {len(x)} images and y has {len(y)}",
+            expected="one clean image for each noisy one",
+        )
+    # A flattened half takes its shape from the other half where that one has a shape.
+    if x.ndim == 2 and y.ndim > 2 and x[0].size == y[0].size:
+        x = x.reshape(y.shape)
+    if y.ndim == 2 and x.ndim > 2 and x[0].size == y[0].size:
+        y = y.reshape(x.shape)
+    x, y = _as_images(x, "X (noisy)", source), _as_images(y, "y (clean)", source)
+    if x.shape != y.shape:
+        raise PairsError(
+            f"{source}: the images of X are {_size(x)} and those of y are {_size(y)}",
+            expected="the same size and number of channels",
+        )
+    return RawPairs(x, y, _as_labels(labels, len(x), source), source)
+
+
+def odd_things(train: RawPairs, val: RawPairs, test: RawPairs) -> list[str]:
+    """Warnings about constant images, swapped X and y, and images that stand in two splits."""
+    warnings = []
+    for what in ("noisy", "clean"):
+        constant = sum(int(_is_constant(getattr(part, what)).sum()) for part in (train, val, test))
+        if constant:
+            warnings.append(f"{constant} {what} images are constant (one value everywhere)")
+    if _look_swapped(train):
+        warnings.append("X looks cleaner than y: are X (noisy) and y (clean) swapped?")
+    seen = {name: _hashes(part.clean) for name, part in (("train", train), ("val", val), ("test", test))}
+    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
+        common = seen[first] & seen[second]
+        if common:
+            warnings.append(f"{len(common)} clean images stand in both {first} and {second}")
+    return warnings
+
+
+def fingerprint(raw: RawPairs) -> str:
+    """A short hash of the arrays' content and shape."""
+    digest = hashlib.sha256()
+    for array in (raw.noisy, raw.clean):
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
+
+
+def _as_numbers(value: object, what: str, source: str) -> NDArray[Any]:
+    if isinstance(value, list):
+        value = _stack(value, what, source)
+    if not isinstance(value, np.ndarray):
+        raise PairsError(
+            f"{source}: {what} is a {type(value).__name__}",
+            expected="an array or a table of numbers",
+        )
+    if value.dtype == bool:
+        value = value.astype(np.uint8)
+    if value.dtype.kind not in "uif":
+        raise PairsError(f"{source}: {what} holds values of type {value.dtype}", expected="real numbers")
+    if value.size == 0:
+        raise PairsError(f"{source}: {what} is empty (shape {value.shape})", expected="at least one image")
+    if value.dtype.kind == "f" and not np.isfinite(value).all():
+        bad = int((~np.isfinite(value)).reshape(len(value), -1).any(1).sum()) if value.ndim else 1
+        raise PairsError(
+            f"{source}: {bad} images of {what} hold NaN or infinity",
+            remedy="Remove or repair them; a pixel without a value cannot be learned from",
+        )
+    if value.ndim < 2:
+        raise PairsError(
+            f"{source}: {what} has shape {value.shape}", expected="(N, H, W), (N, H, W, C) or flat rows (N, H*W)"
+        )
+    return value
+
+
+def _stack(items: list[object], what: str, source: str) -> NDArray[Any]:
+    try:
+        arrays = [np.asarray(item) for item in items]
+        shapes = {array.shape for array in arrays}
+        if len(shapes) > 1:
+            raise PairsError(
+                f"{source}: the images of {what} differ in size ({', '.join(map(str, sorted(shapes)[:3]))}…)",
+                expected="images of one size",
+                remedy="Crop or scale them to one size first",
+            )
+        return np.stack(arrays) if arrays else np.empty(0)
+    except ValueError:
+        raise PairsError(f"{source}: {what} is a list that does not form images", expected="an array") from None
+
+
+def _as_images(array: NDArray[Any], what: str, source: str) -> NDArray[Any]:
+    """(N, H*W), (N, H, W), (N, H, W, C) or (N, C, H, W) -> (N, H, W, C)."""
+    if array.ndim == 2:
+        side = round(array.shape[1] ** 0.5)
+        if side * side != array.shape[1]:
+            raise PairsError(
+                f"{source}: {what} has flat rows of {array.shape[1]} numbers, which is no square image",
+                expected="rows of a square image (784 = 28 x 28), or an array (N, H, W)",
+            )
+        return array.reshape(len(array), side, side, 1)
+    if array.ndim == 3:
+        return array[..., None]
+    if array.ndim == 4 and array.shape[3] in _CHANNELS:
+        return array
+    if array.ndim == 4 and array.shape[1] in _CHANNELS:
+        return array.transpose(0, 2, 3, 1)
+    raise PairsError(
+        f"{source}: {what} has shape {array.shape}",
+        expected="(N, H, W), (N, H, W, C) with 1 to 4 channels, or flat rows (N, H*W)",
+    )
+
+
+def _as_labels(labels: object, n: int, source: str) -> NDArray[np.int64] | None:
+    if labels is None:
+        return None
+    array = np.asarray(labels)
+    if array.ndim == 2 and array.shape[0] == n and array.shape[1] > 1 and array.dtype.kind in "uif":
+        array = array.argmax(1)  # one-hot rows, as Keras courses keep them
+    array = array.reshape(-1)
+    if len(array) != n:
+        raise PairsError(f"{source}: {len(array)} labels for {n} pairs", expected="one label for each pair")
+    if array.dtype.kind not in "uif" or not np.isfinite(array).all() or (array != np.floor(array)).any():
+        raise PairsError(f"{source}: the labels are of type {array.dtype}", expected="whole numbers")
+    return array.astype(np.int64)
+
+
+def _size(images: NDArray[Any]) -> str:
+    _, height, width, channels = images.shape
+    return f"{height} x {width} with {channels} channel{'s' * (channels > 1)}"
+
+
+def _is_constant(images: NDArray[Any]) -> NDArray[np.bool_]:
+    flat = images.reshape(len(images), -1)
+    constant: NDArray[np.bool_] = flat.min(1) == flat.max(1)
+    return constant if flat.shape[1] > 1 else np.zeros(len(images), bool)
+
+
+def _look_swapped(train: RawPairs) -> bool:
+    """Whether X is plainly smoother than y: noise makes neighbours differ, cleaning makes them alike."""
+    x, y = train.noisy[:500].astype(np.float64), train.clean[:500].astype(np.float64)
+    if x.shape[2] < 2:
+        return False
+
+    def roughness(images: NDArray[np.float64]) -> float:
+        spread = float(np.ptp(images))
+        flat = np.abs(np.diff(images, axis=2)) <= 0.02 * spread
+        return 1.0 - float(flat.mean())
+
+    return roughness(x) < 0.7 * roughness(y)
+
+
+def _hashes(images: NDArray[Any]) -> set[bytes]:
+    return {hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).digest() for image in images}

@@ -1,0 +1,233 @@
+"""Read arrays and pairs from the files people keep them in."""
+
+import csv
+import gzip
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smidgen.errors import FileError, PairsError
+from smidgen.images import IMAGE_SUFFIXES, read_image
+from smidgen.pairs.checks import RawPairs, make_raw_pairs
+from smidgen.pairs.unpickle import read_pickle
+
+MOST_BYTES = 16 * 2**30
+_PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
+_NOISY_KEYS = ("x", "noisy", "x_train", "x_noisy", "arr_0")
+_CLEAN_KEYS = ("y", "clean", "y_train", "x_clean", "arr_1")
+_LABEL_KEYS = ("labels", "label", "arr_2")
+_IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+
+
+def read_pairs(path: Path) -> RawPairs:
+    """Pairs from one file that holds both, or from a folder with `noisy/` and `clean/`.
+
+    Raises:
+        FileError: missing, of an unknown kind, or damaged.
+        PairsError: what it holds does not make pairs.
+    """
+    if path.is_dir():
+        return _read_folders(path)
+    _require_file(path)
+    name = path.name.lower()
+    if name.endswith(_PICKLE_SUFFIXES):
+        noisy, clean, labels = _take_apart(read_pickle(path), path)
+    elif name.endswith(".npz"):
+        noisy, clean, labels = _take_apart(_read_npz(path), path)
+    else:
+        raise FileError(
+            f"{path} does not hold both noisy and clean images",
+            expected="a pickle or .npz with X and y, or a folder with noisy/ and clean/",
+            remedy="Give two files as --noisy FILE --clean FILE",
+        )
+    return make_raw_pairs(noisy, clean, labels, str(path))
+
+
+def read_two(noisy: Path, clean: Path, labels: Path | None = None) -> RawPairs:
+    """Pairs from two files or folders, and labels from a third."""
+    if noisy.is_dir() and clean.is_dir():
+        return _read_two_folders(noisy, clean, labels, str(noisy))
+    return make_raw_pairs(
+        read_array(noisy), read_array(clean), None if labels is None else read_array(labels), f"{noisy}, {clean}"
+    )
+
+
+def read_array(path: Path) -> object:
+    """One array from a .npy, .npz, IDX(.gz) or pickle file, or a folder of images."""
+    if path.is_dir():
+        return [read_image(file) for file in _image_files(path).values()]
+    _require_file(path)
+    name = path.name.lower()
+    if name.endswith(_PICKLE_SUFFIXES):
+        return read_pickle(path)
+    if name.endswith(".npy"):
+        return _read_npy(path)
+    if name.endswith(".npz"):
+        content = _read_npz(path)
+        if len(content) != 1:
+            raise FileError(f"{path} holds {len(content)} arrays ({', '.join(content)})", expected="one")
+        return next(iter(content.values()))
+    if name.endswith((".idx", "-ubyte", ".gz")):
+        return read_idx(path)
+    if name.endswith(".csv"):
+        return np.array(_read_label_rows(path), np.int64)
+    raise FileError(
+        f"{path} is of an unknown kind", expected="a pickle, .npy, .npz, IDX or IDX .gz file, or a folder of images"
+    )
+
+
+def read_idx(path: Path) -> NDArray[Any]:
+    """An IDX file, as MNIST's are, gzipped or not.
+
+    Source: the format's description at the MNIST home page: two zero bytes, a type, the number
+    of dimensions, each dimension as a big-endian uint32, then the values.
+    """
+    _require_file(path)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            head = file.read(4)
+            if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or not 1 <= head[3] <= 4:
+                raise FileError(f"{path} does not begin as an IDX file does")
+            sizes = file.read(4 * head[3])
+            if len(sizes) < 4 * head[3]:
+                raise FileError(f"{path} ends within its header")
+            shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
+            kind = np.dtype(_IDX_TYPES[head[2]])
+            promised = math.prod(shape) * kind.itemsize
+            if promised > MOST_BYTES:
+                raise FileError(f"{path} promises {promised:,} bytes", expected=f"at most {MOST_BYTES:,}")
+            # Read in pieces: a header that promises more than there is must not cost that much memory.
+            pieces = []
+            while promised > 0 and (piece := file.read(min(promised, 2**24))):
+                pieces.append(piece)
+                promised -= len(piece)
+            if promised or file.read(1):
+                raise FileError(f"{path} holds {'fewer' if promised else 'more'} values than its header says {shape}")
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileError(f"{path} cannot be read ({error})", expected="an IDX file, whole") from None
+    return np.frombuffer(b"".join(pieces), kind).reshape(shape).astype(kind.newbyteorder("="))
+
+
+def _require_file(path: Path) -> None:
+    if not path.exists():
+        raise FileError(f"{path} does not exist", expected="a file, a folder with noisy/ and clean/, or a task's name")
+    if not path.is_file():
+        raise FileError(f"{path} is not a file")
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    try:
+        # Mapping first shows whether the file is as long as its header says, at no cost.
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (ValueError, OSError, EOFError, MemoryError, SyntaxError, TypeError, OverflowError) as error:
+        raise FileError(f"{path} cannot be read as .npy ({str(error)[:80]})", expected="an array of numbers") from None
+
+
+def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+            if size > MOST_BYTES or size > 2000 * path.stat().st_size + 2**20:
+                raise FileError(f"{path} unpacks to {size:,} bytes, which no honest set of images does")
+        with np.load(path, allow_pickle=False) as content:
+            return {name: content[name] for name in content.files}
+    except FileError:
+        raise
+    except Exception as error:  # zipfile and numpy raise nearly anything on damaged input
+        raise FileError(
+            f"{path} cannot be read as .npz ({type(error).__name__}: {str(error)[:80]})", expected="arrays X and y"
+        ) from None
+
+
+def _take_apart(content: object, path: Path) -> tuple[object, object, object]:
+    """(X, y, labels) from a tuple, a list or a dict."""
+    if isinstance(content, dict):
+        lower = {str(key).lower(): value for key, value in content.items()}
+
+        def find(keys: tuple[str, ...]) -> object:
+            return next((lower[key] for key in keys if key in lower), None)
+
+        noisy, clean, labels = find(_NOISY_KEYS), find(_CLEAN_KEYS), find(_LABEL_KEYS)
+        if noisy is None or clean is None:
+            raise PairsError(
+                f"{path} holds {', '.join(map(repr, lower)) or 'nothing'}",
+                expected="'X' and 'y' (or 'noisy' and 'clean'), and 'labels' if there are any",
+            )
+        return noisy, clean, labels
+    if isinstance(content, (tuple, list)) and len(content) in (2, 3):
+        return content[0], content[1], content[2] if len(content) == 3 else None
+    what = f"{len(content)} things" if isinstance(content, (tuple, list)) else f"a {type(content).__name__}"
+    raise PairsError(f"{path} holds {what}", expected="(X, y), (X, y, labels) or a dict of them")
+
+
+def _image_files(folder: Path) -> dict[str, Path]:
+    """Image files by name without ending, in the order of their names."""
+    files: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."):
+            if file.stem in files:
+                raise PairsError(f"{folder} holds both {files[file.stem].name} and {file.name}")
+            files[file.stem] = file
+    if not files:
+        raise PairsError(f"{folder} holds no images", expected="PNG, TIFF, JPEG or BMP files")
+    return files
+
+
+def _read_folders(path: Path) -> RawPairs:
+    noisy, clean = path / "noisy", path / "clean"
+    if not (noisy.is_dir() and clean.is_dir()):
+        raise FileError(f"{path} has no folders noisy/ and clean/", expected="both, with files of the same names")
+    labels = path / "labels.csv"
+    return _read_two_folders(noisy, clean, labels if labels.is_file() else None, str(path))
+
+
+def _read_two_folders(noisy: Path, clean: Path, labels: Path | None, source: str) -> RawPairs:
+    noisy_files, clean_files = _image_files(noisy), _image_files(clean)
+    lonely = sorted(noisy_files.keys() ^ clean_files.keys())
+    if lonely:
+        raise PairsError(
+            f"{source}: {len(lonely)} images have no partner ({', '.join(lonely[:3])}{'…' * (len(lonely) > 3)})",
+            expected="each name in both noisy/ and clean/",
+        )
+    names = list(noisy_files)
+    return make_raw_pairs(
+        [read_image(noisy_files[name]) for name in names],
+        [read_image(clean_files[name]) for name in names],
+        None if labels is None else _labels_by_name(labels, names),
+        source,
+    )
+
+
+def _labels_by_name(path: Path, names: list[str]) -> NDArray[np.int64]:
+    """Labels from rows `name,label`, in the order of `names`."""
+    if path.suffix != ".csv":
+        return np.asarray(read_array(path))
+    found = {Path(row[0]).stem: row[-1] for row in _rows(path) if len(row) >= 2}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise PairsError(f"{path} has no row for {missing[0]!r}", expected="rows 'name,label', one for each image")
+    try:
+        return np.array([int(found[name]) for name in names], np.int64)
+    except (ValueError, OverflowError):
+        raise PairsError(f"{path} holds labels that are not whole numbers") from None
+
+
+def _read_label_rows(path: Path) -> list[int]:
+    rows = _rows(path)
+    try:
+        values = [row[-1] for row in rows if row]
+        return [int(value) for value in (values if values[0].strip().lstrip("-").isdigit() else values[1:])]
+    except (ValueError, IndexError):
+        raise PairsError(f"{path} holds labels that are not whole numbers") from None
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        return list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
+        raise FileError(f"{path} cannot be read as CSV ({error})") from None

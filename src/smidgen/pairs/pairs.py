@@ -1,0 +1,109 @@
+"""Noisy and clean images that belong together, and the sources a training draws them from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smidgen.pairs.ranges import Range
+
+Images = NDArray[np.float32]  # (N, H, W, C), values in [0, 1]
+Labels = NDArray[np.int64]  # (N,)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Images `(N, H, W, C)`, float32 in [0, 1], with labels `(N,)` where they are known."""
+
+    noisy: Images
+    clean: Images
+    labels: Labels | None = None
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+    def first(self, n: int) -> "Pairs":
+        """The first `n` pairs."""
+        return Pairs(self.noisy[:n], self.clean[:n], None if self.labels is None else self.labels[:n])
+
+
+class PairSource(Protocol):
+    """Where a training gets its pairs from."""
+
+    def __len__(self) -> int:
+        """Pairs in one epoch."""
+
+    def batches(self, batch_size: int, generator: np.random.Generator) -> Iterator[tuple[Images, Images]]:
+        """One epoch of (noisy, clean) batches `(B, H, W, C)` in an order drawn from `generator`."""
+
+    def example(self, n: int) -> Pairs:
+        """`n` fixed pairs as training sees them, the same at each call."""
+
+
+@dataclass(frozen=True)
+class FixedSource:
+    """Pairs given once and shown in a new order each epoch."""
+
+    pairs: Pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def batches(self, batch_size: int, generator: np.random.Generator) -> Iterator[tuple[Images, Images]]:
+        """One epoch; the last batch holds what is left."""
+        order = generator.permutation(len(self.pairs))
+        for start in range(0, len(order), batch_size):
+            index = order[start : start + batch_size]
+            yield self.pairs.noisy[index], self.pairs.clean[index]
+
+    def example(self, n: int) -> Pairs:
+        """The first `n` pairs."""
+        return self.pairs.first(n)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pairs split for training, choosing and publishing, and what must be recorded about them.
+
+    Attributes:
+        name: a task's name, or what the pairs were read from.
+        train: what training draws from.
+        val, test: fixed pairs; everything is chosen on `val`, `test` is for published figures.
+        noisy_range, clean_range: the rules that brought X and y to [0, 1].
+        fingerprint: a short hash of the content, or the task's name and seed.
+        licence: of the images, where known.
+        fresh: whether pairing and noise are drawn afresh each epoch.
+        warnings: what looked odd and was let through.
+    """
+
+    name: str
+    train: PairSource
+    val: Pairs
+    test: Pairs
+    noisy_range: Range = Range()
+    clean_range: Range = Range()
+    fingerprint: str = ""
+    licence: str = ""
+    fresh: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of every image."""
+        height, width, channels = self.val.clean.shape[1:]
+        return height, width, channels
+
+    def describe(self) -> dict[str, Any]:
+        """What a model file and a report record of this data set."""
+        return {
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "licence": self.licence,
+            "shape": list(self.shape),
+            "sizes": {"train": len(self.train), "val": len(self.val), "test": len(self.test)},
+            "noisy_range": [self.noisy_range.low, self.noisy_range.high],
+            "clean_range": [self.clean_range.low, self.clean_range.high],
+            "fresh": self.fresh,
+        }

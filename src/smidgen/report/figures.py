@@ -1,0 +1,97 @@
+"""The pictures of a run, drawn with matplotlib; each function returns a PNG file's bytes."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from smidgen.judging.legibility import Reading
+from smidgen.pairs.pairs import Images, Pairs
+
+_INK = "#1b2733"
+_QUIET = "#6b7785"
+_TRAIN = "#7a93ac"
+_VAL = "#c2410c"
+_RIGHT = "#15803d"
+_WRONG = "#b91c1c"
+_DPI = 120
+
+
+def draw_first_pair(pairs: Pairs) -> bytes:
+    """The first noisy image beside its clean one."""
+    figure = Figure(figsize=(4.4, 2.4), layout="constrained")
+    for place, (title, image) in enumerate((("noisy (X)", pairs.noisy[0]), ("clean (y)", pairs.clean[0]))):
+        axes = figure.add_subplot(1, 2, place + 1)
+        _show(axes, image)
+        axes.set_title(title, color=_INK, fontsize=10)
+    return _png(figure)
+
+
+def draw_strip(pairs: Pairs, denoised: Images, reading: Reading | None) -> bytes:
+    """The first ten images: noisy, denoised, clean, and what the reader read in the denoised one."""
+    n = min(10, len(pairs))
+    figure = Figure(figsize=(0.95 * n + 0.9, 3.35), layout="constrained")
+    grid = figure.subplots(3, n, squeeze=False)
+    rows = (("noisy", pairs.noisy), ("denoised", denoised), ("clean", pairs.clean))
+    for row, (name, images) in enumerate(rows):
+        for column in range(n):
+            _show(grid[row][column], images[column])
+        grid[row][0].set_ylabel(name, color=_INK, fontsize=10, rotation=0, ha="right", va="center", labelpad=6)
+    if reading is not None:
+        for column in range(n):
+            digit = int(reading.digits[column])
+            right = pairs.labels is None or digit == pairs.labels[column]
+            colour = _RIGHT if right else _WRONG
+            mark = f"reads {digit}" if right else f"reads {digit} ✗"
+            grid[2][column].set_xlabel(mark, color=colour, fontsize=9)
+    return _png(figure)
+
+
+def draw_curves(history: Sequence[dict[str, float]], *, floor: float, best_epoch: int, loss_name: str) -> bytes:
+    """Training and validation loss over the epochs, the floor, and the epoch that was kept."""
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    epochs = [record["epoch"] for record in history]
+    for name, key, colour in (("training", "loss", _TRAIN), ("validation", "val_loss", _VAL)):
+        axes.plot(epochs, [record[key] for record in history], color=colour, label=name, marker="o", markersize=3)
+    if floor > 0:
+        axes.axhline(floor, color=_QUIET, linestyle=":", label=f"floor {floor:.4f}")
+    chosen = [record for record in history if record["epoch"] == best_epoch]
+    if chosen:
+        axes.plot(best_epoch, chosen[0]["val_loss"], "o", color=_VAL, markersize=9, fillstyle="none",
+                  label=f"kept: epoch {best_epoch}, {chosen[0]['val_loss']:.4f}")  # fmt: skip
+    # Without this the first epoch's height would flatten everything after it.
+    values = np.array([[record["loss"], record["val_loss"]] for record in history])
+    if len(values) > 3 and np.isfinite(values).all():
+        low = min(floor if floor > 0 else values.min(), values.min())
+        top = max(float(np.quantile(values[1:], 0.98)), float(values[1:, 1].max()))
+        axes.set_ylim(low - 0.05 * (top - low), top + 0.08 * (top - low))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(loss_name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def _show(axes: Axes, image: NDArray[np.float32]) -> None:
+    """One image `(H, W, C)`; two and four channels are shown as their mean."""
+    shown = np.clip(image, 0, 1)
+    if shown.shape[2] == 3:
+        axes.imshow(shown, interpolation="nearest")
+    else:
+        axes.imshow(shown.mean(2), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,166 @@
+"""A run: the folder that one training leaves, from settings to report."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import smidgen
+from smidgen.errors import FileError
+from smidgen.files import make_folder, write_whole
+from smidgen.judging.evaluate import Evaluation, evaluate
+from smidgen.judging.verdict import judge_history
+from smidgen.model import ModelInfo, write_model
+from smidgen.network.spec import Spec, check_budget, spec_to_dict
+from smidgen.pairs.pairs import Dataset
+from smidgen.report.figures import draw_curves, draw_first_pair, draw_strip
+from smidgen.report.page import render_report
+from smidgen.runtime import MODEL_FILE, Runtime
+from smidgen.scores import bce, bce_floor, mse
+from smidgen.training.settings import TrainingSettings
+from smidgen.training.train import Progress, Trained, train
+
+RUN_FILE = "run.json"
+REPORT_FILE = "report.html"
+_FIGURES = ("strip", "curves", "first_pair")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: where it is.
+        content: what `run.json` holds.
+        evaluation: on validation, or on the split asked for.
+    """
+
+    folder: Path
+    content: dict[str, Any]
+    evaluation: Evaluation
+
+
+def make_run(
+    dataset: Dataset,
+    spec: Spec,
+    settings: TrainingSettings,
+    *,
+    budget: int,
+    folder: Path,
+    command: str,
+    split: str = "val",
+    resume: bool = False,
+    watch: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Run:
+    """Train, judge, and leave the model file, figures and report in a folder.
+
+    Args:
+        dataset, spec, settings: what to train, on what, and how.
+        budget: refuse a spec that stores more.
+        folder: made if it is missing.
+        command: how to do it again, for the report.
+        split: what the report scores.
+        resume: go on from the folder's checkpoint.
+        watch: called with the progress of the training.
+        say: called with a sentence about each stage.
+
+    Raises:
+        BudgetError: the spec is over the budget; nothing was written.
+        FileError: the folder cannot be written to.
+    """
+    check_budget(spec, budget)
+    make_folder(folder)
+    trained = train(dataset, spec, settings, folder=folder, resume=resume, watch=watch)
+    info = ModelInfo(
+        spec=spec,
+        budget=budget,
+        dataset=dataset.describe(),
+        noisy_range=dataset.noisy_range,
+        clean_range=dataset.clean_range,
+        training=settings.to_dict() | {"best_epoch": trained.best_epoch, "ending": trained.ending},
+    )
+    # Written before it is judged, so that a model is there whatever happens next.
+    write_model(folder / MODEL_FILE, info, trained.weights)
+    say("judging beside the baselines")
+    pairs = dataset.test if split == "test" else dataset.val
+    judged = evaluate(
+        Runtime(folder / MODEL_FILE, settings.threads), pairs, name=dataset.name, split=split, val=dataset.val
+    )
+    scored = {key: judged.to_dict()[key] for key in ("pairs", "split", "n", "scores")}
+    write_model(folder / MODEL_FILE, _with_scores(info, scored), trained.weights)
+    content = _describe(dataset, spec, settings, trained, judged, command)
+    figures = {
+        "strip": draw_strip(pairs, judged.denoised, judged.reading),
+        "curves": draw_curves(
+            trained.history,
+            floor=content["floor"],
+            best_epoch=trained.best_epoch,
+            loss_name="binary cross-entropy" if settings.loss == "bce" else "mean squared error",
+        ),
+        "first_pair": draw_first_pair(dataset.train.example(1)),
+    }
+    write_whole(folder / RUN_FILE, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    for name, png in figures.items():
+        write_whole(folder / f"{name}.png", png)
+    write_whole(folder / REPORT_FILE, render_report(content, figures))
+    return Run(folder=folder, content=content, evaluation=judged)
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` anew from what the run folder holds.
+
+    Raises:
+        FileError: the folder holds no finished run.
+    """
+    try:
+        content = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        figures = {name: (folder / f"{name}.png").read_bytes() for name in _FIGURES}
+        page = render_report(content, figures)
+    except (OSError, ValueError) as error:
+        raise FileError(f"{folder} holds no finished run ({error})", expected="a folder 'smidgen train' left") from None
+    write_whole(folder / REPORT_FILE, page)
+    return folder / REPORT_FILE
+
+
+def _with_scores(info: ModelInfo, scores: dict[str, Any]) -> ModelInfo:
+    return ModelInfo(**(vars(info) | {"scores": scores}))
+
+
+def _describe(
+    dataset: Dataset,
+    spec: Spec,
+    settings: TrainingSettings,
+    trained: Trained,
+    judged: Evaluation,
+    command: str,
+) -> dict[str, Any]:
+    """What `run.json` holds: everything the report shows besides pictures."""
+    clean = dataset.val.clean
+    blank = np.full_like(clean, clean.mean())
+    if settings.loss == "bce":
+        floor, start = bce_floor(clean), bce(blank, clean)
+    else:
+        floor, start = 0.0, float(mse(blank, clean).mean())
+    verdict = judge_history(trained.history, floor=floor, start=start, ending=trained.ending)
+    best = min((record["val_loss"] for record in trained.history), default=float("nan"))
+    return {
+        "version": smidgen.__version__,
+        "command": command,
+        "dataset": dataset.describe(),
+        "warnings": list(dataset.warnings),
+        "spec": spec_to_dict(spec),
+        "settings": settings.to_dict(),
+        "ending": trained.ending,
+        "best_epoch": trained.best_epoch,
+        "best_val_loss": best,
+        "epochs_done": len(trained.history),
+        "seconds": trained.seconds,
+        "floor": floor,
+        "verdict": verdict.to_dict(),
+        "evaluation": judged.to_dict(),
+        "history": trained.history,
+    }

@@ -1,0 +1,58 @@
+"""From what the user typed to a data set: a task's name, one file or folder, or two files."""
+
+from pathlib import Path
+
+from smidgen.errors import FileError, InputError
+from smidgen.pairs.checks import RawPairs
+from smidgen.pairs.files import read_pairs, read_two
+from smidgen.pairs.pairs import Dataset
+from smidgen.pairs.split import split_pairs
+from smidgen.tasks.tasks import TASKS, load_task
+
+
+def open_dataset(
+    pairs: str | None = None,
+    *,
+    noisy: Path | None = None,
+    clean: Path | None = None,
+    labels: Path | None = None,
+    val: Path | None = None,
+    test: Path | None = None,
+    data: Path | None = None,
+) -> Dataset:
+    """Open pairs from wherever they are.
+
+    Args:
+        pairs: a task's name, a file that holds both, or a folder with `noisy/` and `clean/`.
+        noisy, clean, labels: instead of `pairs`, one file or folder each.
+        val, test: pairs to validate and test on instead of parts of the above.
+        data: the folder with the original data sets, for a task.
+
+    Raises:
+        InputError: nothing or too much is given, or what is given cannot be read.
+    """
+    if pairs is not None and pairs in TASKS and noisy is None and clean is None:
+        if val or test:
+            raise InputError(
+                f"the task {pairs} has its own validation and test pairs", remedy="Leave out --val and --test"
+            )
+        return load_task(pairs, data)
+    raw = _read(pairs, noisy, clean, labels)
+    return split_pairs(raw, val=read_pairs(val) if val else None, test=read_pairs(test) if test else None)
+
+
+def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Path | None) -> RawPairs:
+    if pairs is not None and (noisy or clean):
+        raise InputError("both PAIRS and --noisy/--clean are given", expected="one or the other")
+    if noisy and clean:
+        return read_two(noisy, clean, labels)
+    if noisy or clean:
+        raise InputError("only one of --noisy and --clean is given", expected="both")
+    if pairs is None:
+        raise InputError("no pairs are given", expected=f"a file, a folder, or a task: {', '.join(TASKS)}")
+    path = Path(pairs)
+    if not path.exists():
+        raise FileError(
+            f"{pairs} is neither a file, a folder nor a task", expected=f"one of {', '.join(TASKS)}, or a path"
+        )
+    return read_pairs(path)

@@ -1,0 +1,122 @@
+"""The named tasks: clean set, corruption, split and seed, exact enough to compare figures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smidgen.errors import InputError
+from smidgen.pairs.pairs import Dataset, Images, Labels, Pairs
+from smidgen.tasks.archives import LICENCE, Archive, load_full, load_sample
+from smidgen.tasks.corrupt import Corruption, add_noise, average, maximum
+
+SEED = 0
+DEFAULT_TASK = "digits-on-garments"
+SAMPLE_TASK = "digits-on-garments-sample"
+
+
+@dataclass(frozen=True)
+class Task:
+    """How a named task makes its pairs.
+
+    Attributes:
+        clean: the archive whose images are to be recovered.
+        other: the archive of the garments laid over them, or None for Gaussian noise.
+        corruption: of a clean image and a garment, or of a clean image and N(0, 1).
+        sample: whether only the embedded sample is used.
+    """
+
+    clean: str
+    other: str | None
+    corruption: Corruption
+    sample: bool = False
+
+
+TASKS = {
+    DEFAULT_TASK: Task("mnist", "fashion-mnist", average),
+    "digits-under-garments": Task("mnist", "fashion-mnist", maximum),
+    "digits-in-noise": Task("mnist", None, add_noise),
+    "garments-in-noise": Task("fashion-mnist", None, add_noise),
+    SAMPLE_TASK: Task("mnist", "fashion-mnist", average, sample=True),
+}
+
+
+@dataclass(frozen=True)
+class FreshSource:
+    """Clean images corrupted anew each epoch: paired afresh with others, or with fresh noise."""
+
+    clean: NDArray[np.uint8]  # (N, 28, 28)
+    other: NDArray[np.uint8] | None  # (N, 28, 28)
+    labels: Labels
+    corruption: Corruption
+
+    def __len__(self) -> int:
+        return len(self.clean)
+
+    def batches(self, batch_size: int, generator: np.random.Generator) -> Iterator[tuple[Images, Images]]:
+        """One epoch; the last batch holds what is left."""
+        order = generator.permutation(len(self.clean))
+        partners = None if self.other is None else generator.permutation(len(self.other))
+        for start in range(0, len(order), batch_size):
+            clean = _unit(self.clean[order[start : start + batch_size]])
+            if self.other is None or partners is None:
+                other = generator.standard_normal(clean.shape, dtype=np.float32)
+            else:
+                other = _unit(self.other[partners[start : start + batch_size]])
+            yield self.corruption(clean, other), clean
+
+    def example(self, n: int) -> Pairs:
+        """The first `n` clean images, each with a fixed partner or fixed noise."""
+        other = None if self.other is None else self.other[:n]
+        return _fixed_pairs(self.clean[:n], other, self.labels[:n], self.corruption)
+
+
+def load_task(name: str, data: Path | None = None) -> Dataset:
+    """A named task as a data set.
+
+    Args:
+        name: one of `TASKS`.
+        data: the folder with the original files; see `load_full`.
+
+    Raises:
+        InputError: no task has that name.
+        FileError: the files of the full sets are not to be had.
+    """
+    if name not in TASKS:
+        raise InputError(f"there is no task {name!r}", expected=f"one of {', '.join(TASKS)}")
+    task = TASKS[name]
+
+    def load(archive: str) -> Archive:
+        return load_sample(archive) if task.sample else load_full(archive, data)
+
+    clean = load(task.clean)
+    other = load(task.other) if task.other else None
+    return Dataset(
+        name=name,
+        train=FreshSource(clean.train, other.train if other else None, clean.train_labels, task.corruption),
+        val=_fixed_pairs(clean.val, other.val if other else None, clean.val_labels, task.corruption),
+        test=_fixed_pairs(clean.test, other.test if other else None, clean.test_labels, task.corruption),
+        fingerprint=f"{name} seed {SEED}",
+        licence=LICENCE,
+        fresh=True,
+    )
+
+
+def _unit(images: NDArray[np.uint8]) -> Images:
+    """(N, 28, 28) 0..255 -> (N, 28, 28, 1) 0..1."""
+    return images[..., None].astype(np.float32) / np.float32(255)
+
+
+def _fixed_pairs(
+    clean: NDArray[np.uint8], other: NDArray[np.uint8] | None, labels: Labels, corruption: Corruption
+) -> Pairs:
+    """Image i with partner `permutation(n)[i]`, or with noise of the task's seed."""
+    images = _unit(clean)
+    generator = np.random.default_rng(SEED)
+    if other is None:
+        partner = generator.standard_normal((len(clean), 28, 28), dtype=np.float32)[..., None]
+    else:
+        partner = _unit(other[generator.permutation(len(clean))])
+    return Pairs(corruption(images, partner), images, labels)

@@ -1,0 +1,1 @@
+"""From pairs and a spec to the best weights; everything here needs torch."""

@@ -1,0 +1,97 @@
+"""A network's layers run by torch."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network
+
+
+class TorchNetwork(nn.Module):
+    """Images `(N, C, H, W)` in [0, 1] -> logits of the same shape; `denoised = sigmoid(logits)`.
+
+    Works on channels-last memory, which torch's convolutions prefer on CPUs.
+    """
+
+    def __init__(self, network: Network, generator: torch.Generator | None = None) -> None:
+        """Draw the starting weights from `generator`."""
+        super().__init__()
+        self.network = network
+        self._last_uses = network.last_uses()
+        self.learned = nn.ParameterDict()
+        for weight in network.weights:
+            start = torch.randn(weight.shape, generator=generator) * weight.std + weight.mean
+            if weight.peak:
+                centre = weight.shape[-1] // 2
+                start[..., centre, centre] += weight.peak
+            if start.ndim == 4:
+                start = start.contiguous(memory_format=torch.channels_last)
+            self.learned[_key(weight.name)] = nn.Parameter(start)
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        """Logits for a batch."""
+        values = {"noisy": noisy.contiguous(memory_format=torch.channels_last)}
+        for number, layer in enumerate(self.network.layers[:-1]):
+            values[layer.output] = self._run(layer, [values[name] for name in layer.inputs])
+            for name in layer.inputs:
+                if self._last_uses[name] == number:
+                    values.pop(name, None)
+        return values[self.network.layers[-1].inputs[0]]
+
+    def _weight(self, name: str | None) -> Tensor | None:
+        return None if name is None else self.learned[_key(name)]
+
+    def _run(self, layer: Layer, inputs: list[Tensor]) -> Tensor:
+        x = inputs[0]
+        match layer.kind:
+            case Kind.CONV | Kind.GATED_CONV:
+                kernel = self.learned[_key(layer.weight or "")]
+                gain = self._weight(layer.gain)
+                if gain is not None:
+                    kernel = kernel * gain[:, None, None, None]
+                x = F.conv2d(x, kernel, self._weight(layer.bias), padding=layer.kernel // 2)
+                if layer.kind is Kind.GATED_CONV:
+                    left, right = x.chunk(2, 1)
+                    x = left * right
+                return x
+            case Kind.DEPTHWISE:
+                kernel = self.learned[_key(layer.weight or "")]
+                return F.conv2d(x, kernel, padding=layer.kernel // 2, groups=x.shape[1])
+            case Kind.RELU:
+                return F.relu(x)
+            case Kind.RMS_NORM:
+                return x * torch.rsqrt((x * x).mean(1, keepdim=True) + RMS_EPSILON)
+            case Kind.ADD:
+                return x + inputs[1]
+            case Kind.MAX_POOL:
+                return F.max_pool2d(x, 2, ceil_mode=True)
+            case Kind.MEAN_POOL:
+                height, width = x.shape[2:]
+                if height % 2 or width % 2:
+                    x = F.pad(x, (0, width % 2, 0, height % 2))
+                return F.avg_pool2d(x, 2)
+            case Kind.UPSAMPLE:
+                height, width = inputs[1].shape[2:]
+                return F.interpolate(x, scale_factor=2)[..., :height, :width]
+            case Kind.SIGMOID:
+                return torch.sigmoid(x)
+
+    def export_weights(self) -> dict[str, NDArray[np.float32]]:
+        """The learned tensors by name."""
+        return {
+            weight.name: self.learned[_key(weight.name)].detach().contiguous().numpy().astype(np.float32)
+            for weight in self.network.weights
+        }
+
+    def import_weights(self, weights: dict[str, NDArray[np.float32]]) -> None:
+        """Take the learned tensors from `export_weights` or a model file."""
+        with torch.no_grad():
+            for weight in self.network.weights:
+                self.learned[_key(weight.name)].copy_(torch.from_numpy(weights[weight.name].copy()))
+
+
+def _key(name: str) -> str:
+    """Torch allows no dots in the names of parameters."""
+    return name.replace(".", "_")

@@ -103,7 +103,7 @@ def make_run(
         ),
         "first_pair": draw_first_pair(dataset.train.example(1)),
     }
-    write_whole(folder / RUN_FILE, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    write_whole(folder / RUN_FILE, json.dumps(content, indent=1) + "\n")
     for name, png in figures.items():
         write_whole(folder / f"{name}.png", png)
     write_whole(folder / REPORT_FILE, render_report(content, figures))

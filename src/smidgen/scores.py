@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from smidgen.errors import PairsError
 from smidgen.pairs.pairs import Images
@@ -117,6 +116,8 @@ def ssim(denoised: Images, clean: Images) -> PerImage:
     Raises:
         PairsError: the shapes differ.
     """
+    from scipy.ndimage import uniform_filter  # the only part that needs it
+
     _require_same_shape(denoised, clean)
     if min(clean.shape[1:3]) < _SSIM_WINDOW:
         return np.full(len(clean), np.nan)

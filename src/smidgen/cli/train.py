@@ -90,7 +90,7 @@ def _finish(run: Run, as_json: bool) -> int:
         print(f"training: {content['ending']} after {content['epochs_done']} epochs, {duration(content['seconds'])}")
         print(f"model:    {run.folder / MODEL_FILE}")
         print(f"report:   {run.folder / REPORT_FILE}")
-    return 1 if content["ending"] == "interrupted" else 0
+    return 1 if content["ending"] in ("interrupted", "diverged") else 0
 
 
 def _choose_folder(arguments: argparse.Namespace, dataset: Dataset) -> Path:

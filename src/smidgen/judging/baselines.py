@@ -39,7 +39,8 @@ def _total_variation(image: NDArray[np.float32], strength: float) -> NDArray[np.
 
 
 def _non_local_means(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
-    return np.asarray(denoise_nl_means(image, h=strength, fast_mode=True, channel_axis=-1, **_PATCH), np.float32)
+    denoised = denoise_nl_means(image, h=strength, fast_mode=True, channel_axis=-1, **_PATCH)
+    return np.asarray(denoised, np.float32).reshape(image.shape)  # it drops a single channel
 
 
 # Strengths from hardly anything to far too much, so that the best lies within.

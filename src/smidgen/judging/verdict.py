@@ -54,7 +54,7 @@ def judge_history(history: Sequence[dict[str, float]], *, floor: float, start: f
         history: one record an epoch with `loss` and `val_loss`.
         floor: the loss of a perfect output (`bce_floor`, or 0 for MSE).
         start: the loss of an output that says nothing: the mean of the targets everywhere.
-        ending: "finished", "stopped early" or "interrupted".
+        ending: as `Trained.ending` tells.
     """
     if not history:
         return Verdict(Fit.STILL_IMPROVING, ("no epoch was finished",))

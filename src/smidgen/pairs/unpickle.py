@@ -25,9 +25,14 @@ _MOST_NESTING = 32
 class _StandIn:
     """An object the pickle wants made: keeps what it was made from and does nothing."""
 
-    def __init__(self, *args: object) -> None:
-        self.args = args
-        self.state: Any = None
+    args: tuple[Any, ...]
+    state: Any
+
+    def __new__(cls, *args: object) -> "_StandIn":
+        """Pickles make objects with or without a call of the class; this serves both."""
+        made = super().__new__(cls)
+        made.args, made.state = args, None
+        return made
 
     def __setstate__(self, state: object) -> None:
         self.state = state
@@ -148,6 +153,13 @@ def _bytes(*args: object) -> bytes:
     raise pickle.UnpicklingError("bytes made in an unusual way")
 
 
+def _reconstructor(*args: object) -> _StandIn:
+    """`copyreg._reconstructor`, by which protocols 0 and 1 make objects."""
+    if args and isinstance(args[0], type) and issubclass(args[0], _StandIn):
+        return args[0]()
+    raise pickle.UnpicklingError("an object made in an unusual way")
+
+
 def _ordered(*args: object) -> dict[Any, Any]:
     return {}
 
@@ -158,7 +170,10 @@ _ALLOWED: dict[str, Callable[..., Any]] = {
     "_codecs.encode": _encode,
     "builtins.bytes": _bytes,
     "__builtin__.bytes": _bytes,
+    "copy_reg._reconstructor": _reconstructor,
+    "copyreg._reconstructor": _reconstructor,
     "builtins.slice": _Slice,
+    "__builtin__.slice": _Slice,
     "collections.OrderedDict": _ordered,
     "pandas.core.frame.DataFrame": _Frame,
     "pandas.core.series.Series": _Frame,
@@ -178,7 +193,7 @@ _ALLOWED: dict[str, Callable[..., Any]] = {
 }
 # Parts of a table's row and column names: noted as inert stand-ins, nothing is imported for them.
 _IGNORED_PREFIXES = ("pandas.", "pyarrow.")
-_IGNORED = {"builtins.str", "builtins.int", "builtins.object"}
+_IGNORED = {f"{home}.{name}" for home in ("builtins", "__builtin__") for name in ("str", "int", "object")}
 
 
 class _Reader(pickle.Unpickler):

@@ -56,7 +56,7 @@ class Trained:
         weights: of the best epoch on validation.
         history: one record an epoch.
         best_epoch: counted from 1.
-        ending: "finished", "stopped early" or "interrupted".
+        ending: "finished", "stopped early", "interrupted" or "diverged".
         seconds: spent training, over all resumptions.
     """
 
@@ -92,7 +92,7 @@ def train(
 
     Raises:
         FileError: the folder cannot be written to, or holds the checkpoint of another training.
-        SmidgenError: the loss became NaN.
+        SmidgenError: the loss became NaN before the first epoch ended.
     """
     torch.set_num_threads(settings.threads)
     model = TorchNetwork(spec.network(), torch.Generator().manual_seed(settings.seed))
@@ -117,6 +117,10 @@ def train(
             loop.run_epoch()
         except KeyboardInterrupt:
             return _finish(model, loop.interrupted(), "interrupted")
+        except _DivergedError:
+            if state.best_epoch == 0:
+                raise SmidgenError("The training loss became NaN in epoch 1. Try a smaller --learning-rate.") from None
+            return _finish(model, state, "diverged")
         if folder is not None:
             save_checkpoint(folder / CHECKPOINT, state, identity)
             write_whole(folder / HISTORY, "".join(json.dumps(record) + "\n" for record in state.history))
@@ -132,6 +136,10 @@ def predict(model: TorchNetwork, noisy: Images) -> Images:
             logits = model(_to_tensor(noisy[start : start + at_once]))
             parts.append(torch.sigmoid(logits).permute(0, 2, 3, 1).numpy())
     return np.concatenate(parts)
+
+
+class _DivergedError(Exception):
+    """The loss is no longer a number."""
 
 
 class _Loop:
@@ -166,11 +174,6 @@ class _Loop:
             step += 1
             seen += len(clean)
             total += loss * len(clean)
-            if not math.isfinite(loss):
-                raise SmidgenError(
-                    f"The training loss became {loss} in epoch {state.epoch + 1}. "
-                    "Try a smaller --learning-rate. The best model so far is in the run folder."
-                )
             self._tell(step, total / seen, seen, time.monotonic() - started)
         elapsed = time.monotonic() - started
         self._close_epoch(step, total / seen, seen / elapsed, rate)
@@ -190,11 +193,14 @@ class _Loop:
             loss = F.binary_cross_entropy_with_logits(logits, clean)
         else:
             loss = F.mse_loss(torch.sigmoid(logits), clean)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise _DivergedError
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), _LONGEST_GRADIENT)
         self._optimizer.step()
-        return loss.item()
+        return value
 
     def _close_epoch(self, step: int, loss: float, images_per_second: float, rate: float) -> None:
         state = self._state

@@ -1,0 +1,73 @@
+"""What the tests share: small pairs, a trained model, and the rule about missing parts."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smidgen.model import ModelInfo, write_model
+from smidgen.network.spec import PyramidSpec
+from smidgen.pairs.pairs import Dataset, FixedSource, Pairs
+
+TINY = PyramidSpec(width=2, hidden=2, scales=2, kernel=3)
+
+
+def skip_or_fail(reason: str) -> None:
+    """Skip a test whose part is missing; where everything is required, fail it instead."""
+    if os.environ.get("SMIDGEN_REQUIRE_ALL"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def full_data() -> Path:
+    """The folder with both full data sets."""
+    folder = os.environ.get("SMIDGEN_DATA")
+    if not folder:
+        skip_or_fail("SMIDGEN_DATA does not name a folder with mnist/ and fashion-mnist/")
+    return Path(folder or "")
+
+
+@pytest.fixture
+def generator() -> np.random.Generator:
+    """A seeded source of random numbers."""
+    return np.random.default_rng(7)
+
+
+def make_pairs(n: int, generator: np.random.Generator, size: tuple[int, int] = (8, 8)) -> Pairs:
+    """Bright bars on black, with noise."""
+    clean = np.zeros((n, *size, 1), np.float32)
+    for image in clean:
+        row = generator.integers(size[0])
+        image[row] = generator.uniform(0.5, 1)
+    noisy = np.clip(clean + 0.2 * generator.standard_normal(clean.shape, dtype=np.float32), 0, 1)
+    return Pairs(noisy, clean)
+
+
+@pytest.fixture
+def small_dataset(generator: np.random.Generator) -> Dataset:
+    """Forty 8 x 8 pairs to train on, ten each to validate and test."""
+    return Dataset(
+        name="bars",
+        train=FixedSource(make_pairs(40, generator)),
+        val=make_pairs(10, generator),
+        test=make_pairs(10, generator),
+        fingerprint="bars",
+    )
+
+
+def random_weights(spec: object, generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """Weights of about the size that trained ones have."""
+    return {
+        weight.name: generator.normal(weight.mean, 0.3, weight.shape).astype(np.float32)
+        for weight in spec.network().weights
+    }
+
+
+@pytest.fixture
+def tiny_model(tmp_path: Path, generator: np.random.Generator) -> Path:
+    """A model file with random weights."""
+    path = tmp_path / "tiny.onnx"
+    write_model(path, ModelInfo(spec=TINY, budget=3600), random_weights(TINY, generator))
+    return path

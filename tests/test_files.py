@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from smidgen.errors import FileError
+from smidgen.files import fill_whole, make_folder, write_whole
+
+
+def test_replaces_content_whole(tmp_path: Path):
+    """What was there is replaced and no temporary file is left."""
+    path = tmp_path / "a.txt"
+    write_whole(path, "old")
+    write_whole(path, b"new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_failure_leaves_the_old_content(tmp_path: Path):
+    """If filling fails half way, the old file stands and nothing else is left."""
+    path = tmp_path / "a.txt"
+    write_whole(path, "old")
+
+    def fill(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(FileError, match="No space left"):
+        fill_whole(path, fill)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folder_in_the_place_of_a_file_is_named(tmp_path: Path):
+    """The error names the folder that cannot be made."""
+    write_whole(tmp_path / "a", "file")
+    with pytest.raises(FileError, match="a/b"):
+        make_folder(tmp_path / "a" / "b")

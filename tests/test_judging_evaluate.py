@@ -1,0 +1,45 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smidgen.judging.evaluate import evaluate
+from smidgen.model import ModelInfo, write_model
+from smidgen.network.spec import PyramidSpec
+from smidgen.pairs.pairs import Dataset
+from smidgen.runtime import Runtime
+from smidgen.scores import bce
+from smidgen.tasks.tasks import SAMPLE_TASK, load_task
+from tests.conftest import TINY, random_weights
+
+
+def test_scores_are_of_what_users_get(tiny_model: Path, small_dataset: Dataset):
+    """The figures are those of the runtime's own output; what has no meaning is null."""
+    runtime = Runtime(tiny_model)
+    test = small_dataset.test
+    judged = evaluate(runtime, test, name="bars", split="test", val=small_dataset.val)
+    assert judged.scores.bce == bce(runtime.denoise(test.noisy), test.clean)
+    content = json.loads(json.dumps(judged.to_dict()))
+    assert content["scores"]["legibility"] is None
+    assert "28 x 28" in content["no_legibility"]
+    assert content["baselines"]["doing nothing"]["mse"] == pytest.approx(
+        float(((test.noisy - test.clean) ** 2).mean()), rel=1e-5
+    )
+
+
+def test_json_has_the_promised_shape(tmp_path: Path, generator: np.random.Generator):
+    """`evaluate --json` prints exactly the object the design names."""
+    spec = PyramidSpec(width=2, hidden=2, scales=2, kernel=3)
+    write_model(tmp_path / "m.onnx", ModelInfo(spec=spec, budget=3600), random_weights(TINY, generator))
+    dataset = load_task(SAMPLE_TASK)
+    judged = evaluate(Runtime(tmp_path / "m.onnx"), dataset.test.first(60), name=SAMPLE_TASK, split="test",
+                      val=dataset.val.first(20))  # fmt: skip
+    content = judged.to_dict()
+    assert set(content) >= {"model", "num_parameters", "budget", "pairs", "split", "n", "scores", "baselines"}
+    assert set(content["scores"]) == {"bce", "bce_floor", "mse", "psnr_db", "ssim", "legibility"}
+    assert set(content["scores"]["legibility"]) == {"noisy", "denoised", "clean"}
+    assert set(content["scores"]["legibility"]["clean"]) == {"rate", "low", "high"}
+    assert content["scores"]["legibility"]["clean"]["rate"] > 0.95
+    assert content["truth_by"] == "labels"
+    assert (content["n"], content["budget"]) == (60, 3600)

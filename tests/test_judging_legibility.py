@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smidgen.judging.legibility import Truth, find_truth, legibility, legibility_by_digit, read_digits
+from smidgen.pairs.pairs import Pairs
+from smidgen.tasks.tasks import SAMPLE_TASK, load_task
+
+
+def test_reader_reads_the_sample():
+    """The shipped reader reads at least 99 % of the sample's clean test digits, hardly any noisy ones."""
+    test = load_task(SAMPLE_TASK).test
+    truth = find_truth(test)
+    assert isinstance(truth, Truth)
+    assert legibility(read_digits(test.clean), truth).rate >= 0.99
+    assert legibility(read_digits(test.noisy), truth).rate < 0.5
+
+
+def test_reader_reads_clean_mnist(full_data: Path):
+    """On the 10,000 clean test digits the reader is right at least 99.5 % of the time."""
+    test = load_task("digits-on-garments", full_data).test
+    assert (read_digits(test.clean).digits == test.labels).mean() >= 0.995
+
+
+def test_without_labels_the_sure_reading_is_the_truth():
+    """Pairs without labels count only where the reader is sure of the clean image, and say so."""
+    test = load_task(SAMPLE_TASK).test
+    truth = find_truth(Pairs(test.noisy, test.clean))
+    assert isinstance(truth, Truth)
+    assert truth.by == "reader"
+    assert 0.9 < truth.counted.mean() < 1
+    assert legibility(read_digits(test.clean), truth).rate == 1
+    assert legibility(read_digits(test.clean), truth).n == truth.counted.sum()
+
+
+@pytest.mark.parametrize(
+    ("pairs", "reason"),
+    [
+        (Pairs(np.zeros((2, 9, 9, 1), np.float32), np.zeros((2, 9, 9, 1), np.float32)), "28 x 28"),
+        (load_task(SAMPLE_TASK).val.first(100), "not digits"),
+        (Pairs(*[np.random.default_rng(0).random((50, 28, 28, 1), dtype=np.float32)] * 2), "no labels"),
+    ],
+)
+def test_the_reader_is_not_asked_what_it_cannot_read(pairs: Pairs, reason: str):
+    """Where images are no digits there is no legibility, and the reason is given."""
+    if pairs.labels is not None:
+        pairs = Pairs(pairs.noisy, pairs.clean, (pairs.labels + 1) % 10)
+    assert reason in find_truth(pairs)
+
+
+def test_by_digit_adds_up():
+    """The table by digit counts each image once."""
+    test = load_task(SAMPLE_TASK).test.first(300)
+    truth, reading = find_truth(test), read_digits(test.clean)
+    table = legibility_by_digit(reading, truth)
+    assert sum(interval.n for interval in table.values()) == 300
+    hits = sum(interval.rate * interval.n for interval in table.values())
+    assert hits / 300 == pytest.approx(legibility(reading, truth).rate)
+
+
+def test_reader_is_small():
+    """The reader that ships stays under 600 KB."""
+    from importlib import resources
+
+    assert len((resources.files("smidgen.reader") / "digits.onnx").read_bytes()) <= 600_000

@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from smidgen.errors import FileError, SmidgenError
+from smidgen.model import ModelInfo, read_info, read_weights, write_model
+from smidgen.network.spec import PlainSpec, PyramidSpec, default_spec
+from smidgen.pairs.ranges import Range
+from smidgen.runtime import Runtime
+from smidgen.training.torch_network import TorchNetwork
+from smidgen.training.train import predict
+from tests.conftest import TINY, random_weights
+
+SPECS = [PlainSpec(), PlainSpec(channels=3, widths=(4,)), default_spec(3600), PyramidSpec(width=3, scales=1),
+         PyramidSpec(channels=2, width=3, hidden=5, passes=2, scales=3)]  # fmt: skip
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_learned_tensors_are_stored_once_and_counted(spec, tmp_path: Path, generator: np.random.Generator):
+    """Initializers named `learned.` sum to the parameter count, and nothing else is large."""
+    weights = random_weights(spec, generator)
+    write_model(tmp_path / "m.onnx", ModelInfo(spec=spec, budget=spec.num_parameters), weights)
+    graph = onnx.load(tmp_path / "m.onnx").graph
+    learned = [tensor for tensor in graph.initializer if tensor.name.startswith("learned.")]
+    assert sum(int(np.prod(tensor.dims)) for tensor in learned) == spec.num_parameters
+    assert len({tensor.name for tensor in learned}) == len(learned)
+    assert all(np.prod(tensor.dims) <= 16 for tensor in graph.initializer if tensor not in learned)
+    assert all(node.domain == "" for node in graph.node)
+    for name, weight in read_weights(tmp_path / "m.onnx").items():
+        np.testing.assert_array_equal(weight, weights[name])
+    if spec.num_parameters <= 3600:
+        assert (tmp_path / "m.onnx").stat().st_size < 48 * 1024
+
+
+@pytest.fixture(scope="module", params=SPECS, ids=str)
+def both(request, tmp_path_factory) -> tuple[TorchNetwork, Runtime]:
+    """A network in torch and its model file in ONNX Runtime."""
+    path = tmp_path_factory.mktemp("model") / "m.onnx"
+    weights = random_weights(request.param, np.random.default_rng(0))
+    write_model(path, ModelInfo(spec=request.param, budget=10**6), weights)
+    model = TorchNetwork(request.param.network())
+    model.import_weights(weights)
+    return model, Runtime(path, threads=1)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 3), st.integers(1, 45), st.integers(1, 45), st.integers(0, 99))
+def test_file_answers_as_torch_does(both, n: int, height: int, width: int, seed: int):
+    """For any size from 1 x 1 on, the file's answer is torch's to 1e-5."""
+    model, runtime = both
+    noisy = np.random.default_rng(seed).random((n, height, width, runtime.info.spec.channels), dtype=np.float32)
+    np.testing.assert_allclose(runtime.denoise(noisy), predict(model, noisy), atol=1e-5)
+
+
+def test_plain_onnx_runtime_needs_nothing_from_us(tiny_model: Path):
+    """Any ONNX program gets images in [0, 1] of the input's size from input `noisy`, output `denoised`."""
+    session = onnxruntime.InferenceSession(tiny_model, providers=["CPUExecutionProvider"])
+    (denoised,) = session.run(["denoised"], {"noisy": np.random.rand(2, 1, 5, 3).astype(np.float32)})
+    assert denoised.shape == (2, 1, 5, 3)
+    assert denoised.min() >= 0
+    assert denoised.max() <= 1
+    assert onnx.load(tiny_model).opset_import[0].version >= 17
+
+
+def test_what_a_model_says_about_itself_comes_back(tmp_path: Path, generator: np.random.Generator):
+    """Spec, ranges, training and scores are read back as they were written."""
+    info = ModelInfo(spec=TINY, budget=99, dataset={"name": "d"}, noisy_range=Range(0, 510), clean_range=Range(-1, 1),
+                     training={"seed": 4}, scores={"bce": 0.1})  # fmt: skip
+    write_model(tmp_path / "m.onnx", info, random_weights(TINY, generator))
+    assert read_info(tmp_path / "m.onnx") == info
+
+
+def test_equal_models_are_equal_files(tmp_path: Path):
+    """Writing the same model twice gives the same bytes."""
+    for name in ("a", "b"):
+        write_model(tmp_path / name, ModelInfo(spec=TINY, budget=99), random_weights(TINY, np.random.default_rng(1)))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_broken_weights_are_not_written(tmp_path: Path, generator: np.random.Generator):
+    """A weight that is NaN leaves no file."""
+    weights = random_weights(TINY, generator)
+    weights["stem"][0] = np.nan
+    with pytest.raises(SmidgenError, match="stem"):
+        write_model(tmp_path / "m.onnx", ModelInfo(spec=TINY, budget=99), weights)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("read", [read_info, read_weights, Runtime])
+def test_files_that_are_no_models(tmp_path: Path, tiny_model: Path, read):
+    """Missing and damaged files are named; the error says what was expected."""
+    with pytest.raises(FileError, match=r"none\.onnx"):
+        read(tmp_path / "none.onnx")
+    (tmp_path / "text.onnx").write_text("hello")
+    with pytest.raises(FileError, match=r"text\.onnx"):
+        read(tmp_path / "text.onnx")
+
+
+def test_onnx_of_somebody_else(tmp_path: Path, tiny_model: Path):
+    """An ONNX file without our metadata, or with another format, is not taken for a model."""
+    proto = onnx.load(tiny_model)
+    entry = proto.metadata_props[0]
+    entry.value = entry.value.replace('"format": 1', '"format": 2')
+    onnx.save(proto, tmp_path / "newer.onnx")
+    with pytest.raises(FileError, match="format 2"):
+        Runtime(tmp_path / "newer.onnx")
+    entry.value = "{}"
+    onnx.save(proto, tmp_path / "empty.onnx")
+    with pytest.raises(FileError, match="cannot be read"):
+        Runtime(tmp_path / "empty.onnx")
+    del proto.metadata_props[:]
+    onnx.save(proto, tmp_path / "other.onnx")
+    with pytest.raises(FileError, match="not a Smidgen model"):
+        Runtime(tmp_path / "other.onnx")

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from smidgen.errors import PairsError
+from smidgen.pairs.checks import fingerprint, make_raw_pairs, odd_things
+
+
+def images(n: int = 4, size: int = 6) -> np.ndarray:
+    return np.random.default_rng(0).random((n, size, size))
+
+
+@pytest.mark.parametrize("shape", [(4, 36), (4, 6, 6), (4, 6, 6, 1), (4, 1, 6, 6)])
+def test_every_usual_shape_becomes_n_h_w_c(shape: tuple[int, ...]):
+    """Flat rows, images and images with a channel first or last are the same pairs."""
+    raw = make_raw_pairs(images().reshape(shape), images(), None, "a")
+    np.testing.assert_array_equal(raw.noisy[..., 0], images())
+
+
+def test_flat_targets_take_the_shape_of_the_images():
+    """A flattened y beside image-shaped X, square or not, takes X's shape."""
+    noisy = np.random.default_rng(0).random((3, 4, 7, 2))
+    raw = make_raw_pairs(noisy, noisy.reshape(3, -1), None, "a")
+    np.testing.assert_array_equal(raw.noisy, raw.clean)
+
+
+@pytest.mark.parametrize(
+    ("noisy", "clean", "labels", "message"),
+    [
+        (images(4), images(3), None, "X has 4 images and y has 3"),
+        (images(4, 6), images(4, 7), None, "images of X are 6 x 6"),
+        (np.full((2, 3, 3), np.nan), images(2, 3), None, "2 images of X .* NaN"),
+        (np.full((2, 3, 3), np.inf), images(2, 3), None, "infinity"),
+        (np.empty((0, 3, 3)), np.empty((0, 3, 3)), None, "empty"),
+        (images(4).reshape(4, 36)[:, :35], images(4), None, "no square"),
+        (np.zeros((2, 9, 9, 9)), np.zeros((2, 9, 9, 9)), None, "shape"),
+        (np.zeros(5), np.zeros(5), None, "shape"),
+        (np.array(["a", "b"]), images(2), None, "real numbers"),
+        (images(2).astype(complex), images(2), None, "real numbers"),
+        ("text", images(2), None, "is a str"),
+        ([np.zeros((2, 2)), np.zeros((3, 3))], images(2), None, "differ in size"),
+        (images(4), images(4), [1, 2], "2 labels for 4 pairs"),
+        (images(4), images(4), ["a", "b", "c", "d"], "whole numbers"),
+        (images(4), images(4), [0.5, 1, 2, 3], "whole numbers"),
+    ],
+)
+def test_faults_are_named(noisy: object, clean: object, labels: object, message: str):
+    """What is wrong with the arrays is said in one clear error."""
+    with pytest.raises(PairsError, match=message):
+        make_raw_pairs(noisy, clean, labels, "a")
+
+
+def test_one_hot_labels_become_numbers():
+    """Labels as Keras courses keep them, one column a class, are understood."""
+    raw = make_raw_pairs(images(3), images(3), np.eye(10)[[4, 0, 9]], "a")
+    np.testing.assert_array_equal(raw.labels, [4, 0, 9])
+
+
+def noisy_and_clean(n: int) -> tuple[np.ndarray, np.ndarray]:
+    clean = np.zeros((n, 8, 8))
+    clean[np.arange(n), np.arange(n) % 8] = 1
+    clean[:, :, 0] = np.linspace(0.2, 0.8, n)[:, None]
+    return clean + np.random.default_rng(1).normal(0, 0.2, clean.shape), clean
+
+
+def test_swapped_pairs_are_noticed():
+    """X that is cleaner than y draws a question; the right way round draws none."""
+    noisy, clean = noisy_and_clean(30)
+    right = make_raw_pairs(noisy[:10], clean[:10], None, "a")
+    others = [make_raw_pairs(noisy[part], clean[part], None, "a") for part in (slice(10, 20), slice(20, 30))]
+    assert odd_things(right, *others) == []
+    swapped = make_raw_pairs(clean[:10], noisy[:10], None, "a")
+    assert "swapped" in odd_things(swapped, *others)[0]
+
+
+def test_constant_and_repeated_images_are_counted():
+    """Constant images and images that stand in two splits are reported with their number."""
+    noisy, clean = noisy_and_clean(30)
+    clean[11] = 0.5
+    clean[21:23] = clean[1:3]
+    parts = [make_raw_pairs(noisy[i : i + 10], clean[i : i + 10], None, "a") for i in (0, 10, 20)]
+    warnings = odd_things(*parts)
+    assert "1 clean images are constant" in warnings[0]
+    assert "2 clean images stand in both train and test" in warnings[1]
+
+
+def test_fingerprint_follows_the_content():
+    """Equal arrays have equal fingerprints; one changed pixel changes it."""
+    first, second = images(), images()
+    one = fingerprint(make_raw_pairs(first, second, None, "a"))
+    assert one == fingerprint(make_raw_pairs(images(), images(), None, "b"))
+    second[2, 3, 3] += 1e-6
+    assert one != fingerprint(make_raw_pairs(first, second, None, "a"))

@@ -1,0 +1,196 @@
+import gzip
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from smidgen.errors import FileError, InputError, PairsError
+from smidgen.pairs.files import read_array, read_idx, read_pairs, read_two
+
+X = np.random.default_rng(0).integers(0, 255, (6, 4, 4), np.uint8)
+Y = np.random.default_rng(1).integers(0, 255, (6, 4, 4), np.uint8)
+LABELS = np.arange(6)
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    return struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [(X, Y), (X, Y, LABELS), [X, Y], {"X": X, "y": Y}, {"noisy": X, "clean": Y, "labels": LABELS},
+     (X.reshape(6, 16), Y.reshape(6, 16)), (pd.DataFrame(X.reshape(6, 16)), pd.DataFrame(Y.reshape(6, 16))),
+     (list(X), list(Y))],
+    ids=["tuple", "labels", "list", "dict", "words", "flat", "tables", "lists"],
+)  # fmt: skip
+def test_pickles_of_every_shape(tmp_path: Path, content: object):
+    """Every shape a course's pickle comes in gives the same pairs."""
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps(content))
+    raw = read_pairs(path)
+    np.testing.assert_array_equal(raw.noisy[..., 0], X)
+    np.testing.assert_array_equal(raw.clean[..., 0], Y)
+
+
+@pytest.mark.parametrize("names", [("X", "y", "labels"), ("noisy", "clean", "label")])
+def test_npz(tmp_path: Path, names: tuple[str, str, str]):
+    """An npz file with X and y, or noisy and clean, and labels."""
+    np.savez_compressed(tmp_path / "a.npz", **dict(zip(names, (X, Y, LABELS), strict=True)))
+    raw = read_pairs(tmp_path / "a.npz")
+    np.testing.assert_array_equal(raw.clean[..., 0], Y)
+    np.testing.assert_array_equal(raw.labels, LABELS)
+
+
+def test_two_files_of_every_kind(tmp_path: Path):
+    """Noisy and clean may lie in two files, each of its own kind."""
+    np.save(tmp_path / "x.npy", X)
+    np.savez(tmp_path / "x.npz", only=X)
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(X))
+    (tmp_path / "x.idx").write_bytes(idx_bytes(X))
+    (tmp_path / "x-ubyte.gz").write_bytes(gzip.compress(idx_bytes(X)))
+    (tmp_path / "labels.csv").write_text("label\n" + "\n".join(map(str, LABELS)))
+    np.save(tmp_path / "y.npy", Y)
+    for name in ("x.npy", "x.npz", "x.pkl", "x.idx", "x-ubyte.gz"):
+        raw = read_two(tmp_path / name, tmp_path / "y.npy", tmp_path / "labels.csv")
+        np.testing.assert_array_equal(raw.noisy[..., 0], X)
+        np.testing.assert_array_equal(raw.labels, LABELS)
+
+
+def make_folders(tmp_path: Path) -> None:
+    for folder, images, suffix in (("noisy", X, "png"), ("clean", Y, "tif")):
+        (tmp_path / folder).mkdir()
+        for number, image in enumerate(images):
+            Image.fromarray(image).save(tmp_path / folder / f"{number}.{suffix}")
+
+
+def test_folders_are_matched_by_name(tmp_path: Path):
+    """Files pair up by name whatever their kind, and labels.csv is used if it is there."""
+    make_folders(tmp_path)
+    (tmp_path / "labels.csv").write_text("name,label\n" + "".join(f"{5 - i}.png,{i}\n" for i in range(6)))
+    raw = read_pairs(tmp_path)
+    np.testing.assert_array_equal(raw.noisy[..., 0], X)
+    np.testing.assert_array_equal(raw.clean[..., 0], Y)
+    np.testing.assert_array_equal(raw.labels, LABELS[::-1])
+
+
+def test_folders_as_noisy_and_clean(tmp_path: Path):
+    """Two folders may be given by themselves and are matched by name as well."""
+    make_folders(tmp_path)
+    np.testing.assert_array_equal(read_two(tmp_path / "noisy", tmp_path / "clean").clean[..., 0], Y)
+
+
+def test_lonely_images_are_named(tmp_path: Path):
+    """An image without its partner is an error with its name."""
+    make_folders(tmp_path)
+    (tmp_path / "clean" / "3.tif").unlink()
+    with pytest.raises(PairsError, match=r"no partner \(3\)"):
+        read_pairs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [((X,), "1 things"), (X, "a ndarray"), ({"a": X, "b": Y}, "holds 'a', 'b'"), ({}, "nothing"), ("text", "a str")],
+)
+def test_pickles_of_something_else(tmp_path: Path, content: object, message: str):
+    """A pickle that holds no pairs is told what it holds and what was expected."""
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(PairsError, match=message):
+        read_pairs(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "does not begin"),
+        (b"\0\0\x08\x03\0\0", "ends within its header"),
+        (idx_bytes(X)[:-1], "fewer"),
+        (idx_bytes(X) + b"x", "more"),
+        (struct.pack(">HBB4I", 0, 14, 4, 2**31, 2**31, 2**31, 2**31), "promises"),
+        (struct.pack(">HBB3I", 0, 8, 3, 60000, 280, 280), "fewer"),
+    ],
+)
+def test_damaged_idx(tmp_path: Path, content: bytes, message: str):
+    """An IDX file that is cut off, or promises more than it holds, is refused at no cost."""
+    (tmp_path / "a.idx").write_bytes(content)
+    with pytest.raises(FileError, match=message):
+        read_idx(tmp_path / "a.idx")
+
+
+def test_zip_bomb(tmp_path: Path):
+    """An npz that unpacks to thousands of times its size is refused before it is unpacked."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("X.npy", bytes(40_000_000))
+        archive.infolist()[0].file_size = 40_000_000_000
+    with pytest.raises(FileError, match="unpacks to"):
+        read_pairs(tmp_path / "a.npz")
+
+
+def test_npy_that_promises_too_much(tmp_path: Path):
+    """An npy header that promises more than the file holds is refused."""
+    np.save(tmp_path / "a.npy", X)
+    content = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(content.replace(b"(6, 4, 4), }  ", b"(6, 4, 400),}"))
+    with pytest.raises(FileError, match=r"a\.npy"):
+        read_array(tmp_path / "a.npy")
+
+
+def test_object_arrays_are_not_unpickled(tmp_path: Path):
+    """Npy and npz files that hold pickled objects are refused."""
+    np.save(tmp_path / "a.npy", np.array([{}], object))
+    np.savez(tmp_path / "a.npz", X=np.array([{}], object), y=Y)
+    with pytest.raises(FileError):
+        read_array(tmp_path / "a.npy")
+    with pytest.raises(FileError):
+        read_pairs(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("name", ["missing.pkl", "missing", "a.txt"])
+def test_missing_and_unknown_files(tmp_path: Path, name: str):
+    """A path that is not there or of an unknown kind is named."""
+    (tmp_path / "a.txt").write_text("text")
+    with pytest.raises(FileError, match=name):
+        read_pairs(tmp_path / name)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["pkl", "npz", "npy", "idx", "gz", "csv", "png", "tif", "jpg", "bmp"]), st.data())
+def test_generated_bad_input_ends_in_one_error(tmp_path: Path, kind: str, data: st.DataObject):
+    """Whatever a file holds, reading it gives arrays or one InputError, and writes nothing."""
+    good = _good_files(tmp_path / "good")[kind]
+    content = bytearray(good)
+    for _ in range(data.draw(st.integers(0, 5))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))] + data.draw(st.binary(max_size=20))
+    folder = tmp_path / "bad"
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    path = folder / f"a.{kind}"
+    path.write_bytes(content)
+    read = read_pairs if kind in ("pkl", "npz") else read_array
+    try:
+        read(folder if kind in ("png", "tif", "jpg", "bmp") else path)
+    except InputError as error:
+        assert str(error)
+    assert [file.name for file in folder.iterdir()] == [path.name]
+
+
+def _good_files(folder: Path) -> dict[str, bytes]:
+    if not folder.exists():
+        folder.mkdir()
+        np.savez(folder / "a.npz", X=X, y=Y)
+        np.save(folder / "a.npy", X)
+        (folder / "a.pkl").write_bytes(pickle.dumps((X, Y)))
+        (folder / "a.idx").write_bytes(idx_bytes(X))
+        (folder / "a.gz").write_bytes(gzip.compress(idx_bytes(X)))
+        (folder / "a.csv").write_text("name,label\na,1\nb,2\n")
+        for suffix in ("png", "tif", "jpg", "bmp"):
+            Image.fromarray(X[0]).save(folder / f"a.{suffix}")
+    return {path.suffix[1:]: path.read_bytes() for path in folder.iterdir()}

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smidgen.errors import PairsError
+from smidgen.pairs.checks import RawPairs, make_raw_pairs
+from smidgen.pairs.ranges import Range
+from smidgen.pairs.split import split_pairs
+
+
+def numbered(n: int, scale: float = 1.0) -> RawPairs:
+    """Pairs whose first pixel tells their number."""
+    clean = np.random.default_rng(0).random((n, 5, 5))
+    clean[:, 0, 0] = np.arange(n) / n
+    clean[:, 1, 1] = np.arange(n) % 2
+    return make_raw_pairs((clean + clean[::-1]) * scale, clean, None, "numbers")
+
+
+@given(st.integers(3, 60), st.integers(0, 5))
+def test_parts_are_disjoint_and_complete(n: int, seed: int):
+    """Every pair is in exactly one part, and the same seed gives the same parts."""
+    dataset = split_pairs(numbered(n), seed=seed)
+    parts = [dataset.train.example(n), dataset.val, dataset.test]
+    numbers = np.concatenate([np.rint(part.clean[:, 0, 0, 0] * n) for part in parts])
+    assert sorted(numbers) == list(range(n))
+    assert len(dataset.val) == len(dataset.test) == max(1, round(n / 10))
+    again = split_pairs(numbered(n), seed=seed)
+    np.testing.assert_array_equal(again.val.clean, dataset.val.clean)
+
+
+def test_given_parts_are_used_whole():
+    """Separate validation and test files are taken as they are and nothing is drawn for them."""
+    dataset = split_pairs(numbered(20), val=numbered(7), test=numbered(3))
+    assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (20, 7, 3)
+
+
+def test_ranges_come_from_the_training_part_alone():
+    """Validation values beyond training's range are clipped for y and said, and kept for X."""
+    bright = make_raw_pairs(np.full((1, 5, 5), 9.0), np.full((1, 5, 5), 3.0), None, "bright")
+    dataset = split_pairs(numbered(20), val=bright)
+    assert dataset.noisy_range == Range(0, 2)
+    assert dataset.clean_range == Range(0, 1)
+    assert dataset.val.clean.max() == 1
+    assert dataset.val.noisy.max() == 4.5
+    assert any("clipped" in warning for warning in dataset.warnings)
+
+
+@pytest.mark.parametrize("scale", [1.0, 255.0])
+def test_scale_of_x_makes_no_difference(scale: float):
+    """X of 0..2 and of 0..510 give the same training values."""
+    dataset = split_pairs(numbered(40, scale))
+    by_hand = split_pairs(numbered(40, 0.5))
+    np.testing.assert_allclose(dataset.train.example(40).noisy, by_hand.train.example(40).noisy, atol=1e-7)
+
+
+def test_too_few_pairs():
+    """Two pairs cannot be split in three."""
+    with pytest.raises(PairsError, match="at least 3"):
+        split_pairs(numbered(2))
+
+
+def test_parts_of_another_size():
+    """Validation images of another size than training's are refused."""
+    other = make_raw_pairs(np.random.rand(2, 6, 6), np.random.rand(2, 6, 6), None, "other")
+    with pytest.raises(PairsError, match="other holds images"):
+        split_pairs(numbered(20), val=other)

@@ -1,0 +1,70 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from smidgen.errors import BudgetError, FileError
+from smidgen.model import read_info
+from smidgen.network.spec import PlainSpec
+from smidgen.pairs.pairs import Dataset
+from smidgen.runs import make_run, write_report
+from smidgen.training.settings import TrainingSettings
+from tests.conftest import TINY
+
+SETTINGS = TrainingSettings(epochs=2, batch_size=8, threads=1)
+
+
+@pytest.fixture
+def run_folder(small_dataset: Dataset, tmp_path: Path) -> Path:
+    make_run(small_dataset, TINY, SETTINGS, budget=3600, folder=tmp_path / "run", command="smidgen train bars")
+    return tmp_path / "run"
+
+
+def test_a_run_leaves_everything(run_folder: Path):
+    """Model, history, checkpoint, figures, settings and report are all in the folder, nothing else."""
+    names = {path.name for path in run_folder.iterdir()}
+    assert names == {"model.onnx", "history.jsonl", "checkpoint.pt", "run.json", "report.html", "strip.png",
+                     "curves.png", "first_pair.png"}  # fmt: skip
+    content = json.loads((run_folder / "run.json").read_text())
+    info = read_info(run_folder / "model.onnx")
+    assert info.scores["scores"]["bce"] == content["evaluation"]["scores"]["bce"]
+    assert (info.scores["split"], info.budget, info.training["seed"]) == ("val", 3600, 0)
+
+
+def test_report_is_one_page_that_opens_offline(run_folder: Path):
+    """The page holds its pictures and asks the network for nothing; what it shows is escaped."""
+    page = (run_folder / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert "http" not in page
+    assert 'src="data:' in page
+    assert "smidgen train bars" in page
+    assert page.count('alt="') == 3
+
+
+def test_report_is_written_anew(run_folder: Path):
+    """`report` gives back the same page from what is stored."""
+    page = (run_folder / "report.html").read_text()
+    (run_folder / "report.html").unlink()
+    assert write_report(run_folder).read_text() == page
+
+
+def test_report_of_no_run(tmp_path: Path):
+    """A folder without a run is told so."""
+    with pytest.raises(FileError, match="no finished run"):
+        write_report(tmp_path)
+
+
+def test_over_budget_is_refused_before_any_work(small_dataset: Dataset, tmp_path: Path):
+    """A spec over the budget leaves not even a folder."""
+    with pytest.raises(BudgetError):
+        make_run(small_dataset, PlainSpec(), SETTINGS, budget=3000, folder=tmp_path / "run", command="")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_split_asked_for_is_scored(small_dataset: Dataset, tmp_path: Path):
+    """Scores are on validation unless test is asked for."""
+    settings = replace(SETTINGS, loss="mse")
+    run = make_run(small_dataset, TINY, settings, budget=3600, folder=tmp_path / "r", command="", split="test")
+    assert run.evaluation.split == "test"
+    assert run.content["floor"] == 0

@@ -1,0 +1,45 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smidgen.errors import InputError
+from smidgen.sources import open_dataset
+
+
+@pytest.fixture
+def pickled(tmp_path: Path) -> Path:
+    clean = np.random.default_rng(0).random((20, 5, 5))
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps((clean + clean[::-1], clean)))
+    return path
+
+
+def test_a_task_a_file_and_two_files(tmp_path: Path, pickled: Path):
+    """Pairs open by a task's name, from one file, or from two."""
+    assert open_dataset("digits-on-garments-sample").shape == (28, 28, 1)
+    one = open_dataset(str(pickled))
+    assert one.shape == (5, 5, 1)
+    noisy, clean = pickle.loads(pickled.read_bytes())
+    np.save(tmp_path / "x.npy", noisy)
+    np.save(tmp_path / "y.npy", clean)
+    two = open_dataset(noisy=tmp_path / "x.npy", clean=tmp_path / "y.npy", val=pickled)
+    assert len(two.val) == 20
+    assert one.fingerprint == two.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "no pairs"),
+        ({"pairs": "cats"}, "neither a file"),
+        ({"noisy": Path("x.npy")}, "only one"),
+        ({"pairs": "a.pkl", "noisy": Path("x.npy")}, "both PAIRS"),
+        ({"pairs": "digits-on-garments-sample", "val": Path("v.pkl")}, "own validation"),
+    ],
+)
+def test_contradictions_are_explained(arguments: dict[str, object], message: str):
+    """Nothing, too little or too much is each said in its own words."""
+    with pytest.raises(InputError, match=message):
+        open_dataset(**arguments)

@@ -1,0 +1,52 @@
+import pytest
+
+from smidgen.errors import InputError
+from smidgen.network.spec import PlainSpec, PyramidSpec
+from smidgen.training.settings import DEFAULT_STEPS, TrainingSettings, default_settings
+
+
+def test_plain_is_trained_the_exercises_way():
+    """The baseline's recipe: Adam at a constant 1e-3, batches of 128, patience 5."""
+    settings = default_settings(PlainSpec(), 55000)
+    assert (settings.optimizer, settings.learning_rate, settings.batch_size, settings.patience) == (
+        "adam",
+        1e-3,
+        128,
+        5,
+    )
+    assert settings.rate_at(0, 100) == settings.rate_at(99, 100) == 1e-3
+
+
+@pytest.mark.parametrize("num_pairs", [300, 6000, 55000])
+def test_default_length_is_about_the_same_number_of_steps(num_pairs: int):
+    """Small data sets are shown more often, so that training takes as long."""
+    settings = default_settings(PyramidSpec(), num_pairs)
+    steps = settings.epochs * -(-num_pairs // 128)
+    assert abs(steps - DEFAULT_STEPS) <= 0.05 * DEFAULT_STEPS
+    assert settings.patience is None
+
+
+def test_annealed_rate_rises_and_falls_to_nothing():
+    """The rate warms up, peaks near the setting and ends at almost zero."""
+    settings = TrainingSettings(epochs=1, learning_rate=0.01)
+    rates = [settings.rate_at(step, 1000) for step in range(1000)]
+    assert rates[0] < 0.001
+    assert max(rates) == pytest.approx(0.01, rel=0.05)
+    assert rates[-1] < 1e-6
+
+
+def test_what_the_user_chose_stands():
+    """Chosen settings replace the recipe's; None leaves them, and the rate follows the optimizer."""
+    settings = default_settings(PyramidSpec(), 1000, epochs=3, optimizer="adam", patience=None)
+    assert (settings.epochs, settings.optimizer, settings.learning_rate) == (3, "adam", 1e-3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": -1.0}, {"learning_rate": float("nan")}, {"optimizer": "magic"},
+     {"loss": "mae"}, {"patience": 0}, {"seed": -1}, {"threads": 0}],
+)  # fmt: skip
+def test_impossible_settings_are_refused(wrong: dict[str, object]):
+    """Settings that cannot be are refused by name before any work."""
+    with pytest.raises(InputError):
+        TrainingSettings(**({"epochs": 1} | wrong))

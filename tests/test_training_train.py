@@ -1,0 +1,195 @@
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smidgen.errors import FileError, SmidgenError
+from smidgen.network.spec import PyramidSpec
+from smidgen.pairs.pairs import Dataset, FixedSource, Pairs
+from smidgen.scores import bce
+from smidgen.training.settings import TrainingSettings
+from smidgen.training.torch_network import TorchNetwork
+from smidgen.training.train import CHECKPOINT, HISTORY, Progress, Trained, predict, train
+from tests.conftest import TINY
+
+SETTINGS = TrainingSettings(epochs=8, batch_size=8, threads=1)
+
+
+def assert_same(first: Trained, second: Trained) -> None:
+    assert first.weights.keys() == second.weights.keys()
+    for name in first.weights:
+        np.testing.assert_array_equal(first.weights[name], second.weights[name])
+
+
+def test_learns_and_keeps_the_best_epoch(small_dataset: Dataset):
+    """Training lowers the validation loss, and the weights kept are those of the best epoch."""
+    trained = train(small_dataset, TINY, SETTINGS)
+    losses = [record["val_loss"] for record in trained.history]
+    assert losses[-1] < losses[0]
+    assert trained.best_epoch == 1 + losses.index(min(losses))
+    model = TorchNetwork(TINY.network())
+    model.import_weights(trained.weights)
+    assert bce(predict(model, small_dataset.val.noisy), small_dataset.val.clean) == pytest.approx(min(losses), abs=1e-6)
+
+
+def test_same_seed_same_weights(small_dataset: Dataset):
+    """Two trainings with one seed are equal to the bit, with another they differ."""
+    first, second = (train(small_dataset, TINY, SETTINGS) for _ in range(2))
+    assert_same(first, second)
+    other = train(small_dataset, TINY, replace(SETTINGS, seed=1))
+    assert not np.array_equal(first.weights["stem"], other.weights["stem"])
+
+
+@pytest.mark.parametrize("optimizer", ["soap", "adam", "adamw", "sgd"])
+def test_resumed_equals_uninterrupted(small_dataset: Dataset, tmp_path: Path, optimizer: str):
+    """A training stopped between epochs and resumed ends with the same weights bit for bit."""
+    settings = replace(SETTINGS, optimizer=optimizer)
+    whole = train(small_dataset, TINY, settings)
+    calls = 0
+
+    class Stop(Exception):
+        pass
+
+    def stop_in_epoch_four(progress: Progress) -> None:
+        nonlocal calls
+        calls += 1
+        if progress.epoch == 4 and calls > 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(small_dataset, TINY, settings, folder=tmp_path, watch=stop_in_epoch_four)
+    resumed = train(small_dataset, TINY, settings, folder=tmp_path, resume=True)
+    assert_same(whole, resumed)
+    keep = ("epoch", "loss", "val_loss", "learning_rate")
+    written = [json.loads(line) for line in (tmp_path / HISTORY).read_text().splitlines()]
+    assert [[r[k] for k in keep] for r in written] == [[r[k] for k in keep] for r in whole.history]
+
+
+def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path):
+    """A process killed in the middle of training on the sample leaves what another one goes on from."""
+    script = """
+import sys, dataclasses
+from pathlib import Path
+from smidgen.network.spec import PyramidSpec
+from smidgen.tasks.tasks import load_task
+from smidgen.training.settings import TrainingSettings
+from smidgen.training.train import train
+import numpy as np
+dataset = load_task("digits-on-garments-sample")
+dataset = dataclasses.replace(dataset, val=dataset.val.first(100),
+    train=dataclasses.replace(dataset.train, clean=dataset.train.clean[:512], other=dataset.train.other[:512]))
+settings = TrainingSettings(epochs=5, batch_size=64, threads=1)
+folder = Path(sys.argv[1])
+trained = train(dataset, PyramidSpec(width=6, hidden=6), settings, folder=folder, resume=True)
+np.savez(folder / "weights.npz", **trained.weights)
+"""
+    environment = os.environ | {"PYTHONWARNINGS": "error"}
+
+    def start(folder: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", script, str(folder)], env=environment)
+
+    assert start(tmp_path / "whole").wait() == 0
+    broken = start(tmp_path / "broken")
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "broken" / CHECKPOINT).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    broken.send_signal(signal.SIGKILL)
+    assert broken.wait() == -signal.SIGKILL
+    assert start(tmp_path / "broken").wait() == 0
+    with np.load(tmp_path / "whole" / "weights.npz") as whole, np.load(tmp_path / "broken" / "weights.npz") as other:
+        for name in whole.files:
+            np.testing.assert_array_equal(whole[name], other[name])
+
+
+def test_a_folder_is_not_overwritten(small_dataset: Dataset, tmp_path: Path):
+    """A second training into the same folder is refused unless it resumes."""
+    settings = replace(SETTINGS, epochs=1)
+    train(small_dataset, TINY, settings, folder=tmp_path)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with pytest.raises(FileError, match="already holds"):
+        train(small_dataset, TINY, settings, folder=tmp_path)
+    with pytest.raises(FileError, match="another training"):
+        train(small_dataset, TINY, replace(settings, seed=9), folder=tmp_path, resume=True)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_early_stopping_waits_for_its_patience(small_dataset: Dataset):
+    """A constant rate far too high stops after `patience` epochs without a better one."""
+    settings = TrainingSettings(epochs=50, batch_size=8, learning_rate=1e-12, optimizer="sgd", annealed=False,
+                                patience=3, threads=1)  # fmt: skip
+    trained = train(small_dataset, TINY, settings)
+    assert trained.ending == "stopped early"
+    assert len(trained.history) == trained.best_epoch + 3
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_interrupt_keeps_the_best_so_far(small_dataset: Dataset, epoch: int):
+    """Ctrl-C ends the training with usable weights, even before the first epoch has ended."""
+
+    def interrupt(progress: Progress) -> None:
+        if progress.epoch == epoch and progress.step % 5 == 3:
+            raise KeyboardInterrupt
+
+    trained = train(small_dataset, TINY, SETTINGS, watch=interrupt)
+    assert trained.ending == "interrupted"
+    assert len(trained.history) == epoch - 1
+    assert all(np.isfinite(weight).all() for weight in trained.weights.values())
+
+
+def test_divergence_at_once_is_said(small_dataset: Dataset):
+    """A loss that is NaN from the start ends the training with advice instead of a broken model."""
+    broken = Pairs(small_dataset.val.noisy * np.float32(np.nan), small_dataset.val.clean)
+    with pytest.raises(SmidgenError, match="learning-rate"):
+        train(replace(small_dataset, train=FixedSource(broken)), TINY, SETTINGS)
+
+
+def test_divergence_keeps_the_best_epoch(small_dataset: Dataset):
+    """A loss that becomes NaN later ends the training with the best epoch's weights."""
+
+    class TurnsBad(FixedSource):
+        epochs = 0
+
+        def batches(self, batch_size: int, generator: np.random.Generator):
+            type(self).epochs += 1
+            for noisy, clean in super().batches(batch_size, generator):
+                yield noisy * np.float32(np.nan if self.epochs > 2 else 1), clean
+
+    source = TurnsBad(small_dataset.train.example(40))
+    trained = train(replace(small_dataset, train=source), TINY, SETTINGS)
+    assert trained.ending == "diverged"
+    assert len(trained.history) == 2
+    assert all(np.isfinite(weight).all() for weight in trained.weights.values())
+
+
+def test_progress_counts_up_and_time_left_down(small_dataset: Dataset):
+    """Whoever watches sees every step, the last validation loss and the time left."""
+    seen: list[Progress] = []
+    train(small_dataset, TINY, replace(SETTINGS, epochs=2), watch=seen.append)
+    assert [p.step for p in seen] == [1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 10]
+    assert math.isnan(seen[0].val_loss)
+    assert seen[-1].val_loss < 1
+    assert seen[-1].seconds_left == 0
+    assert all(p.images_per_second > 0 for p in seen)
+
+
+def test_mse_is_trained_and_validated(small_dataset: Dataset):
+    """With `--loss mse` the history holds mean squared errors."""
+    trained = train(small_dataset, TINY, replace(SETTINGS, loss="mse"))
+    assert trained.history[-1]["val_loss"] < 0.2
+
+
+def test_colour_images(generator: np.random.Generator):
+    """Three channels train like one."""
+    clean = generator.random((16, 6, 5, 3), dtype=np.float32)
+    pairs = Pairs(clean[:, ::-1].copy(), clean)
+    dataset = Dataset(name="rgb", train=FixedSource(pairs), val=pairs, test=pairs)
+    trained = train(dataset, PyramidSpec(channels=3, width=2, hidden=2, scales=2), replace(SETTINGS, epochs=1))
+    assert trained.ending == "finished"

@@ -43,7 +43,8 @@ def test_running_needs_no_torch():
     """Model files are read and run without any of the training packages."""
     script = (
         "import sys\n"
-        "for name in ('torch', 'onnx', 'skimage', 'scipy', 'matplotlib', 'pandas', 'jinja2'): sys.modules[name] = None\n"
+        "for name in ('torch', 'onnx', 'skimage', 'scipy', 'matplotlib', 'pandas', 'jinja2'):\n"
+        "    sys.modules[name] = None\n"
         "import smidgen.runtime, smidgen.model, smidgen.judging.legibility, smidgen.sources, smidgen.cli.inspect\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -21,7 +21,7 @@ def test_plain_is_trained_the_exercises_way():
 def test_default_length_is_about_the_same_number_of_steps(num_pairs: int):
     """Small data sets are shown more often, so that training takes as long."""
     settings = default_settings(PyramidSpec(), num_pairs)
-    steps = settings.epochs * -(-num_pairs // 128)
+    steps = settings.epochs * -(-num_pairs // 64)
     assert abs(steps - DEFAULT_STEPS) <= 0.05 * DEFAULT_STEPS
     assert settings.patience is None
 

@@ -55,16 +55,16 @@ def test_resumed_equals_uninterrupted(small_dataset: Dataset, tmp_path: Path, op
     whole = train(small_dataset, TINY, settings)
     calls = 0
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop_in_epoch_four(progress: Progress) -> None:
         nonlocal calls
         calls += 1
         if progress.epoch == 4 and calls > 1:
-            raise Stop
+            raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         train(small_dataset, TINY, settings, folder=tmp_path, watch=stop_in_epoch_four)
     resumed = train(small_dataset, TINY, settings, folder=tmp_path, resume=True)
     assert_same(whole, resumed)

@@ -245,8 +245,12 @@ class _GraphWriter:
                 self._add(
                     "AveragePool", [x], out, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1], count_include_pad=1
                 )
-            case Kind.UPSAMPLE:
-                self._upsample(x, layer.inputs[1], out)
+            case Kind.UPSAMPLE_NEAREST:
+                ways = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+                self._upsample(x, layer.inputs[1], out, ways)
+            case Kind.UPSAMPLE_BILINEAR:
+                ways = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+                self._upsample(x, layer.inputs[1], out, ways)
             case Kind.SIGMOID:
                 self._add("Sigmoid", [x], out)
 
@@ -275,13 +279,10 @@ class _GraphWriter:
             helper.make_node("Split", [both], [f"{out}.left", f"{out}.right"], name=f"{out}.halves", axis=1)
         )
 
-    def _upsample(self, x: str, like: str, out: str) -> None:
+    def _upsample(self, x: str, like: str, out: str, ways: dict[str, str]) -> None:
         """Double, then cut to the size of `like`, which is one less where that size is odd."""
         scales = self._constant("double", np.array([1, 1, 2, 2], np.float32))
-        doubled = self._add(
-            "Resize", [x, "", scales], f"{out}.doubled",
-            mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor",
-        )  # fmt: skip
+        doubled = self._add("Resize", [x, "", scales], f"{out}.doubled", **ways)
         size = self._add("Shape", [like], f"{out}.size", start=2)
         start = self._constant("zero", np.array([0, 0], np.int64))
         axes = self._constant("axes", np.array([2, 3], np.int64))

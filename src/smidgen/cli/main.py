@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
                        help="pyramid: multi-scale, the widest that fits; plain: the classic autoencoder")  # fmt: skip
     train.add_argument("--resume", action="store_true", help="go on from the run folder's last checkpoint")
     train.add_argument("--epochs", type=int, help="times all pairs are shown (default: set by the recipe)")
-    train.add_argument("--batch-size", type=int, help="pairs a step (default: 128)")
+    train.add_argument("--batch-size", type=int, help="pairs a step (default: set by the recipe)")
     train.add_argument("--learning-rate", type=float, help="at its highest (default: set by the recipe)")
     train.add_argument("--optimizer", choices=("soap", "adam", "adamw", "sgd"), help="(default: set by the recipe)")
     train.add_argument("--loss", choices=("bce", "mse"), help="(default: bce)")

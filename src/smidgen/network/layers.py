@@ -20,7 +20,10 @@ class Kind(StrEnum):
     ADD = "add"
     MAX_POOL = "max_pool"  # 2 x 2, the last row and column alone where the size is odd
     MEAN_POOL = "mean_pool"  # 2 x 2, zeros beyond the edge
-    UPSAMPLE = "upsample"  # each pixel twice both ways, cut to the size of the second input
+    # To twice the size, cut to the size of the second input: each pixel twice both ways, or
+    # straight lines between the pixels' centres (weights 1/4 and 3/4), the edge repeated.
+    UPSAMPLE_NEAREST = "upsample_nearest"
+    UPSAMPLE_BILINEAR = "upsample_bilinear"
     SIGMOID = "sigmoid"
 
 
@@ -129,8 +132,10 @@ class Network:
                 before, after = before + side, after + side
             elif layer.kind in (Kind.MAX_POOL, Kind.MEAN_POOL):
                 after += 1 << (layer.scale - 1)
-            elif layer.kind is Kind.UPSAMPLE:
+            elif layer.kind is Kind.UPSAMPLE_NEAREST:
                 before += 1 << layer.scale
+            elif layer.kind is Kind.UPSAMPLE_BILINEAR:
+                before, after = before + (2 << layer.scale), after + (1 << layer.scale)
             intervals[layer.output] = (before, after)
         return max(intervals["denoised"])
 

@@ -50,7 +50,7 @@ class PlainSpec:
             value = builder.relu(builder.conv(f"decoder{number}", value, width, scale, 3))
             scale -= 1
             like = builder.size_at(scale)
-            value = builder.add_layer(Kind.UPSAMPLE, (value, like), width, scale)
+            value = builder.add_layer(Kind.UPSAMPLE_NEAREST, (value, like), width, scale)
         value = builder.conv("head", value, self.channels, 0, 3)
         return builder.finish(value)
 
@@ -105,7 +105,7 @@ class PyramidSpec:
             return value
         coarse = builder.add_layer(Kind.MEAN_POOL, (value,), self.width, scale + 1)
         coarse = self._descend(builder, coarse, scale + 1, where)
-        raised = builder.add_layer(Kind.UPSAMPLE, (coarse, value), self.width, scale)
+        raised = builder.add_layer(Kind.UPSAMPLE_BILINEAR, (coarse, value), self.width, scale)
         value = builder.add_layer(Kind.ADD, (value, raised), self.width, scale)
         return self._cell(builder, value, scale, "up", where)
 

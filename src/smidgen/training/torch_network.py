@@ -72,9 +72,10 @@ class TorchNetwork(nn.Module):
                 if height % 2 or width % 2:
                     x = F.pad(x, (0, width % 2, 0, height % 2))
                 return F.avg_pool2d(x, 2)
-            case Kind.UPSAMPLE:
+            case Kind.UPSAMPLE_NEAREST | Kind.UPSAMPLE_BILINEAR:
                 height, width = inputs[1].shape[2:]
-                return F.interpolate(x, scale_factor=2)[..., :height, :width]
+                mode = "nearest" if layer.kind is Kind.UPSAMPLE_NEAREST else "bilinear"
+                return F.interpolate(x, scale_factor=2, mode=mode)[..., :height, :width]
             case Kind.SIGMOID:
                 return torch.sigmoid(x)
 

@@ -1,11 +1,14 @@
 """The training loop: best checkpoint on validation, early stopping, resume, history."""
 
 import copy
+import functools
 import json
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +30,7 @@ from smidgen.training.torch_network import TorchNetwork
 CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.jsonl"
 _LONGEST_GRADIENT = 1.0
-_PIXELS_AT_ONCE = 200_000
+_PIXELS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +97,7 @@ def train(
         FileError: the folder cannot be written to, or holds the checkpoint of another training.
         SmidgenError: the loss became NaN before the first epoch ended.
     """
-    torch.set_num_threads(settings.threads)
+    torch.set_num_threads(1)  # parts of a batch run side by side instead; see _Loop
     model = TorchNetwork(spec.network(), torch.Generator().manual_seed(settings.seed))
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _make_optimizer(model, settings)
@@ -111,31 +114,35 @@ def train(
             raise FileError(
                 f"{folder} already holds a training", remedy="Go on with --resume, or choose another folder with --out"
             )
-    loop = _Loop(model, optimizer, dataset, settings, state, watch)
-    while not _ended(state, settings):
-        try:
-            loop.run_epoch()
-        except KeyboardInterrupt:
-            return _finish(model, loop.interrupted(), "interrupted")
-        except _DivergedError:
-            if state.best_epoch == 0:
-                raise SmidgenError("The training loss became NaN in epoch 1. Try a smaller --learning-rate.") from None
-            return _finish(model, state, "diverged")
-        if folder is not None:
-            save_checkpoint(folder / CHECKPOINT, state, identity)
-            write_whole(folder / HISTORY, "".join(json.dumps(record) + "\n" for record in state.history))
+    with ThreadPoolExecutor(settings.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        loop = _Loop(model, optimizer, dataset, settings, state, pool, watch)
+        while not _ended(state, settings):
+            try:
+                loop.run_epoch()
+            except KeyboardInterrupt:
+                return _finish(model, loop.interrupted(), "interrupted")
+            except _DivergedError:
+                if state.best_epoch == 0:
+                    advice = "Try a smaller --learning-rate."
+                    raise SmidgenError(f"The training loss became NaN in epoch 1. {advice}") from None
+                return _finish(model, state, "diverged")
+            if folder is not None:
+                save_checkpoint(folder / CHECKPOINT, state, identity)
+                write_whole(folder / HISTORY, "".join(json.dumps(record) + "\n" for record in state.history))
     return _finish(model, state, "finished" if state.epoch >= settings.epochs else "stopped early")
 
 
-def predict(model: TorchNetwork, noisy: Images) -> Images:
+def predict(model: TorchNetwork, noisy: Images, pool: ThreadPoolExecutor | None = None) -> Images:
     """Denoised images for noisy ones, `(N, H, W, C)`, by torch, a part at a time."""
-    parts = []
     at_once = max(1, _PIXELS_AT_ONCE // (noisy.shape[1] * noisy.shape[2]))
-    with torch.no_grad():
-        for start in range(0, len(noisy), at_once):
+
+    def denoise(start: int) -> Images:
+        with torch.no_grad():
             logits = model(_to_tensor(noisy[start : start + at_once]))
-            parts.append(torch.sigmoid(logits).permute(0, 2, 3, 1).numpy())
-    return np.concatenate(parts)
+            return torch.sigmoid(logits).permute(0, 2, 3, 1).numpy()
+
+    starts = range(0, len(noisy), at_once)
+    return np.concatenate(list((pool.map if pool else map)(denoise, starts)))
 
 
 class _DivergedError(Exception):
@@ -143,7 +150,12 @@ class _DivergedError(Exception):
 
 
 class _Loop:
-    """One training under way; `state` is kept true at the end of each epoch."""
+    """One training under way; `state` is kept true at the end of each epoch.
+
+    Each batch is cut into as many parts as there are threads. A part's forward and backward pass
+    runs on one core, which keeps its activations in that core's cache: half again as fast as
+    splitting every small operation over all cores (benchmarks/training.py).
+    """
 
     def __init__(
         self,
@@ -152,6 +164,7 @@ class _Loop:
         dataset: Dataset,
         settings: TrainingSettings,
         state: TrainingState,
+        pool: ThreadPoolExecutor,
         watch: Callable[[Progress], None] | None,
     ) -> None:
         self._model = model
@@ -160,6 +173,8 @@ class _Loop:
         self._settings = settings
         self._state = state
         self._watch = watch
+        self._parameters = list(model.parameters())
+        self._pool = pool
         self._generator = restore_generator(state.generator)
         self._steps_an_epoch = math.ceil(len(dataset.train) / settings.batch_size)
         self._total_steps = settings.epochs * self._steps_an_epoch
@@ -182,29 +197,37 @@ class _Loop:
     def interrupted(self) -> TrainingState:
         """The state after Ctrl-C: if no epoch ever ended, the weights as they are now are the best."""
         if self._state.best_epoch == 0:
-            self._keep_best(_validate(self._model, self._dataset.val, self._settings.loss), epoch=0)
+            self._keep_best(_validate(self._model, self._dataset.val, self._settings.loss, self._pool), epoch=0)
         return self._state
 
     def _step(self, noisy: Tensor, clean: Tensor, rate: float) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
+        parts = self._settings.threads
+        results = list(self._pool.map(self._gradients, noisy.chunk(parts), clean.chunk(parts), repeat(len(clean))))
+        loss = sum(part for part, _ in results)
+        if not math.isfinite(loss):
+            raise _DivergedError
+        # Summed in the order of the parts, so that the result does not depend on who was first.
+        for parameter, *gradients in zip(self._parameters, *(part for _, part in results), strict=True):
+            parameter.grad = functools.reduce(torch.add, gradients)
+        torch.nn.utils.clip_grad_norm_(self._parameters, _LONGEST_GRADIENT)
+        self._optimizer.step()
+        return loss
+
+    def _gradients(self, noisy: Tensor, clean: Tensor, batch_size: int) -> tuple[float, tuple[Tensor, ...]]:
+        """A part's share of the batch's loss, and the gradients of that share."""
         logits = self._model(noisy)
         if self._settings.loss == "bce":
             loss = F.binary_cross_entropy_with_logits(logits, clean)
         else:
             loss = F.mse_loss(torch.sigmoid(logits), clean)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise _DivergedError
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._model.parameters(), _LONGEST_GRADIENT)
-        self._optimizer.step()
-        return value
+        share = loss * (len(clean) / batch_size)
+        return share.item(), torch.autograd.grad(share, self._parameters)
 
     def _close_epoch(self, step: int, loss: float, images_per_second: float, rate: float) -> None:
         state = self._state
-        val_loss = _validate(self._model, self._dataset.val, self._settings.loss)
+        val_loss = _validate(self._model, self._dataset.val, self._settings.loss, self._pool)
         state.epoch += 1
         state.step = step
         state.generator = dict(self._generator.bit_generator.state)
@@ -281,8 +304,8 @@ def _first_state(model: TorchNetwork, optimizer: torch.optim.Optimizer, settings
     )
 
 
-def _validate(model: TorchNetwork, val: Pairs, loss: str) -> float:
-    denoised = predict(model, val.noisy)
+def _validate(model: TorchNetwork, val: Pairs, loss: str, pool: ThreadPoolExecutor) -> float:
+    denoised = predict(model, val.noisy, pool)
     return bce(denoised, val.clean) if loss == "bce" else float(mse(denoised, val.clean).mean())
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from smidgen.errors import FileError, InputError
 from smidgen.pairs.checks import RawPairs
-from smidgen.pairs.files import read_pairs, read_two
+from smidgen.pairs.formats import read_pairs, read_two
 from smidgen.pairs.pairs import Dataset
 from smidgen.pairs.split import split_pairs
 from smidgen.tasks.tasks import TASKS, load_task

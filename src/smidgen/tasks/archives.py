@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import FileError, MissingPartError
-from smidgen.pairs.files import read_idx
+from smidgen.pairs.formats import read_idx
 
 LICENCE = "MNIST: Yann LeCun, Corinna Cortes, Christopher Burges, CC BY-SA 3.0; Fashion-MNIST: Zalando SE, MIT"
 VAL_SIZE = 5000

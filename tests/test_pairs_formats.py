@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from smidgen.errors import FileError, InputError, PairsError
-from smidgen.pairs.files import read_array, read_idx, read_pairs, read_two
+from smidgen.pairs.formats import read_array, read_idx, read_pairs, read_two
 
 X = np.random.default_rng(0).integers(0, 255, (6, 4, 4), np.uint8)
 Y = np.random.default_rng(1).integers(0, 255, (6, 4, 4), np.uint8)

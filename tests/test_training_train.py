@@ -186,6 +186,16 @@ def test_mse_is_trained_and_validated(small_dataset: Dataset):
     assert trained.history[-1]["val_loss"] < 0.2
 
 
+def test_parts_of_a_batch_sum_to_the_whole(small_dataset: Dataset, monkeypatch: pytest.MonkeyPatch):
+    """Cutting a batch into more parts changes the first step by rounding only."""
+    settings = replace(SETTINGS, epochs=1, batch_size=40, optimizer="sgd", learning_rate=0.1)
+    whole = train(small_dataset, TINY, settings)
+    monkeypatch.setattr("smidgen.training.train._PIXELS_A_PART", 300)
+    parted = train(small_dataset, TINY, replace(settings, threads=3))
+    for name in whole.weights:
+        np.testing.assert_allclose(parted.weights[name], whole.weights[name], atol=1e-5)
+
+
 def test_colour_images(generator: np.random.Generator):
     """Three channels train like one."""
     clean = generator.random((16, 6, 5, 3), dtype=np.float32)

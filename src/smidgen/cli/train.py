@@ -26,7 +26,7 @@ def demo(arguments: argparse.Namespace) -> int:
     """Train on the embedded sample, judge on its test part and show the result."""
     dataset = open_dataset(SAMPLE_TASK)
     spec = default_spec()
-    settings = default_settings(spec, len(dataset.train), epochs=_DEMO_EPOCHS, threads=_cores())
+    settings = default_settings(spec, len(dataset.train), _pixels(dataset), epochs=_DEMO_EPOCHS, threads=_cores())
     folder = arguments.out or _free_folder("demo")
     say(f"{SAMPLE_TASK}: {len(dataset.train):,} digits and garments, paired afresh each epoch")
     run = make_run(
@@ -54,6 +54,7 @@ def train(arguments: argparse.Namespace) -> int:
     settings = default_settings(
         spec,
         len(dataset.train),
+        _pixels(dataset),
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate,
@@ -107,6 +108,11 @@ def _free_folder(name: str) -> Path:
     while folder.exists():
         folder, number = _RUNS / f"{name}-{number}", number + 1
     return folder
+
+
+def _pixels(dataset: Dataset) -> int:
+    height, width, _ = dataset.shape
+    return height * width
 
 
 def _cores() -> int:

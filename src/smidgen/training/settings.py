@@ -11,8 +11,11 @@ from smidgen.network.spec import PlainSpec, Spec
 LOSSES = ("bce", "mse")
 OPTIMIZERS = ("soap", "adam", "adamw", "sgd")
 _LEARNING_RATES = {"soap": 3e-2, "adam": 1e-3, "adamw": 3e-3, "sgd": 1e-1}
-# The default length of an annealed training: about 11 minutes of two cores for 28 x 28 images.
+# The default length of an annealed training: about 12 minutes of two cores.
 DEFAULT_STEPS = 10_000
+# A batch is 64 images of 28 x 28, or fewer larger ones with as many pixels.
+_LARGEST_BATCH = 64
+_PIXELS_A_BATCH = 64 * 28 * 28
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +73,7 @@ class TrainingSettings:
         return self.learning_rate * rising * 0.5 * (1 + math.cos(math.pi * step / total_steps))
 
 
-def default_settings(spec: Spec, num_pairs: int, **chosen: Any) -> TrainingSettings:
+def default_settings(spec: Spec, num_pairs: int, pixels: int, **chosen: Any) -> TrainingSettings:
     """The recipe for a spec, with what the user chose in place of its parts.
 
     `plain` is trained the exercise's way: Adam at a constant 1e-3, batches of 128, at most 100
@@ -79,6 +82,7 @@ def default_settings(spec: Spec, num_pairs: int, **chosen: Any) -> TrainingSetti
     Args:
         spec: what will be trained.
         num_pairs: pairs in one epoch, from which the number of epochs follows.
+        pixels: of one image, H·W.
         chosen: fields of `TrainingSettings`; those that are None are left to the recipe.
     """
     chosen = {name: value for name, value in chosen.items() if value is not None}
@@ -87,7 +91,8 @@ def default_settings(spec: Spec, num_pairs: int, **chosen: Any) -> TrainingSetti
     if plain:
         recipe: dict[str, Any] = {"epochs": 100, "batch_size": 128, "annealed": False, "patience": 5}
     else:
-        steps_an_epoch = math.ceil(num_pairs / max(1, chosen.get("batch_size", TrainingSettings.batch_size)))
-        recipe = {"epochs": max(1, round(DEFAULT_STEPS / steps_an_epoch))}
+        batch_size = max(1, min(_LARGEST_BATCH, _PIXELS_A_BATCH // pixels))
+        steps_an_epoch = math.ceil(num_pairs / max(1, chosen.get("batch_size", batch_size)))
+        recipe = {"epochs": max(1, round(DEFAULT_STEPS / steps_an_epoch)), "batch_size": batch_size}
     recipe |= {"optimizer": optimizer, "learning_rate": _LEARNING_RATES.get(optimizer, 1e-3)}
     return TrainingSettings(**(recipe | chosen))

@@ -31,6 +31,8 @@ CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.jsonl"
 _LONGEST_GRADIENT = 1.0
 _PIXELS_AT_ONCE = 100_000
+# Large images are taken fewer at a time, so that activations stay within a few gigabytes.
+_PIXELS_A_PART = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +205,8 @@ class _Loop:
     def _step(self, noisy: Tensor, clean: Tensor, rate: float) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        parts = self._settings.threads
+        pixels = len(clean) * clean.shape[2] * clean.shape[3]
+        parts = max(self._settings.threads, pixels // _PIXELS_A_PART)
         results = list(self._pool.map(self._gradients, noisy.chunk(parts), clean.chunk(parts), repeat(len(clean))))
         loss = sum(part for part, _ in results)
         if not math.isfinite(loss):

@@ -1,6 +1,7 @@
 """What the tests share: small pairs, a trained model, and the rule about missing parts."""
 
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +72,20 @@ def tiny_model(tmp_path: Path, generator: np.random.Generator) -> Path:
     path = tmp_path / "tiny.onnx"
     write_model(path, ModelInfo(spec=TINY, budget=3600), random_weights(TINY, generator))
     return path
+
+
+@pytest.fixture
+def pickled(tmp_path: Path) -> Path:
+    """Sixty pairs of 12 x 12, X on 0..2."""
+    generator = np.random.default_rng(0)
+    clean = np.zeros((60, 12, 12))
+    clean[np.arange(60), np.arange(60) % 12] = 1
+    clean[:, :, 0] = generator.random((60, 12))
+    path = tmp_path / "pairs.pkl"
+    path.write_bytes(pickle.dumps((clean + generator.random(clean.shape), clean)))
+    return path
+
+
+def small_training(pickled: Path, out: Path, *more: str) -> list[str]:
+    """The command line of a training of a second."""
+    return ["train", str(pickled), "--out", str(out), "--budget", "400", "--epochs", "3", "--threads", "1", *more]

@@ -56,16 +56,28 @@ def test_deep_tiff(tmp_path: Path, kind: type):
     np.testing.assert_array_equal(result, image)
 
 
+def test_white_is_zero(tmp_path: Path):
+    """A TIFF whose zero is white, as scanners write them, is turned the right way."""
+    tifffile.imwrite(tmp_path / "a.tif", 255 - GREY8, photometric="miniswhite")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], GREY8)
+
+
 def test_lzw_tiff(tmp_path: Path):
     """A TIFF with LZW compression is read as well."""
     Image.fromarray(GREY8).save(tmp_path / "a.tif", compression="tiff_lzw")
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[..., 0], GREY8)
 
 
-def test_palette_and_bilevel_become_colour_and_grey(tmp_path: Path):
-    """Pictures with a palette become colour, black-and-white ones grey."""
+def test_palette_bilevel_and_print_colours(tmp_path: Path):
+    """Pictures with a palette or print colours become colour, black-and-white ones grey, alike in PNG and TIFF."""
     Image.fromarray(COLOUR8).quantize(4).save(tmp_path / "p.png")
     Image.fromarray(GREY8).convert("1").save(tmp_path / "b.png")
+    Image.fromarray(COLOUR8).quantize(4).save(tmp_path / "p.tif")
+    Image.fromarray(GREY8).convert("1").save(tmp_path / "b.tif")
+    Image.fromarray(COLOUR8).convert("CMYK").save(tmp_path / "c.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "p.png"), read_image(tmp_path / "p.tif"))
+    np.testing.assert_array_equal(read_image(tmp_path / "b.png"), read_image(tmp_path / "b.tif"))
+    assert read_image(tmp_path / "c.tif").shape == (3, 4, 3)
     assert read_image(tmp_path / "p.png").shape == (3, 4, 3)
     assert set(np.unique(read_image(tmp_path / "b.png"))) <= {0, 255}
 

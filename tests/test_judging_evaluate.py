@@ -29,14 +29,15 @@ def test_scores_are_of_what_users_get(tiny_model: Path, small_dataset: Dataset):
 
 
 def test_json_has_the_promised_shape(tmp_path: Path, generator: np.random.Generator):
-    """`evaluate --json` prints exactly the object the design names."""
+    """`evaluate --json` prints the object the design names, and three things more."""
     spec = PyramidSpec(width=2, hidden=2, scales=2, kernel=3)
     write_model(tmp_path / "m.onnx", ModelInfo(spec=spec, budget=3600), random_weights(TINY, generator))
     dataset = load_task(SAMPLE_TASK)
     judged = evaluate(Runtime(tmp_path / "m.onnx"), dataset.test.first(60), name=SAMPLE_TASK, split="test",
                       val=dataset.val.first(20))  # fmt: skip
     content = judged.to_dict()
-    assert set(content) >= {"model", "num_parameters", "budget", "pairs", "split", "n", "scores", "baselines"}
+    named = {"model", "num_parameters", "budget", "pairs", "split", "n", "scores", "baselines"}
+    assert set(content) == named | {"legibility_by_digit", "truth_by", "no_legibility"}
     assert set(content["scores"]) == {"bce", "bce_floor", "mse", "psnr_db", "ssim", "legibility"}
     assert set(content["scores"]["legibility"]) == {"noisy", "denoised", "clean"}
     assert set(content["scores"]["legibility"]["clean"]) == {"rate", "low", "high"}

@@ -3,6 +3,7 @@ import pytest
 
 from smidgen.errors import PairsError
 from smidgen.pairs.checks import fingerprint, make_raw_pairs, odd_things
+from smidgen.pairs.pairs import Pairs
 
 
 def images(n: int = 4, size: int = 6) -> np.ndarray:
@@ -41,6 +42,9 @@ def test_flat_targets_take_the_shape_of_the_images():
         (images(4), images(4), [1, 2], "2 labels for 4 pairs"),
         (images(4), images(4), ["a", "b", "c", "d"], "whole numbers"),
         (images(4), images(4), [0.5, 1, 2, 3], "whole numbers"),
+        (images(4), images(4), [1e300, 1, 2, 3], "whole numbers"),
+        (images(4), images(4), [[1], [2, 3], [4], [5]], "one row"),
+        ([np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint16)], images(2), None, "differ in type"),
     ],
 )
 def test_faults_are_named(noisy: object, clean: object, labels: object, message: str):
@@ -62,14 +66,18 @@ def noisy_and_clean(n: int) -> tuple[np.ndarray, np.ndarray]:
     return clean + np.random.default_rng(1).normal(0, 0.2, clean.shape), clean
 
 
+def as_pairs(noisy: np.ndarray, clean: np.ndarray, part: slice) -> Pairs:
+    return Pairs(noisy[part, ..., None].astype(np.float32), clean[part, ..., None].astype(np.float32))
+
+
+PARTS = (slice(0, 10), slice(10, 20), slice(20, 30))
+
+
 def test_swapped_pairs_are_noticed():
     """X that is cleaner than y draws a question; the right way round draws none."""
     noisy, clean = noisy_and_clean(30)
-    right = make_raw_pairs(noisy[:10], clean[:10], None, "a")
-    others = [make_raw_pairs(noisy[part], clean[part], None, "a") for part in (slice(10, 20), slice(20, 30))]
-    assert odd_things(right, *others) == []
-    swapped = make_raw_pairs(clean[:10], noisy[:10], None, "a")
-    assert "swapped" in odd_things(swapped, *others)[0]
+    assert odd_things(*(as_pairs(noisy, clean, part) for part in PARTS)) == []
+    assert "swapped" in odd_things(*(as_pairs(clean, noisy, part) for part in PARTS))[0]
 
 
 def test_constant_and_repeated_images_are_counted():
@@ -77,8 +85,7 @@ def test_constant_and_repeated_images_are_counted():
     noisy, clean = noisy_and_clean(30)
     clean[11] = 0.5
     clean[21:23] = clean[1:3]
-    parts = [make_raw_pairs(noisy[i : i + 10], clean[i : i + 10], None, "a") for i in (0, 10, 20)]
-    warnings = odd_things(*parts)
+    warnings = odd_things(*(as_pairs(noisy, clean, part) for part in PARTS))
     assert "1 clean images are constant" in warnings[0]
     assert "2 clean images stand in both train and test" in warnings[1]
 

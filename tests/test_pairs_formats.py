@@ -39,6 +39,22 @@ def test_pickles_of_every_shape(tmp_path: Path, content: object):
     np.testing.assert_array_equal(raw.clean[..., 0], Y)
 
 
+def test_labels_called_y_are_not_taken_for_images(tmp_path: Path):
+    """Beside x_noisy and x_clean, y holds labels."""
+    np.savez(tmp_path / "a.npz", x_noisy=X, x_clean=Y, y=LABELS)
+    raw = read_pairs(tmp_path / "a.npz")
+    np.testing.assert_array_equal(raw.clean[..., 0], Y)
+    np.testing.assert_array_equal(raw.labels, LABELS)
+
+
+def test_labels_beyond_64_bits(tmp_path: Path):
+    """A CSV with an absurd number is an error, not a crash."""
+    np.save(tmp_path / "x.npy", X)
+    (tmp_path / "labels.csv").write_text("99999999999999999999\n" * 6)
+    with pytest.raises(PairsError, match="whole numbers"):
+        read_two(tmp_path / "x.npy", tmp_path / "x.npy", tmp_path / "labels.csv")
+
+
 @pytest.mark.parametrize("names", [("X", "y", "labels"), ("noisy", "clean", "label")])
 def test_npz(tmp_path: Path, names: tuple[str, str, str]):
     """An npz file with X and y, or noisy and clean, and labels."""

@@ -25,6 +25,9 @@ from smidgen.pairs.ranges import Range, fit_range
         (-0.9, 1.0, "f4", (-1, 1)),
         (-40, 90, "f4", (-40, 90)),
         (0, 100000, "i4", (0, 100000)),
+        (-1e-9, 1.0, "f8", (0, 1)),
+        (0, 1.0000002, "f4", (0, 1)),
+        (0, 255.00002, "f8", (0, 255)),
     ],
 )
 def test_usual_scales_are_recognised(low: float, high: float, kind: str, expected: tuple[float, float]):
@@ -38,15 +41,21 @@ def test_constant_values_are_refused():
         fit_range(np.full((2, 2), 3), "y")
 
 
-@given(
-    arrays(np.float32, (3, 4), elements=st.floats(-1e4, 1e4, width=32)),
-    st.floats(-1e4, 1e4),
-    st.floats(0.1, 1e4),
-)
-def test_restore_undoes_normalise(values: np.ndarray, low: float, size: float):
+@given(arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)), st.floats(-1e4, 1e4), st.floats(0.1, 1e4))
+def test_restore_undoes_normalise(shares: np.ndarray, low: float, size: float):
     """Outputs return in the units they came in."""
     rule = Range(low, low + size)
+    values = low + shares.astype(np.float64) * size
     np.testing.assert_allclose(rule.restore(rule.normalise(values)), values, atol=1e-2)
+
+
+def test_values_beyond_the_range_are_clipped_and_counted():
+    """What lies outside is clipped; rounding does not count as outside, another scale does not suit."""
+    rule = Range(0, 255)
+    np.testing.assert_array_equal(rule.normalise(np.array([-10, 0, 300])), np.array([0, 0, 1], np.float32))
+    assert rule.outside(np.array([-0.1, 255.2, 256, 1000])) == 2
+    assert rule.suits(np.array([0, 300]))
+    assert not rule.suits(np.array([0, 510]))
 
 
 def test_integers_and_floats_agree_to_the_bit():

@@ -36,14 +36,33 @@ def test_given_parts_are_used_whole():
 
 
 def test_ranges_come_from_the_training_part_alone():
-    """Validation values beyond training's range are clipped for y and said, and kept for X."""
+    """Values beyond training's range are clipped, and their number is said."""
     bright = make_raw_pairs(np.full((1, 5, 5), 9.0), np.full((1, 5, 5), 3.0), None, "bright")
     dataset = split_pairs(numbered(20), val=bright)
     assert dataset.noisy_range == Range(0, 2)
     assert dataset.clean_range == Range(0, 1)
     assert dataset.val.clean.max() == 1
-    assert dataset.val.noisy.max() == 4.5
-    assert any("clipped" in warning for warning in dataset.warnings)
+    assert dataset.val.noisy.max() == 1
+    assert sum("clipped" in warning for warning in dataset.warnings) == 2
+
+
+def test_a_models_rules_are_used_on_its_scale_only():
+    """Dim images keep the model's rule; images on another scale get their own, with a warning."""
+    rules = (Range(0, 2), Range(0, 1))
+    dim = split_pairs(numbered(40, 0.49), ranges=rules)
+    assert dim.noisy_range == Range(0, 2)
+    assert not any("scale" in warning for warning in dim.warnings)
+    bright = split_pairs(numbered(40, 255), ranges=rules)
+    assert bright.noisy_range == Range(0, 510)
+    assert any("own scale" in warning for warning in bright.warnings)
+
+
+def test_test_pairs_do_not_depend_on_given_validation_pairs():
+    """The test part is the same pairs whether or not validation pairs come from another file."""
+    alone, beside = split_pairs(numbered(40)), split_pairs(numbered(40), val=numbered(5))
+    np.testing.assert_array_equal(alone.test.clean, beside.test.clean)
+    assert alone.source_fingerprint == beside.source_fingerprint
+    assert alone.fingerprint != beside.fingerprint
 
 
 @pytest.mark.parametrize("scale", [1.0, 255.0])

@@ -127,6 +127,18 @@ def test_memo_bomb(tmp_path: Path):
         read_pickle(tmp_path / "a.pkl")
 
 
+def test_shared_references_are_resolved_once(tmp_path: Path):
+    """Ten references to ten references, thirty levels deep, are read in no time; a cycle is refused."""
+    level: list[object] = [np.ones(2)]
+    for _ in range(28):
+        level = [level] * 10
+    read_pickle(write(tmp_path / "a.pkl", level))
+    level = []
+    level.append(level)
+    with pytest.raises(FileError, match="deep"):
+        read_pickle(write(tmp_path / "a.pkl", level))
+
+
 def test_deep_nesting(tmp_path: Path):
     """A thousand lists within lists end with an error, not with a crash."""
     (tmp_path / "a.pkl").write_bytes(b"\x80\x04" + b"]" * 1000 + b"a" * 999 + b".")

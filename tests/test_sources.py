@@ -16,6 +16,14 @@ def pickled(tmp_path: Path) -> Path:
     return path
 
 
+def test_labels_may_come_from_elsewhere(tmp_path: Path, pickled: Path):
+    """--labels is used with a file of pairs, and a missing labels file is not passed over."""
+    np.save(tmp_path / "labels.npy", np.arange(20))
+    assert open_dataset(str(pickled), labels=tmp_path / "labels.npy").val.labels is not None
+    with pytest.raises(InputError, match="does not exist"):
+        open_dataset(str(pickled), labels=tmp_path / "none.npy")
+
+
 def test_a_task_a_file_and_two_files(tmp_path: Path, pickled: Path):
     """Pairs open by a task's name, from one file, or from two."""
     assert open_dataset("digits-on-garments-sample").shape == (28, 28, 1)
@@ -26,7 +34,8 @@ def test_a_task_a_file_and_two_files(tmp_path: Path, pickled: Path):
     np.save(tmp_path / "y.npy", clean)
     two = open_dataset(noisy=tmp_path / "x.npy", clean=tmp_path / "y.npy", val=pickled)
     assert len(two.val) == 20
-    assert one.fingerprint == two.fingerprint
+    assert one.source_fingerprint == two.source_fingerprint
+    assert one.fingerprint != two.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -34,9 +43,10 @@ def test_a_task_a_file_and_two_files(tmp_path: Path, pickled: Path):
     [
         ({}, "no pairs"),
         ({"pairs": "cats"}, "neither a file"),
+        ({"pairs": "c" * 300}, "neither a file"),
         ({"noisy": Path("x.npy")}, "only one"),
         ({"pairs": "a.pkl", "noisy": Path("x.npy")}, "both PAIRS"),
-        ({"pairs": "digits-on-garments-sample", "val": Path("v.pkl")}, "own validation"),
+        ({"pairs": "digits-on-garments-sample", "val": Path("v.pkl")}, "its own labels"),
     ],
 )
 def test_contradictions_are_explained(arguments: dict[str, object], message: str):

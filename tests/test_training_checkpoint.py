@@ -42,5 +42,5 @@ def test_damaged_checkpoint(tmp_path: Path, share: float):
     path = tmp_path / "c.pt"
     save_checkpoint(path, state(), {})
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(FileError, match="without --resume"):
+    with pytest.raises(FileError, match="Delete it"):
         load_checkpoint(path, {})

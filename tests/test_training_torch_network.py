@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smidgen.network.spec import PlainSpec, PyramidSpec
-from smidgen.training.torch_network import TorchNetwork
+from smidgen.training.torch_network import TorchNetwork, _Gate, _RmsNorm
 
 
 @settings(deadline=None, max_examples=30)
@@ -55,3 +55,10 @@ def test_same_seed_same_start(spec: PlainSpec | PyramidSpec):
     starts = [TorchNetwork(spec.network(), torch.Generator().manual_seed(5)).export_weights() for _ in range(2)]
     for name in starts[0]:
         np.testing.assert_array_equal(starts[0][name], starts[1][name])
+
+
+@pytest.mark.parametrize("function", [_Gate, _RmsNorm])
+def test_own_gradients_are_right(function: type[torch.autograd.Function]):
+    """The gradients written by hand equal those by finite differences."""
+    x = torch.randn(2, 6, 3, 4, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(function.apply, (x,))

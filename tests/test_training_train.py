@@ -15,9 +15,10 @@ from smidgen.errors import FileError, SmidgenError
 from smidgen.network.spec import PyramidSpec
 from smidgen.pairs.pairs import Dataset, FixedSource, Pairs
 from smidgen.scores import bce
+from smidgen.training.checkpoint import CHECKPOINT, HISTORY
 from smidgen.training.settings import TrainingSettings
 from smidgen.training.torch_network import TorchNetwork
-from smidgen.training.train import CHECKPOINT, HISTORY, Progress, Trained, predict, train
+from smidgen.training.train import Progress, Trained, predict, train
 from tests.conftest import TINY
 
 SETTINGS = TrainingSettings(epochs=8, batch_size=8, threads=1)
@@ -48,10 +49,13 @@ def test_same_seed_same_weights(small_dataset: Dataset):
     assert not np.array_equal(first.weights["stem"], other.weights["stem"])
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("optimizer", ["soap", "adam", "adamw", "sgd"])
-def test_resumed_equals_uninterrupted(small_dataset: Dataset, tmp_path: Path, optimizer: str):
-    """A training stopped between epochs and resumed ends with the same weights bit for bit."""
-    settings = replace(SETTINGS, optimizer=optimizer)
+def test_resumed_equals_uninterrupted(
+    small_dataset: Dataset, tmp_path: Path, optimizer: str, threads: int, monkeypatch: pytest.MonkeyPatch
+):
+    """A training stopped in an epoch and resumed ends with the same weights bit for bit."""
+    settings = replace(SETTINGS, optimizer=optimizer, threads=threads)
     whole = train(small_dataset, TINY, settings)
     calls = 0
 
@@ -64,6 +68,7 @@ def test_resumed_equals_uninterrupted(small_dataset: Dataset, tmp_path: Path, op
         if progress.epoch == 4 and calls > 1:
             raise StopError
 
+    monkeypatch.setattr("smidgen.training.checkpoint._SECONDS_BETWEEN_CHECKPOINTS", 0)
     with pytest.raises(StopError):
         train(small_dataset, TINY, settings, folder=tmp_path, watch=stop_in_epoch_four)
     resumed = train(small_dataset, TINY, settings, folder=tmp_path, resume=True)
@@ -80,6 +85,7 @@ import sys, dataclasses
 from pathlib import Path
 from smidgen.network.spec import PyramidSpec
 from smidgen.tasks.tasks import load_task
+from smidgen.training.checkpoint import CHECKPOINT, HISTORY
 from smidgen.training.settings import TrainingSettings
 from smidgen.training.train import train
 import numpy as np
@@ -122,7 +128,7 @@ def test_a_folder_is_not_overwritten(small_dataset: Dataset, tmp_path: Path):
 
 
 def test_early_stopping_waits_for_its_patience(small_dataset: Dataset):
-    """A constant rate far too high stops after `patience` epochs without a better one."""
+    """A rate too small to learn anything stops after `patience` epochs without a better one."""
     settings = TrainingSettings(epochs=50, batch_size=8, learning_rate=1e-12, optimizer="sgd", annealed=False,
                                 patience=3, threads=1)  # fmt: skip
     trained = train(small_dataset, TINY, settings)
@@ -131,15 +137,19 @@ def test_early_stopping_waits_for_its_patience(small_dataset: Dataset):
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_interrupt_keeps_the_best_so_far(small_dataset: Dataset, epoch: int):
-    """Ctrl-C ends the training with usable weights, even before the first epoch has ended."""
+def test_interrupt_keeps_the_best_so_far(small_dataset: Dataset, epoch: int, tmp_path: Path):
+    """Ctrl-C ends the training with usable weights, even in the first epoch, and it can be resumed exactly."""
 
     def interrupt(progress: Progress) -> None:
         if progress.epoch == epoch and progress.step % 5 == 3:
             raise KeyboardInterrupt
 
-    trained = train(small_dataset, TINY, SETTINGS, watch=interrupt)
+    trained = train(small_dataset, TINY, SETTINGS, watch=interrupt, folder=tmp_path)
     assert trained.ending == "interrupted"
+    assert (tmp_path / CHECKPOINT).exists() == (epoch > 1)
+    assert_same(
+        train(small_dataset, TINY, SETTINGS, folder=tmp_path, resume=True), train(small_dataset, TINY, SETTINGS)
+    )
     assert len(trained.history) == epoch - 1
     assert all(np.isfinite(weight).all() for weight in trained.weights.values())
 

@@ -1,5 +1,6 @@
 """Image files to arrays and back: 8 and 16 bits, floats, grey and colour."""
 
+import contextlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from PIL import Image
 from smidgen.errors import FileError
 
 IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"})
-MOST_PIXELS = 500_000_000
+MOST_PIXELS = 170_000_000  # just below where Pillow suspects an attack
 _TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
+# Values of TIFF tags 262 and 284.
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_PLANES_APART = 2
 
 
 def read_image(path: Path) -> NDArray[Any]:
@@ -24,7 +28,7 @@ def read_image(path: Path) -> NDArray[Any]:
         FileError: missing, damaged, too large, with transparency, or not an image.
     """
     try:
-        # A picture larger than Pillow trusts is a warning there; here the limit is our own.
+        # Pillow warns of large pictures well below our own limit.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = _read_tiff(path) if path.suffix.lower() in _TIFF_SUFFIXES else _read_other(path)
@@ -32,6 +36,8 @@ def read_image(path: Path) -> NDArray[Any]:
         raise
     except FileNotFoundError:
         raise FileError(f"{path} does not exist") from None
+    except PermissionError:
+        raise FileError(f"{path} may not be read by this user") from None
     except MemoryError:
         raise FileError(f"{path} does not fit in memory") from None
     except Exception as error:  # decoders raise nearly anything on damaged input
@@ -66,17 +72,19 @@ def _read_tiff(path: Path) -> NDArray[Any]:
             raise FileError(f"{path} has {len(tiff.pages)} pages", expected="one image a file")
         if page.imagelength * page.imagewidth > MOST_PIXELS:
             raise _refuse_size(path, page.imagelength, page.imagewidth)
-        if page.extrasamples or page.samplesperpixel not in (1, 3):
+        if page.extrasamples:
             raise _refuse_alpha(path)
-        try:
-            image: NDArray[Any] = page.asarray()
-        except ValueError:  # a compression tifffile needs a codec package for
-            return _read_other(path)
-        if page.planarconfig == 2 and image.ndim == 3:
-            image = image.transpose(1, 2, 0)
-        if page.photometric == 0 and image.dtype.kind == "u":  # white is zero
-            image = np.iinfo(image.dtype).max - image
-    return image.astype(np.uint8) if image.dtype == bool else image
+        deep = page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) and page.bitspersample >= 8
+        if deep and page.samplesperpixel in (1, 3):
+            with contextlib.suppress(ValueError):  # a compression tifffile needs a codec package for
+                image: NDArray[Any] = page.asarray()
+                if page.planarconfig == _PLANES_APART and image.ndim == 3:
+                    image = image.transpose(1, 2, 0)
+                if page.photometric == _WHITE_IS_ZERO and image.dtype.kind == "u":
+                    image = np.iinfo(image.dtype).max - image
+                return image
+    # Palettes, black-and-white and print colours are Pillow's.
+    return _read_other(path)
 
 
 def _read_other(path: Path) -> NDArray[Any]:

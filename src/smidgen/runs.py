@@ -94,7 +94,7 @@ def make_run(
     write_model(folder / MODEL_FILE, _with_scores(info, scored), trained.weights)
     content = _describe(dataset, spec, settings, trained, judged, command)
     figures = {
-        "strip": draw_strip(pairs, judged.denoised, judged.reading),
+        "strip": draw_strip(pairs, judged.denoised, judged.reading, judged.truth),
         "curves": draw_curves(
             trained.history,
             floor=content["floor"],
@@ -120,7 +120,7 @@ def write_report(folder: Path) -> Path:
         content = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
         figures = {name: (folder / f"{name}.png").read_bytes() for name in _FIGURES}
         page = render_report(content, figures)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the template raises nearly anything on content that is not a run's
         raise FileError(f"{folder} holds no finished run ({error})", expected="a folder 'smidgen train' left") from None
     write_whole(folder / REPORT_FILE, page)
     return folder / REPORT_FILE
@@ -145,8 +145,10 @@ def _describe(
         floor, start = bce_floor(clean), bce(blank, clean)
     else:
         floor, start = 0.0, float(mse(blank, clean).mean())
-    verdict = judge_history(trained.history, floor=floor, start=start, ending=trained.ending)
-    best = min((record["val_loss"] for record in trained.history), default=float("nan"))
+    verdict = judge_history(
+        trained.history, floor=floor, start=start, ending=trained.ending, annealed=settings.annealed
+    )
+    best = min((record["val_loss"] for record in trained.history), default=None)
     return {
         "version": smidgen.__version__,
         "command": command,

@@ -1,8 +1,10 @@
 """The one way to denoise: what `evaluate` scores is exactly what users get."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smidgen.errors import PairsError
 from smidgen.model import METADATA_KEY, ModelInfo, open_session
@@ -25,6 +27,13 @@ class Runtime:
         self._session = open_session(self.path, threads)
         text = self._session.get_modelmeta().custom_metadata_map[METADATA_KEY]
         self.info = ModelInfo.from_json(text, str(self.path))
+
+    def denoise_values(self, noisy: NDArray[Any]) -> NDArray[np.float32]:
+        """As `denoise`, for images on X's own scale; the result is in y's units.
+
+        The model's rules for X and y, fitted when it was trained, bring the values to [0, 1] and back.
+        """
+        return self.info.clean_range.restore(self.denoise(self.info.noisy_range.normalise(noisy)))
 
     def denoise(self, noisy: Images) -> Images:
         """Denoised images for noisy ones, both `(N, H, W, C)` float32 in [0, 1].

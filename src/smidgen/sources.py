@@ -1,11 +1,13 @@
 """From what the user typed to a data set: a task's name, one file or folder, or two files."""
 
+import os
 from pathlib import Path
 
 from smidgen.errors import FileError, InputError
 from smidgen.pairs.checks import RawPairs
 from smidgen.pairs.formats import read_pairs, read_two
 from smidgen.pairs.pairs import Dataset
+from smidgen.pairs.ranges import Range
 from smidgen.pairs.split import split_pairs
 from smidgen.tasks.tasks import TASKS, load_task
 
@@ -19,26 +21,32 @@ def open_dataset(
     val: Path | None = None,
     test: Path | None = None,
     data: Path | None = None,
+    ranges: tuple[Range, Range] | None = None,
 ) -> Dataset:
     """Open pairs from wherever they are.
 
     Args:
         pairs: a task's name, a file that holds both, or a folder with `noisy/` and `clean/`.
-        noisy, clean, labels: instead of `pairs`, one file or folder each.
+        noisy, clean: instead of `pairs`, one file or folder each.
+        labels: a file of labels, in place of what `pairs` holds.
         val, test: pairs to validate and test on instead of parts of the above.
         data: the folder with the original data sets, for a task.
+        ranges: a model's rules for X and y; see `split_pairs`.
 
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
     """
     if pairs is not None and pairs in TASKS and noisy is None and clean is None:
-        if val or test:
+        if val or test or labels:
             raise InputError(
-                f"the task {pairs} has its own validation and test pairs", remedy="Leave out --val and --test"
+                f"the task {pairs} has its own labels, validation and test pairs",
+                remedy="Leave out --labels, --val and --test",
             )
         return load_task(pairs, data)
     raw = _read(pairs, noisy, clean, labels)
-    return split_pairs(raw, val=read_pairs(val) if val else None, test=read_pairs(test) if test else None)
+    return split_pairs(
+        raw, val=read_pairs(val) if val else None, test=read_pairs(test) if test else None, ranges=ranges
+    )
 
 
 def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Path | None) -> RawPairs:
@@ -51,8 +59,8 @@ def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Pat
     if pairs is None:
         raise InputError("no pairs are given", expected=f"a file, a folder, or a task: {', '.join(TASKS)}")
     path = Path(pairs)
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 (unlike Path.exists it answers for names no system allows)
         raise FileError(
             f"{pairs} is neither a file, a folder nor a task", expected=f"one of {', '.join(TASKS)}, or a path"
         )
-    return read_pairs(path)
+    return read_pairs(path, labels)

@@ -3,11 +3,10 @@
 import argparse
 import json
 import sys
-from typing import Any
 
 from smidgen.cli.show import table, text_picture
 from smidgen.files import write_whole
-from smidgen.pairs.pairs import Pairs
+from smidgen.pairs.pairs import Labels
 from smidgen.sources import open_dataset
 
 
@@ -32,10 +31,16 @@ def inspect(arguments: argparse.Namespace) -> int:
         return 0
     height, width, channels = dataset.shape
     print(f"{dataset.name}: images of {height} x {width} with {channels} channel{'s' * (channels > 1)}\n")
-    rows = [["part", "pairs", "X mean", "y mean", "labels"]]
-    rows.append(["train", f"{len(dataset.train):,}", *_facts(dataset.train.example(1000))])
-    for name, part in (("val", dataset.val), ("test", dataset.test)):
-        rows.append([name, f"{len(part):,}", *_facts(part)])
+    if dataset.found:
+        rows = [["as found", "shape", "type", "smallest", "largest"]]
+        for name, facts in dataset.found.items():
+            shape = " x ".join(map(str, facts["shape"]))
+            rows.append([name, shape, facts["type"], f"{facts['low']:g}", f"{facts['high']:g}"])
+        print(table(rows), end="\n\n")
+    rows = [["part", "pairs", "labels"], ["train", f"{len(dataset.train):,}", _span(dataset.train.labels)]]
+    rows += [
+        [name, f"{len(part):,}", _span(part.labels)] for name, part in (("val", dataset.val), ("test", dataset.test))
+    ]
     print(table(rows))
     print(f"\nvalues of X {dataset.noisy_range} and of y {dataset.clean_range} are brought to 0..1")
     print("pairing and noise are drawn afresh each epoch" if dataset.fresh else "pairs are fixed")
@@ -47,6 +52,5 @@ def inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _facts(pairs: Pairs) -> list[Any]:
-    labels = "–" if pairs.labels is None else f"{pairs.labels.min()}..{pairs.labels.max()}"
-    return [f"{pairs.noisy.mean():.3f}", f"{pairs.clean.mean():.3f}", labels]
+def _span(labels: Labels | None) -> str:
+    return "–" if labels is None else f"{labels.min()}..{labels.max()}"

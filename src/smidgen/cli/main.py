@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +16,9 @@ _PAIRS_HELP = "a task's name, a .pkl or .npz file with X and y, or a folder with
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0 when done, 2 for wrong input, 1 for anything else."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without these characters gets a question mark
+            stream.reconfigure(errors="replace")
     arguments = build_parser().parse_args(argv)
     module, function = arguments.handler
     try:
@@ -22,6 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SmidgenError as error:
         print(f"smidgen: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"smidgen: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("smidgen: interrupted", file=sys.stderr)
         return 1
@@ -76,7 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--no-baselines", action="store_true", help="leave out the classical denoisers")
     _add_common(evaluate)
 
-    summary = _add(commands, "summary", ("evaluate", "summary"), "show a model's layers, size, cost and origin")
+    summary = _add(commands, "summary", ("summary", "summary"), "show a model's layers, size, cost and origin")
     summary.add_argument("model", type=Path, metavar="MODEL", help="a model file or a run folder")
     summary.add_argument("--size", default="28x28", metavar="HxW", help="image size for shapes (default: 28x28)")
     _add_common(summary)

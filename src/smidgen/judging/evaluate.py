@@ -44,7 +44,8 @@ class Evaluation:
         scores: of the denoised images.
         noisy, clean: legibility of what came in and of the truth.
         by_digit: legibility of the denoised images for each digit.
-        truth_by, no_legibility: where the truth came from, or why there is none.
+        truth: what the images are, or None.
+        no_legibility: why there is no truth.
         baselines: by name, "doing nothing" first.
         strengths: of the baselines, chosen on validation.
         denoised: the images, (N, H, W, C).
@@ -62,7 +63,7 @@ class Evaluation:
     noisy: Interval | None = None
     clean: Interval | None = None
     by_digit: dict[int, Interval] = field(default_factory=dict)
-    truth_by: str | None = None
+    truth: Truth | None = None
     no_legibility: str | None = None
     baselines: dict[str, Scores] = field(default_factory=dict)
     strengths: dict[str, float] = field(default_factory=dict)
@@ -94,7 +95,7 @@ class Evaluation:
                 "legibility": legible,
             },
             "legibility_by_digit": {str(digit): vars(interval) for digit, interval in self.by_digit.items()},
-            "truth_by": self.truth_by,
+            "truth_by": self.truth.by if self.truth else None,
             "no_legibility": self.no_legibility,
             "baselines": {
                 name: scores.to_dict() | {"strength": self.strengths[name]} for name, scores in self.baselines.items()
@@ -128,7 +129,7 @@ def evaluate(
             "noisy": legibility(read_digits(np.clip(pairs.noisy, 0, 1)), truth),
             "clean": legibility(read_digits(pairs.clean), truth),
             "by_digit": legibility_by_digit(reading, truth),
-            "truth_by": truth.by,
+            "truth": truth,
         }
     else:
         extra = {"no_legibility": truth}

@@ -1,18 +1,19 @@
 """What the history of a training says: underfit, overfit, converged or still improving.
 
-The rule, in this order, on the history's losses less the floor no model can pass:
+The rule, in this order, on the losses less the floor that no model can pass:
 
-1. Overfit: the validation loss ended more than 3 % above its best while the training loss went on
-   falling by more than 1 % since that epoch.
-2. Still improving: over the last fifth of the epochs the best validation loss fell by more than 2 %.
-   A training that was cut short while its best epoch was its last, or that has fewer than 5 epochs,
-   is still improving too.
-3. Underfit: more than 30 % of the loss of a blank output is left: the network, or the way it was
+1. Still improving: fewer than 5 epochs.
+2. The validation loss ended more than 3 % above its best. Overfit, if the training loss went on
+   falling since that epoch; otherwise, or where the loss became NaN, the training was unstable and,
+   with a smaller rate, is still improving.
+3. Still improving: stopped by hand in its best epoch; or the last fifth of the epochs lowered the
+   best validation loss by more than 2 %. A rate that falls to nothing always gains in its last
+   fifth, so there it takes 5 %, and what would gain is a longer schedule.
+4. Underfit: more than 30 % of the loss of a blank output is left: the network, or the way it was
    trained, hardly learned.
-4. Converged: none of these.
+5. Converged: none of these.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,7 @@ from typing import Any
 _RISE = 0.03
 _FALL = 0.01
 _PROGRESS = 0.02
+_PROGRESS_ANNEALED = 0.05
 _TAIL = 0.2
 _LEARNED = 0.3
 _FEWEST_EPOCHS = 5
@@ -47,7 +49,9 @@ class Verdict:
         return {"fit": str(self.fit), "reasons": list(self.reasons)}
 
 
-def judge_history(history: Sequence[dict[str, float]], *, floor: float, start: float, ending: str) -> Verdict:
+def judge_history(
+    history: Sequence[dict[str, float]], *, floor: float, start: float, ending: str, annealed: bool = False
+) -> Verdict:
     """The verdict on a training.
 
     Args:
@@ -55,42 +59,43 @@ def judge_history(history: Sequence[dict[str, float]], *, floor: float, start: f
         floor: the loss of a perfect output (`bce_floor`, or 0 for MSE).
         start: the loss of an output that says nothing: the mean of the targets everywhere.
         ending: as `Trained.ending` tells.
+        annealed: whether the rate fell to nothing at the end.
     """
     if not history:
         return Verdict(Fit.STILL_IMPROVING, ("no epoch was finished",))
     val = [record["val_loss"] - floor for record in history]
-    train = [record["loss"] - floor for record in history]
     best = min(range(len(val)), key=val.__getitem__)
-    reasons = [
-        f"best validation loss {history[best]['val_loss']:.4f} in epoch {best + 1} of {len(val)} (floor {floor:.4f})"
-    ]
+    lowest = history[best]["val_loss"]
+    reasons = [f"best validation loss {lowest:.4f} in epoch {best + 1} of {len(val)} (floor {floor:.4f})"]
 
-    rise = _change(val[best], val[-1])
-    fall = -_change(train[best], train[-1])
+    def verdict(fit: Fit, reason: str) -> Verdict:
+        return Verdict(fit, (*reasons, reason))
+
+    above = max(val[best], 1e-12)
+    rise = val[-1] / above - 1
+    fall = (history[best]["loss"] - history[-1]["loss"]) / above
+    if len(val) < _FEWEST_EPOCHS:
+        return verdict(Fit.STILL_IMPROVING, f"{len(val)} epochs are too few to tell more")
+    if ending == "diverged":
+        return verdict(Fit.STILL_IMPROVING, "then the loss became NaN: the learning rate is too high")
     if rise > _RISE and fall > _FALL:
-        reasons.append(f"since then validation rose by {rise:.0%} above the floor while training fell by {fall:.0%}")
-        return Verdict(Fit.OVERFIT, tuple(reasons))
+        return verdict(Fit.OVERFIT, f"since then validation rose by {rise:.0%} above the floor while training fell")
+    if rise > _RISE:
+        return verdict(
+            Fit.STILL_IMPROVING, f"since then both losses rose, validation by {rise:.0%}: try a smaller rate"
+        )
+    if ending == "interrupted" and best == len(val) - 1:
+        return verdict(Fit.STILL_IMPROVING, "it was interrupted while the last epoch was the best")
 
     tail = max(1, round(len(val) * _TAIL))
-    before = min(val[:-tail], default=math.inf)
-    gain = -_change(before, min(val)) if math.isfinite(before) else 1.0
-    if len(val) < _FEWEST_EPOCHS and best == len(val) - 1:
-        reasons.append(f"the last of only {len(val)} epochs was the best")
-        return Verdict(Fit.STILL_IMPROVING, tuple(reasons))
-    if ending == "interrupted" and best == len(val) - 1:
-        reasons.append("it was interrupted while the last epoch was the best")
-        return Verdict(Fit.STILL_IMPROVING, tuple(reasons))
-    learned = val[best] / (start - floor) if start > floor else 0.0
-    if gain > _PROGRESS:
-        reasons.append(f"the last {tail} epochs still lowered it by {gain:.1%} of what lies above the floor")
-        return Verdict(Fit.STILL_IMPROVING, tuple(reasons))
-    if learned > _LEARNED:
-        reasons.append(f"{learned:.0%} of the loss of a blank output is left, above the floor")
-        return Verdict(Fit.UNDERFIT, tuple(reasons))
-    reasons.append(f"the last {tail} epochs lowered it by {max(gain, 0):.1%} of what lies above the floor")
-    return Verdict(Fit.CONVERGED, tuple(reasons))
-
-
-def _change(before: float, after: float) -> float:
-    """Relative change; 0 where there was nothing."""
-    return (after - before) / before if before > 0 else 0.0
+    gain = 1 - above / max(min(val[:-tail]), above)
+    schedule_ended = annealed and ending == "finished"
+    if gain > (_PROGRESS_ANNEALED if schedule_ended else _PROGRESS):
+        more = "; a longer schedule would gain more" if schedule_ended else ""
+        return verdict(
+            Fit.STILL_IMPROVING, f"the last {tail} epochs still lowered it by {gain:.1%} above the floor{more}"
+        )
+    left = val[best] / (start - floor) if start > floor else 0.0
+    if left > _LEARNED:
+        return verdict(Fit.UNDERFIT, f"{left:.0%} of the loss of a blank output is left, above the floor")
+    return verdict(Fit.CONVERGED, f"the last {tail} epochs lowered it by {gain:.1%} above the floor")

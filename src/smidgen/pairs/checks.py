@@ -8,18 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import PairsError
+from smidgen.pairs.pairs import Images, Pairs
 
 _CHANNELS = range(1, 5)
+_PIXELS_LOOKED_AT = 500_000
 
 
 @dataclass(frozen=True)
 class RawPairs:
-    """Arrays `(N, H, W, C)` on their own scale, as read, and labels `(N,)` if there are any."""
+    """Arrays `(N, H, W, C)` on their own scale, as read, and labels `(N,)` if there are any.
+
+    `found` tells of X and y the shape and type they came in and their smallest and largest value.
+    """
 
     noisy: NDArray[Any]
     clean: NDArray[Any]
     labels: NDArray[np.int64] | None
     source: str
+    found: dict[str, dict[str, Any]]
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -27,7 +33,7 @@ class RawPairs:
     def take(self, index: NDArray[np.int64]) -> "RawPairs":
         """The pairs at these places."""
         labels = None if self.labels is None else self.labels[index]
-        return RawPairs(self.noisy[index], self.clean[index], labels, self.source)
+        return RawPairs(self.noisy[index], self.clean[index], labels, self.source, self.found)
 
 
 def make_raw_pairs(noisy: object, clean: object, labels: object, source: str) -> RawPairs:
@@ -42,6 +48,7 @@ def make_raw_pairs(noisy: object, clean: object, labels: object, source: str) ->
             f"{source}: X has {len(x)} images and y has {len(y)}",
             expected="one clean image for each noisy one",
         )
+    found = {"X": _describe(x), "y": _describe(y)}
     # A flattened half takes its shape from the other half where that one has a shape.
     if x.ndim == 2 and y.ndim > 2 and x[0].size == y[0].size:
         x = x.reshape(y.shape)
@@ -53,10 +60,10 @@ def make_raw_pairs(noisy: object, clean: object, labels: object, source: str) ->
             f"{source}: the images of X are {_size(x)} and those of y are {_size(y)}",
             expected="the same size and number of channels",
         )
-    return RawPairs(x, y, _as_labels(labels, len(x), source), source)
+    return RawPairs(x, y, make_labels(labels, len(x), source), source, found)
 
 
-def odd_things(train: RawPairs, val: RawPairs, test: RawPairs) -> list[str]:
+def odd_things(train: Pairs, val: Pairs, test: Pairs) -> list[str]:
     """Warnings about constant images, swapped X and y, and images that stand in two splits."""
     warnings = []
     for what in ("noisy", "clean"):
@@ -73,12 +80,13 @@ def odd_things(train: RawPairs, val: RawPairs, test: RawPairs) -> list[str]:
     return warnings
 
 
-def fingerprint(raw: RawPairs) -> str:
+def fingerprint(*parts: RawPairs) -> str:
     """A short hash of the arrays' content and shape."""
     digest = hashlib.sha256()
-    for array in (raw.noisy, raw.clean):
-        digest.update(f"{array.shape} {array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array).data)
+    for raw in parts:
+        for array in (raw.noisy, raw.clean):
+            digest.update(f"{array.shape} {array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:16]
 
 
@@ -119,8 +127,15 @@ def _stack(items: list[object], what: str, source: str) -> NDArray[Any]:
                 expected="images of one size",
                 remedy="Crop or scale them to one size first",
             )
+        kinds = {str(array.dtype) for array in arrays}
+        if len(kinds) > 1:
+            raise PairsError(
+                f"{source}: the images of {what} differ in type ({', '.join(sorted(kinds))})",
+                expected="images of one depth",
+                remedy="Convert them to one depth first: 8 and 16 bits beside each other have no common scale",
+            )
         return np.stack(arrays) if arrays else np.empty(0)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise PairsError(f"{source}: {what} is a list that does not form images", expected="an array") from None
 
 
@@ -146,16 +161,27 @@ def _as_images(array: NDArray[Any], what: str, source: str) -> NDArray[Any]:
     )
 
 
-def _as_labels(labels: object, n: int, source: str) -> NDArray[np.int64] | None:
+def make_labels(labels: object, n: int, source: str) -> NDArray[np.int64] | None:
+    """Labels `(N,)` from numbers, one-hot rows or nothing.
+
+    Raises:
+        PairsError: their number is not `n`, or they are not whole numbers.
+    """
     if labels is None:
         return None
-    array = np.asarray(labels)
+    try:
+        array = np.asarray(labels)
+    except ValueError:
+        raise PairsError(f"{source}: the labels do not form one row", expected="one label for each pair") from None
     if array.ndim == 2 and array.shape[0] == n and array.shape[1] > 1 and array.dtype.kind in "uif":
         array = array.argmax(1)  # one-hot rows, as Keras courses keep them
     array = array.reshape(-1)
     if len(array) != n:
         raise PairsError(f"{source}: {len(array)} labels for {n} pairs", expected="one label for each pair")
-    if array.dtype.kind not in "uif" or not np.isfinite(array).all() or (array != np.floor(array)).any():
+    whole = array.dtype.kind in "ui" or (
+        array.dtype.kind == "f" and bool((np.abs(array) < 2**53).all()) and bool((array == np.floor(array)).all())
+    )
+    if not whole:
         raise PairsError(f"{source}: the labels are of type {array.dtype}", expected="whole numbers")
     return array.astype(np.int64)
 
@@ -165,25 +191,33 @@ def _size(images: NDArray[Any]) -> str:
     return f"{height} x {width} with {channels} channel{'s' * (channels > 1)}"
 
 
-def _is_constant(images: NDArray[Any]) -> NDArray[np.bool_]:
+def _describe(array: NDArray[Any]) -> dict[str, Any]:
+    return {
+        "shape": list(array.shape),
+        "type": str(array.dtype),
+        "low": float(array.min()),
+        "high": float(array.max()),
+    }
+
+
+def _is_constant(images: Images) -> NDArray[np.bool_]:
     flat = images.reshape(len(images), -1)
     constant: NDArray[np.bool_] = flat.min(1) == flat.max(1)
     return constant if flat.shape[1] > 1 else np.zeros(len(images), bool)
 
 
-def _look_swapped(train: RawPairs) -> bool:
+def _look_swapped(train: Pairs) -> bool:
     """Whether X is plainly smoother than y: noise makes neighbours differ, cleaning makes them alike."""
-    x, y = train.noisy[:500].astype(np.float64), train.clean[:500].astype(np.float64)
-    if x.shape[2] < 2:
-        return False
+    height, width = (min(side, 700) for side in train.clean.shape[1:3])
+    n = max(1, _PIXELS_LOOKED_AT // (height * width))
 
-    def roughness(images: NDArray[np.float64]) -> float:
-        spread = float(np.ptp(images))
-        flat = np.abs(np.diff(images, axis=2)) <= 0.02 * spread
+    def roughness(images: Images) -> float:
+        some = images[:n, :height, :width]
+        flat = np.abs(np.diff(some, axis=2)) <= 0.02 * np.ptp(some)
         return 1.0 - float(flat.mean())
 
-    return roughness(x) < 0.7 * roughness(y)
+    return width > 1 and roughness(train.noisy) < 0.7 * roughness(train.clean)
 
 
-def _hashes(images: NDArray[Any]) -> set[bytes]:
-    return {hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).digest() for image in images}
+def _hashes(images: Images) -> set[bytes]:
+    return {hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in images}

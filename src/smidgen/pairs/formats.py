@@ -13,39 +13,49 @@ from numpy.typing import NDArray
 
 from smidgen.errors import FileError, PairsError
 from smidgen.images import IMAGE_SUFFIXES, read_image
-from smidgen.pairs.checks import RawPairs, make_raw_pairs
+from smidgen.pairs.checks import RawPairs, make_labels, make_raw_pairs
 from smidgen.pairs.unpickle import read_pickle
 
 MOST_BYTES = 16 * 2**30
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
-_NOISY_KEYS = ("x", "noisy", "x_train", "x_noisy", "arr_0")
-_CLEAN_KEYS = ("y", "clean", "y_train", "x_clean", "arr_1")
-_LABEL_KEYS = ("labels", "label", "arr_2")
+# Looked for together and in this order: beside x_clean, y holds labels.
+_KEYS = (
+    ("x_noisy", "x_clean", "y"),
+    ("noisy", "clean"),
+    ("x", "y"),
+    ("x_train", "y_train"),
+    ("arr_0", "arr_1", "arr_2"),
+)
+_LABEL_KEYS = ("labels", "label")
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
-def read_pairs(path: Path) -> RawPairs:
+def read_pairs(path: Path, labels: Path | None = None) -> RawPairs:
     """Pairs from one file that holds both, or from a folder with `noisy/` and `clean/`.
+
+    Args:
+        path: of the file or folder.
+        labels: a file of labels, in place of those that lie with the pairs.
 
     Raises:
         FileError: missing, of an unknown kind, or damaged.
         PairsError: what it holds does not make pairs.
     """
     if path.is_dir():
-        return _read_folders(path)
+        return _read_folders(path, labels)
     _require_file(path)
     name = path.name.lower()
     if name.endswith(_PICKLE_SUFFIXES):
-        noisy, clean, labels = _take_apart(read_pickle(path), path)
+        noisy, clean, own_labels = _take_apart(read_pickle(path), path)
     elif name.endswith(".npz"):
-        noisy, clean, labels = _take_apart(_read_npz(path), path)
+        noisy, clean, own_labels = _take_apart(_read_npz(path), path)
     else:
         raise FileError(
             f"{path} does not hold both noisy and clean images",
             expected="a pickle or .npz with X and y, or a folder with noisy/ and clean/",
             remedy="Give two files as --noisy FILE --clean FILE",
         )
-    return make_raw_pairs(noisy, clean, labels, str(path))
+    return make_raw_pairs(noisy, clean, own_labels if labels is None else read_array(labels), str(path))
 
 
 def read_two(noisy: Path, clean: Path, labels: Path | None = None) -> RawPairs:
@@ -75,7 +85,7 @@ def read_array(path: Path) -> object:
     if name.endswith((".idx", "-ubyte", ".gz")):
         return read_idx(path)
     if name.endswith(".csv"):
-        return np.array(_read_label_rows(path), np.int64)
+        return _read_label_rows(path)
     raise FileError(
         f"{path} is of an unknown kind", expected="a pickle, .npy, .npz, IDX or IDX .gz file, or a folder of images"
     )
@@ -148,17 +158,14 @@ def _take_apart(content: object, path: Path) -> tuple[object, object, object]:
     """(X, y, labels) from a tuple, a list or a dict."""
     if isinstance(content, dict):
         lower = {str(key).lower(): value for key, value in content.items()}
-
-        def find(keys: tuple[str, ...]) -> object:
-            return next((lower[key] for key in keys if key in lower), None)
-
-        noisy, clean, labels = find(_NOISY_KEYS), find(_CLEAN_KEYS), find(_LABEL_KEYS)
-        if noisy is None or clean is None:
-            raise PairsError(
-                f"{path} holds {', '.join(map(repr, lower)) or 'nothing'}",
-                expected="'X' and 'y' (or 'noisy' and 'clean'), and 'labels' if there are any",
-            )
-        return noisy, clean, labels
+        for noisy, clean, *more in _KEYS:
+            if noisy in lower and clean in lower:
+                labels = next((lower[key] for key in (*_LABEL_KEYS, *more) if key in lower), None)
+                return lower[noisy], lower[clean], labels
+        raise PairsError(
+            f"{path} holds {', '.join(map(repr, lower)) or 'nothing'}",
+            expected="'X' and 'y' (or 'noisy' and 'clean'), and 'labels' if there are any",
+        )
     if isinstance(content, (tuple, list)) and len(content) in (2, 3):
         return content[0], content[1], content[2] if len(content) == 3 else None
     what = f"{len(content)} things" if isinstance(content, (tuple, list)) else f"a {type(content).__name__}"
@@ -168,7 +175,11 @@ def _take_apart(content: object, path: Path) -> tuple[object, object, object]:
 def _image_files(folder: Path) -> dict[str, Path]:
     """Image files by name without ending, in the order of their names."""
     files: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
+    try:
+        found = sorted(folder.iterdir())
+    except OSError as error:
+        raise FileError(f"{folder} cannot be read ({error.strerror})") from None
+    for file in found:
         if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."):
             if file.stem in files:
                 raise PairsError(f"{folder} holds both {files[file.stem].name} and {file.name}")
@@ -178,12 +189,13 @@ def _image_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _read_folders(path: Path) -> RawPairs:
+def _read_folders(path: Path, labels: Path | None) -> RawPairs:
     noisy, clean = path / "noisy", path / "clean"
     if not (noisy.is_dir() and clean.is_dir()):
         raise FileError(f"{path} has no folders noisy/ and clean/", expected="both, with files of the same names")
-    labels = path / "labels.csv"
-    return _read_two_folders(noisy, clean, labels if labels.is_file() else None, str(path))
+    if labels is None and (path / "labels.csv").is_file():
+        labels = path / "labels.csv"
+    return _read_two_folders(noisy, clean, labels, str(path))
 
 
 def _read_two_folders(noisy: Path, clean: Path, labels: Path | None, source: str) -> RawPairs:
@@ -206,8 +218,9 @@ def _read_two_folders(noisy: Path, clean: Path, labels: Path | None, source: str
 def _labels_by_name(path: Path, names: list[str]) -> NDArray[np.int64]:
     """Labels from rows `name,label`, in the order of `names`."""
     if path.suffix != ".csv":
-        return np.asarray(read_array(path))
-    found = {Path(row[0]).stem: row[-1] for row in _rows(path) if len(row) >= 2}
+        return np.asarray(make_labels(read_array(path), len(names), str(path)))
+    rows = {row[0]: row[-1] for row in _rows(path) if len(row) >= 2}
+    found = {Path(name).stem if Path(name).suffix.lower() in IMAGE_SUFFIXES else name: rows[name] for name in rows}
     missing = [name for name in names if name not in found]
     if missing:
         raise PairsError(f"{path} has no row for {missing[0]!r}", expected="rows 'name,label', one for each image")
@@ -217,12 +230,13 @@ def _labels_by_name(path: Path, names: list[str]) -> NDArray[np.int64]:
         raise PairsError(f"{path} holds labels that are not whole numbers") from None
 
 
-def _read_label_rows(path: Path) -> list[int]:
+def _read_label_rows(path: Path) -> NDArray[np.int64]:
     rows = _rows(path)
     try:
         values = [row[-1] for row in rows if row]
-        return [int(value) for value in (values if values[0].strip().lstrip("-").isdigit() else values[1:])]
-    except (ValueError, IndexError):
+        numbers = values if values[0].strip().lstrip("-").isdigit() else values[1:]
+        return np.array([int(value) for value in numbers], np.int64)
+    except (ValueError, IndexError, OverflowError):
         raise PairsError(f"{path} holds labels that are not whole numbers") from None
 
 

@@ -1,7 +1,7 @@
 """Noisy and clean images that belong together, and the sources a training draws them from."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,6 +41,10 @@ class PairSource(Protocol):
     def example(self, n: int) -> Pairs:
         """`n` fixed pairs as training sees them, the same at each call."""
 
+    @property
+    def labels(self) -> Labels | None:
+        """Of all pairs, where they are known."""
+
 
 @dataclass(frozen=True)
 class FixedSource:
@@ -62,6 +66,11 @@ class FixedSource:
         """The first `n` pairs."""
         return self.pairs.first(n)
 
+    @property
+    def labels(self) -> Labels | None:
+        """Of all pairs, where they are known."""
+        return self.pairs.labels
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -72,7 +81,9 @@ class Dataset:
         train: what training draws from.
         val, test: fixed pairs; everything is chosen on `val`, `test` is for published figures.
         noisy_range, clean_range: the rules that brought X and y to [0, 1].
-        fingerprint: a short hash of the content, or the task's name and seed.
+        fingerprint: a short hash of all parts' content, or the task's name and seed.
+        source_fingerprint: of what was given as PAIRS, before it was split.
+        found: shape, type, smallest and largest value of X and y as they were read.
         licence: of the images, where known.
         fresh: whether pairing and noise are drawn afresh each epoch.
         warnings: what looked odd and was let through.
@@ -85,6 +96,8 @@ class Dataset:
     noisy_range: Range = Range()
     clean_range: Range = Range()
     fingerprint: str = ""
+    source_fingerprint: str = ""
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)
     licence: str = ""
     fresh: bool = False
     warnings: tuple[str, ...] = ()
@@ -100,6 +113,8 @@ class Dataset:
         return {
             "name": self.name,
             "fingerprint": self.fingerprint,
+            "source_fingerprint": self.source_fingerprint,
+            "found": self.found,
             "licence": self.licence,
             "shape": list(self.shape),
             "sizes": {"train": len(self.train), "val": len(self.val), "test": len(self.test)},

@@ -12,7 +12,9 @@ from smidgen.errors import PairsError
 # images, 10, 12, 14 and 16 bits. Data whose largest value lies in the upper half of one of these
 # is taken to be on that scale, so that a dim training set is not stretched.
 _FULL_SCALES = (1.0, 2.0, 255.0, 510.0, 1023.0, 4095.0, 16383.0, 65535.0)
-_CHUNK = 4096
+# A little beyond full scale is what interpolation and float32 sums leave, not another scale.
+_DUST = 1e-3
+_CHUNK_VALUES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -23,22 +25,29 @@ class Range:
     high: float = 1.0
 
     def normalise(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Values on their own scale, any shape and type, as float32 with low at 0 and high at 1.
+        """Values on their own scale, any shape and type, as float32 clipped to [0, 1].
 
         Computed in float64, so that integers and floats of the same picture give the same result.
         """
-        if self == Range() and values.dtype == np.float32:
-            return values
         result = np.empty(values.shape, np.float32)
-        for start in range(0, len(values), _CHUNK):
-            part = values[start : start + _CHUNK].astype(np.float64)
-            result[start : start + _CHUNK] = (part - self.low) / (self.high - self.low)
+        at_once = max(1, _CHUNK_VALUES // max(1, values[:1].size))
+        for start in range(0, len(values), at_once):
+            part = values[start : start + at_once].astype(np.float64)
+            result[start : start + at_once] = np.clip((part - self.low) / (self.high - self.low), 0, 1)
         return result
+
+    def outside(self, values: NDArray[Any]) -> int:
+        """How many values lie beyond the range by more than rounding, and are clipped."""
+        dust = _DUST * (self.high - self.low)
+        return int(((values < self.low - dust) | (values > self.high + dust)).sum())
+
+    def suits(self, values: NDArray[Any]) -> bool:
+        """Whether these values are on this scale: none stands out by more than half the range."""
+        slack = 0.5 * (self.high - self.low)
+        return bool(values.min() >= self.low - slack and values.max() <= self.high + slack)
 
     def restore(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """The inverse of `normalise`."""
-        if self == Range():
-            return values
         return (values.astype(np.float64) * (self.high - self.low) + self.low).astype(np.float32)
 
     def __str__(self) -> str:
@@ -61,11 +70,12 @@ def fit_range(values: NDArray[Any], what: str) -> Range:
             expected="images with some content",
             remedy="Check that the right array was saved",
         )
-    if low < 0:
-        return Range(-1.0, 1.0) if low >= -1 and high <= 1 else Range(low, high)
+    if low < -_DUST * (high - low):
+        within_one = low >= -1 - _DUST and high <= 1 + _DUST
+        return Range(-1.0, 1.0) if within_one else Range(low, high)
     if values.dtype == np.uint8 and high > 2:
         return Range(0.0, 255.0)
     for full_scale in _FULL_SCALES:
-        if high <= full_scale and (high > full_scale / 2 or full_scale == 1.0):
+        if high <= full_scale * (1 + _DUST) and (high > full_scale / 2 or full_scale == 1.0):
             return Range(0.0, full_scale)
     return Range(0.0, high)

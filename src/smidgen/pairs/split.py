@@ -12,10 +12,24 @@ TEST_SHARE = 0.1
 _FEWEST = 3
 
 
-def split_pairs(raw: RawPairs, *, val: RawPairs | None = None, test: RawPairs | None = None, seed: int = 0) -> Dataset:
+def split_pairs(
+    raw: RawPairs,
+    *,
+    val: RawPairs | None = None,
+    test: RawPairs | None = None,
+    ranges: tuple[Range, Range] | None = None,
+    seed: int = 0,
+) -> Dataset:
     """Split into train, validation and test, and bring all to [0, 1].
 
     A tenth each for validation and test, drawn by `seed`, unless they are given.
+
+    Args:
+        raw: the pairs to split.
+        val, test: used whole instead of a tenth of `raw`.
+        ranges: a model's rules for X and y, used as long as the values are on their scale;
+            None fits rules on the training part.
+        seed: of the draw.
 
     Raises:
         PairsError: too few pairs, or parts whose images differ in shape.
@@ -28,35 +42,49 @@ def split_pairs(raw: RawPairs, *, val: RawPairs | None = None, test: RawPairs | 
             f"{raw.source} holds {len(raw)} pairs",
             expected=f"at least {_FEWEST}: one each for training, validation and test",
         )
+    whole = fingerprint(raw, *(part for part in (val, test) if part is not None))
+    # Test is drawn first, so that it is the same whether or not validation pairs are given.
     # Sorted, so that training sees the order of the file when nothing shuffles it.
-    val = val or raw.take(np.sort(order[:n_val]))
-    test = test or raw.take(np.sort(order[n_val : n_val + n_test]))
-    train = raw.take(np.sort(order[n_val + n_test :]))
+    test = test or raw.take(np.sort(order[:n_test]))
+    val = val or raw.take(np.sort(order[n_test : n_test + n_val]))
+    train = raw.take(np.sort(order[n_test + n_val :]))
     for part in (val, test):
         if part.clean.shape[1:] != train.clean.shape[1:]:
             raise PairsError(
                 f"{part.source} holds images of shape {part.clean.shape[1:]}",
                 expected=f"{train.clean.shape[1:]}, as in {raw.source}",
             )
-    noisy_range, clean_range = fit_range(train.noisy, "X (noisy)"), fit_range(train.clean, "y (clean)")
-
-    warnings = odd_things(train, val, test)
-    outside = sum(int(((p.clean < clean_range.low) | (p.clean > clean_range.high)).sum()) for p in (val, test))
-    if outside:
-        warnings.append(f"{outside} values of y outside training's range {clean_range} were clipped to it")
+    rules, warnings = _choose_rules(train, ranges)
+    parts = [Pairs(rules[0].normalise(p.noisy), rules[1].normalise(p.clean), p.labels) for p in (train, val, test)]
+    for what, rule, values in (
+        ("X", rules[0], (train.noisy, val.noisy, test.noisy)),
+        ("y", rules[1], (train.clean, val.clean, test.clean)),
+    ):
+        outside = sum(map(rule.outside, values))
+        if outside:
+            warnings.append(f"{outside:,} values of {what} outside the range {rule} were clipped to it")
     return Dataset(
         name=raw.source,
-        train=FixedSource(normalise(train, noisy_range, clean_range)),
-        val=normalise(val, noisy_range, clean_range),
-        test=normalise(test, noisy_range, clean_range),
-        noisy_range=noisy_range,
-        clean_range=clean_range,
-        fingerprint=fingerprint(raw),
-        warnings=tuple(warnings),
+        train=FixedSource(parts[0]),
+        val=parts[1],
+        test=parts[2],
+        noisy_range=rules[0],
+        clean_range=rules[1],
+        fingerprint=whole,
+        source_fingerprint=fingerprint(raw),
+        found=raw.found,
+        warnings=tuple(warnings + odd_things(*parts)),
     )
 
 
-def normalise(raw: RawPairs, noisy_range: Range, clean_range: Range) -> Pairs:
-    """Raw pairs as float32; clean values are clipped to [0, 1], noisy ones may stand out."""
-    clean = np.clip(clean_range.normalise(raw.clean), 0, 1)
-    return Pairs(noisy_range.normalise(raw.noisy), clean, raw.labels)
+def _choose_rules(train: RawPairs, ranges: tuple[Range, Range] | None) -> tuple[list[Range], list[str]]:
+    """The model's rules where they suit the values, else rules of the values' own, and what to say."""
+    rules, warnings = [], []
+    for place, (what, values) in enumerate((("X (noisy)", train.noisy), ("y (clean)", train.clean))):
+        own = fit_range(values, what)
+        if ranges is None or ranges[place].suits(values):
+            rules.append(own if ranges is None else ranges[place])
+        else:
+            rules.append(own)
+            warnings.append(f"{what} is on the scale {own}, the model's is {ranges[place]}: scored on its own scale")
+    return rules, warnings

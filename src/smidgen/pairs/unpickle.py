@@ -7,8 +7,10 @@ Formats read: numpy's `__reduce__` and protocol-5 forms, pandas' block manager s
 """
 
 import io
+import math
 import pickle
 import pickletools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,6 @@ from numpy.typing import NDArray
 
 from smidgen.errors import FileError
 
-_NUMBER_KINDS = "biuf"
 _MOST_NESTING = 32
 
 
@@ -39,49 +40,19 @@ class _StandIn:
 
 
 class _Dtype(_StandIn):
-    def resolve(self) -> "np.dtype[Any]":
-        code = self.args[0] if self.args else None
-        order = self.state[1] if isinstance(self.state, tuple) and len(self.state) > 1 else "="
-        if not isinstance(code, str) or order not in ("<", ">", "=", "|"):
-            raise FileError(f"the pickle holds an array of an unusual type ({code!r})")
-        if code == "O8" or code == "O":
-            return np.dtype(object)
-        if code[:1] not in _NUMBER_KINDS or not code[1:].isdigit() or len(code) > 3:
-            raise FileError(f"the pickle holds an array of type {code!r}", expected="numbers")
-        try:
-            return np.dtype(code).newbyteorder("=" if order == "|" else order)  # type: ignore[arg-type]
-        except TypeError as error:
-            raise FileError(f"the pickle holds an array of type {code!r}", expected="numbers") from error
+    """`numpy.dtype`."""
 
 
 class _Array(_StandIn):
     """`numpy._core.multiarray._reconstruct` and the state that follows it."""
 
-    def resolve(self, depth: int) -> object:
-        if not isinstance(self.state, tuple) or len(self.state) != 5:
-            raise FileError("the pickle holds an array with no content")
-        _, shape, dtype, fortran, data = self.state
-        return _build(data, dtype, shape, "F" if fortran else "C", depth)
-
 
 class _Buffer(_StandIn):
     """`numpy._core.numeric._frombuffer`, the form of protocol 5."""
 
-    def resolve(self, depth: int) -> object:
-        if len(self.args) != 4:
-            raise FileError("the pickle holds an array that cannot be read")
-        data, dtype, shape, order = self.args
-        return _build(data, dtype, shape, order, depth)
-
 
 class _Scalar(_StandIn):
     """`numpy._core.multiarray.scalar`."""
-
-    def resolve(self, depth: int) -> object:
-        if len(self.args) != 2:
-            raise FileError("the pickle holds a number that cannot be read")
-        value = _build(self.args[1], self.args[0], (), "C", depth)
-        return value.item() if isinstance(value, np.ndarray) else value
 
 
 class _Block(_StandIn):
@@ -91,42 +62,9 @@ class _Block(_StandIn):
 class _Manager(_StandIn):
     """`pandas.core.internals.managers.BlockManager` or `SingleBlockManager`."""
 
-    def resolve(self, depth: int) -> NDArray[Any]:
-        """The frame's values, one row a row: (rows, columns), or (rows,) of a series."""
-        blocks: list[tuple[object, object]] = []
-        if self.args and isinstance(self.args[0], (tuple, list)):
-            blocks = [(b.args[0], b.args[1]) for b in self.args[0] if isinstance(b, _Block) and len(b.args) == 3]
-        elif isinstance(self.state, tuple) and self.state and isinstance(self.state[-1], dict):
-            # pandas before 1.3, and single-block managers: (…, {"0.14.1": {"axes", "blocks"}})
-            inner = self.state[-1].get("0.14.1")
-            listed = inner.get("blocks", []) if isinstance(inner, dict) else []
-            blocks = [(b.get("values"), b.get("mgr_locs")) for b in listed if isinstance(b, dict)]
-        if not blocks:
-            raise FileError("the pickle holds a table whose layout is not known", remedy="Save it as .npz instead")
-        parts = []
-        for values, placement in blocks:
-            array = _resolve(values, depth + 1)
-            if not isinstance(array, np.ndarray) or array.dtype == object:
-                raise FileError("the pickle holds a table with columns that are not numbers")
-            parts.append((array, placement))
-        if parts[0][0].ndim == 1:
-            return parts[0][0]
-        columns = sum(array.shape[0] for array, _ in parts)
-        table = np.empty((parts[0][0].shape[1], columns), np.result_type(*(array for array, _ in parts)))
-        for array, placement in parts:
-            table[:, _columns(placement, columns, depth)] = array.T
-        return table
-
 
 class _Frame(_StandIn):
     """`pandas.DataFrame` or `pandas.Series`."""
-
-    def resolve(self, depth: int) -> object:
-        state = self.state
-        manager = self.args[0] if self.args else None
-        if isinstance(state, dict):
-            manager = state.get("_mgr", state.get("_data"))
-        return _resolve(manager, depth + 1)
 
 
 class _Ignored(_StandIn):
@@ -137,7 +75,7 @@ class _Ignored(_StandIn):
 
 
 class _Slice(_StandIn):
-    pass
+    """`slice`."""
 
 
 def _encode(*args: object) -> bytes:
@@ -216,14 +154,16 @@ def read_pickle(path: Path) -> object:
     Raises:
         FileError: not a pickle, truncated, or it names something that is not allowed.
     """
-    content = path.read_bytes()
     try:
-        _check_sizes(content)
-        return _resolve(_Reader(io.BytesIO(content)).load(), 0)
+        content = path.read_bytes()
+        _check_memo(content)
+        return _Resolver(len(content)).resolve(_Reader(io.BytesIO(content)).load(), 0)
     except FileError as error:
         raise FileError(f"{path}: {error}") from None
     except MemoryError:
         raise FileError(f"{path}: the pickle promises more data than fits in memory") from None
+    except OSError as error:
+        raise FileError(f"{path} cannot be read ({error.strerror})") from None
     except Exception as error:  # the unpickler raises nearly anything on damaged input
         raise FileError(
             f"{path} cannot be read as a pickle ({type(error).__name__}: {str(error)[:80]})",
@@ -231,66 +171,130 @@ def read_pickle(path: Path) -> object:
         ) from None
 
 
-def _check_sizes(content: bytes) -> None:
-    """Refuse a pickle that stores more memo slots or longer pieces than it has bytes.
-
-    The unpickler allocates what an opcode promises before it looks for the data.
-    """
-    stream = io.BytesIO(content)
-    for opcode, argument, _ in pickletools.genops(stream):
+def _check_memo(content: bytes) -> None:
+    """Refuse a pickle that uses a memo slot past its own size: the unpickler makes room up to it."""
+    for opcode, argument, _ in pickletools.genops(io.BytesIO(content)):
         if "PUT" in opcode.name and isinstance(argument, int) and argument > len(content):
             raise FileError("the pickle is damaged: it refers far past its own size")
 
 
-def _build(data: object, dtype: object, shape: object, order: object, depth: int) -> object:
-    """An array from raw bytes, or a list of whatever an object array held."""
-    if isinstance(dtype, _Dtype):
-        kind = dtype.resolve()
-    else:
-        raise FileError("the pickle holds an array of unknown type")
-    if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
-        raise FileError("the pickle holds an array of unknown shape")
-    if kind == np.dtype(object):
-        if not isinstance(data, list):
-            raise FileError("the pickle holds an array of objects that cannot be read")
-        return [_resolve(item, depth + 1) for item in data]
-    if not isinstance(data, (bytes, bytearray)):
-        raise FileError("the pickle holds an array whose numbers are not stored as bytes")
-    size = kind.itemsize
-    for n in shape:
-        size *= n
-    if size != len(data):
-        raise FileError(f"the pickle holds an array of shape {shape} with {len(data)} bytes", expected=f"{size} bytes")
-    array = np.frombuffer(data, kind).reshape(shape, order="F" if order == "F" else "C")
-    return array.astype(kind.newbyteorder("="), copy=False)
+class _Resolver:
+    """Turns stand-ins into arrays, through containers, each only once however often it is used."""
 
+    def __init__(self, content_size: int) -> None:
+        # A number takes at least a byte in the file and at most eight in a table, and a table may
+        # share its content with another one.
+        self._bytes_left = 32 * content_size + 2**20
+        self._done: dict[int, Any] = {}
+        self._open: set[int] = set()
 
-def _columns(placement: object, columns: int, depth: int) -> NDArray[np.int64]:
-    """Column numbers a block fills, from a slice or an array."""
-    if isinstance(placement, _StandIn) and not isinstance(placement, _Slice) and placement.args:
-        placement = placement.args[0]
-    if isinstance(placement, _Slice):
-        if not all(isinstance(a, int) or a is None for a in placement.args):
-            raise FileError("the pickle holds a table whose columns cannot be placed")
-        return np.arange(columns)[slice(*placement.args)]
-    numbers = np.asarray(_resolve(placement, depth + 1))
-    if numbers.dtype.kind not in "iu" or (numbers.size and (numbers.min() < 0 or numbers.max() >= columns)):
-        raise FileError("the pickle holds a table whose columns cannot be placed")
-    return numbers.astype(np.int64)
+    def resolve(self, value: object, depth: int) -> Any:
+        """The value with every stand-in in it replaced."""
+        if not isinstance(value, (_StandIn, tuple, list, dict)):
+            return value
+        if depth > _MOST_NESTING or id(value) in self._open:
+            raise FileError(f"the pickle is nested more than {_MOST_NESTING} deep")
+        if id(value) not in self._done:
+            self._open.add(id(value))
+            self._done[id(value)] = self._resolve(value, depth)
+            self._open.remove(id(value))
+        return self._done[id(value)]
 
-
-def _resolve(value: object, depth: int) -> Any:
-    """Turn stand-ins into arrays, through containers."""
-    if depth > _MOST_NESTING:
-        raise FileError(f"the pickle is nested more than {_MOST_NESTING} deep")
-    if isinstance(value, (_Array, _Buffer, _Scalar, _Manager, _Frame)):
-        return value.resolve(depth)
-    if isinstance(value, tuple):
-        return tuple(_resolve(item, depth + 1) for item in value)
-    if isinstance(value, list):
-        return [_resolve(item, depth + 1) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _resolve(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, _StandIn):
+    def _resolve(self, value: Any, depth: int) -> Any:
+        match value:
+            case tuple():
+                return tuple(self.resolve(item, depth + 1) for item in value)
+            case list():
+                return [self.resolve(item, depth + 1) for item in value]
+            case dict():
+                return {str(key): self.resolve(item, depth + 1) for key, item in value.items()}
+            case _Array(state=(_, shape, dtype, fortran, data)):
+                return self._array(data, dtype, shape, "F" if fortran else "C", depth)
+            case _Buffer(args=(data, dtype, shape, order)):
+                return self._array(data, dtype, shape, order, depth)
+            case _Scalar(args=(dtype, data)):
+                number = self._array(data, dtype, (), "C", depth)
+                return number.item() if isinstance(number, np.ndarray) else number
+            case _Frame(state={"_mgr": manager}) | _Frame(state={"_data": manager}):
+                return self.resolve(manager, depth + 1)
+            case _Manager():
+                return self._table(value, depth)
         raise FileError("the pickle holds an object that is neither an array nor a table")
-    return value
+
+    def _array(self, data: object, dtype: object, shape: object, order: object, depth: int) -> object:
+        """An array from raw bytes, or a list of whatever an object array held."""
+        kind = _number_type(dtype)
+        if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
+            raise FileError("the pickle holds an array of unknown shape")
+        if kind == np.dtype(object):
+            if not isinstance(data, list):
+                raise FileError("the pickle holds an array of objects that cannot be read")
+            return self.resolve(data, depth + 1)
+        if not isinstance(data, (bytes, bytearray)):
+            raise FileError("the pickle holds an array whose numbers are not stored as bytes")
+        size = math.prod(shape) * kind.itemsize
+        if size != len(data):
+            raise FileError(
+                f"the pickle holds an array of shape {shape} with {len(data)} bytes", expected=f"{size} bytes"
+            )
+        array = np.frombuffer(data, kind).reshape(shape, order="F" if order == "F" else "C")
+        return array.astype(kind.newbyteorder("="), copy=False)
+
+    def _table(self, manager: _Manager, depth: int) -> NDArray[Any]:
+        """A frame's values, one row a row: (rows, columns), or (rows,) of a series."""
+        blocks = _blocks(manager)
+        parts = [(self.resolve(values, depth + 1), placement) for values, placement in blocks]
+        if not all(isinstance(array, np.ndarray) and array.ndim in (1, 2) for array, _ in parts):
+            raise FileError("the pickle holds a table with columns that are not numbers")
+        if parts[0][0].ndim == 1:
+            return np.asarray(parts[0][0])
+        columns = sum(len(array) for array, _ in parts)
+        rows = parts[0][0].shape[1]
+        kind = np.result_type(*(array for array, _ in parts))
+        self._bytes_left -= columns * rows * kind.itemsize
+        if self._bytes_left < 0:
+            raise FileError("the pickle promises tables far larger than itself")
+        table = np.empty((rows, columns), kind)
+        for array, placement in parts:
+            table[:, self._columns(placement, columns, depth)] = array.T
+        return table
+
+    def _columns(self, placement: object, columns: int, depth: int) -> NDArray[np.int64]:
+        """Column numbers a block fills, from a slice or an array."""
+        if isinstance(placement, _Ignored) and placement.args:
+            placement = placement.args[0]
+        if isinstance(placement, _Slice):
+            if not all(isinstance(a, int) or a is None for a in placement.args):
+                raise FileError("the pickle holds a table whose columns cannot be placed")
+            return np.arange(columns)[slice(*placement.args)]
+        numbers = np.asarray(self.resolve(placement, depth + 1))
+        if numbers.dtype.kind not in "iu" or (numbers.size and (numbers.min() < 0 or numbers.max() >= columns)):
+            raise FileError("the pickle holds a table whose columns cannot be placed")
+        return numbers.astype(np.int64)
+
+
+def _number_type(dtype: object) -> "np.dtype[Any]":
+    """The type of an array's elements: numbers, or objects."""
+    code = dtype.args[0] if isinstance(dtype, _Dtype) and dtype.args else None
+    state = dtype.state if isinstance(dtype, _Dtype) else None
+    order = state[1] if isinstance(state, tuple) and len(state) > 1 else "="
+    if code in ("O", "O8"):
+        return np.dtype(object)
+    if not isinstance(code, str) or not re.fullmatch(r"[biuf]\d", code) or order not in ("<", ">", "=", "|"):
+        raise FileError(f"the pickle holds an array of type {code!r}", expected="numbers")
+    return np.dtype(("=" if order == "|" else order) + code)
+
+
+def _blocks(manager: _Manager) -> list[tuple[object, object]]:
+    """(values, placement) of each block of a table's columns of one type."""
+    blocks: list[tuple[object, object]] = []
+    if manager.args and isinstance(manager.args[0], (tuple, list)):
+        blocks = [(b.args[0], b.args[1]) for b in manager.args[0] if isinstance(b, _Block) and len(b.args) == 3]
+    elif isinstance(manager.state, tuple) and manager.state and isinstance(manager.state[-1], dict):
+        # pandas before 1.3, and single-block managers: (…, {"0.14.1": {"axes", "blocks"}})
+        inner = manager.state[-1].get("0.14.1")
+        listed = inner.get("blocks", []) if isinstance(inner, dict) else []
+        blocks = [(b.get("values"), b.get("mgr_locs")) for b in listed if isinstance(b, dict)]
+    if not blocks:
+        raise FileError("the pickle holds a table whose layout is not known", remedy="Save it as .npz instead")
+    return blocks

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from smidgen.judging.legibility import Reading
+from smidgen.judging.legibility import Reading, Truth
 from smidgen.pairs.pairs import Images, Pairs
 
 _INK = "#1b2733"
@@ -31,8 +31,11 @@ def draw_first_pair(pairs: Pairs) -> bytes:
     return _png(figure)
 
 
-def draw_strip(pairs: Pairs, denoised: Images, reading: Reading | None) -> bytes:
-    """The first ten images: noisy, denoised, clean, and what the reader read in the denoised one."""
+def draw_strip(pairs: Pairs, denoised: Images, reading: Reading | None = None, truth: Truth | None = None) -> bytes:
+    """The first ten images: noisy, denoised, clean, and what the reader read in the denoised one.
+
+    Green where that is the truth, red with a cross where not, grey where the truth is not sure.
+    """
     n = min(10, len(pairs))
     figure = Figure(figsize=(0.95 * n + 0.9, 3.35), layout="constrained")
     grid = figure.subplots(3, n, squeeze=False)
@@ -41,13 +44,12 @@ def draw_strip(pairs: Pairs, denoised: Images, reading: Reading | None) -> bytes
         for column in range(n):
             _show(grid[row][column], images[column])
         grid[row][0].set_ylabel(name, color=_INK, fontsize=10, rotation=0, ha="right", va="center", labelpad=6)
-    if reading is not None:
+    if reading is not None and truth is not None:
         for column in range(n):
-            digit = int(reading.digits[column])
-            right = pairs.labels is None or digit == pairs.labels[column]
-            colour = _RIGHT if right else _WRONG
-            mark = f"reads {digit}" if right else f"reads {digit} ✗"
-            grid[2][column].set_xlabel(mark, color=colour, fontsize=9)
+            digit, right = int(reading.digits[column]), reading.digits[column] == truth.digits[column]
+            colour = (_RIGHT if right else _WRONG) if truth.counted[column] else _QUIET
+            mark = f"reads {digit}" + ("" if right or not truth.counted[column] else " ✗")
+            grid[1][column].set_xlabel(mark, color=colour, fontsize=9, labelpad=2)
     return _png(figure)
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import math
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,17 @@ import torch
 from torch import Tensor
 
 from smidgen.errors import FileError
-from smidgen.files import write_whole
+from smidgen.files import make_folder, write_whole
 
+CHECKPOINT = "checkpoint.pt"
+HISTORY = "history.jsonl"
 _FORMAT = 1
+_SECONDS_BETWEEN_CHECKPOINTS = 2.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrainingState:
-    """What changes while training.
+    """Where a training stood at the end of an epoch.
 
     Attributes:
         epoch: epochs finished.
@@ -46,7 +51,7 @@ class TrainingState:
 def save_checkpoint(path: Path, state: TrainingState, identity: dict[str, Any]) -> None:
     """Write the state; `identity` says which training it belongs to."""
     buffer = io.BytesIO()
-    content = vars(state) | {
+    content = dict(vars(state)) | {
         "generator": json.dumps(state.generator),
         "identity": json.dumps(identity, sort_keys=True),
         "format": _FORMAT,
@@ -64,16 +69,14 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> TrainingState:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content.pop("format") != _FORMAT:
-            raise FileError(f"{path} was written by another version", remedy="Start anew without --resume")
+            raise FileError(f"{path} was written by another version", remedy="Delete it to start anew")
         found = json.loads(content.pop("identity"))
         content["generator"] = json.loads(content["generator"])
         state = TrainingState(**content)
     except FileError:
         raise
     except Exception as error:  # torch raises nearly anything on damaged input
-        raise FileError(
-            f"{path} cannot be read ({type(error).__name__})", remedy="Start anew without --resume"
-        ) from None
+        raise FileError(f"{path} cannot be read ({type(error).__name__})", remedy="Delete it to start anew") from None
     wanted = json.loads(json.dumps(identity))
     different = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
     if different:
@@ -90,3 +93,35 @@ def restore_generator(state: dict[str, Any]) -> np.random.Generator:
     bits = np.random.PCG64()
     bits.state = state  # type: ignore[assignment]
     return np.random.Generator(bits)
+
+
+class Keeper:
+    """Writes the state and the history of a training into its folder.
+
+    Not after every epoch where epochs are short: any checkpoint leads to the same end.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        self._folder = folder
+        self._identity = identity
+        self._kept_at = -math.inf
+
+    def open(self, resume: bool) -> TrainingState | None:
+        """The state to go on from, if there is one and it is wanted."""
+        make_folder(self._folder)
+        if not (self._folder / CHECKPOINT).exists():
+            return None
+        if not resume:
+            raise FileError(
+                f"{self._folder} already holds a training",
+                remedy=f"Add --resume to the same train command, choose another folder, or delete its {CHECKPOINT}",
+            )
+        return load_checkpoint(self._folder / CHECKPOINT, self._identity)
+
+    def keep(self, state: TrainingState, at_once: bool = False) -> None:
+        """Write both files, unless they were written a moment ago."""
+        if not at_once and time.monotonic() - self._kept_at < _SECONDS_BETWEEN_CHECKPOINTS:
+            return
+        write_whole(self._folder / HISTORY, "".join(json.dumps(record) + "\n" for record in state.history))
+        save_checkpoint(self._folder / CHECKPOINT, state, self._identity)
+        self._kept_at = time.monotonic()

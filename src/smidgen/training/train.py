@@ -2,12 +2,11 @@
 
 import copy
 import functools
-import json
 import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
 
@@ -17,21 +16,18 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from smidgen.errors import FileError, SmidgenError
-from smidgen.files import make_folder, write_whole
+from smidgen.errors import SmidgenError
 from smidgen.network.spec import Spec, spec_to_dict
-from smidgen.pairs.pairs import Dataset, Images, Pairs
+from smidgen.pairs.pairs import Dataset, Images
 from smidgen.scores import bce, mse
-from smidgen.training.checkpoint import TrainingState, load_checkpoint, restore_generator, save_checkpoint
+from smidgen.training.checkpoint import Keeper, TrainingState, restore_generator
 from smidgen.training.settings import TrainingSettings
 from smidgen.training.soap import SOAP
 from smidgen.training.torch_network import TorchNetwork
 
-CHECKPOINT = "checkpoint.pt"
-HISTORY = "history.jsonl"
 _LONGEST_GRADIENT = 1.0
 _PIXELS_AT_ONCE = 100_000
-# Large images are taken fewer at a time, so that activations stay within a few gigabytes.
+# Large images are taken fewer at a time, down to one: a pixel needs about 1.3 kB of activations.
 _PIXELS_A_PART = 100_000
 
 
@@ -106,32 +102,38 @@ def train(
     identity = {"pairs": dataset.fingerprint, "spec": spec_to_dict(spec)} | settings.to_dict()
 
     state = _first_state(model, optimizer, settings)
-    if folder is not None:
-        make_folder(folder)
-        if resume and (folder / CHECKPOINT).exists():
-            state = load_checkpoint(folder / CHECKPOINT, identity)
-            model.load_state_dict(state.weights)
-            optimizer.load_state_dict(state.optimizer)
-        elif (folder / CHECKPOINT).exists():
-            raise FileError(
-                f"{folder} already holds a training", remedy="Go on with --resume, or choose another folder with --out"
-            )
+    keeper = Keeper(folder, identity) if folder is not None else None
+    if keeper is not None and (found := keeper.open(resume)) is not None:
+        state = found
+        model.load_state_dict(state.weights)
+        optimizer.load_state_dict(state.optimizer)
     with ThreadPoolExecutor(settings.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         loop = _Loop(model, optimizer, dataset, settings, state, pool, watch)
-        while not _ended(state, settings):
-            try:
+        try:
+            while not _ended(loop.state, settings):
                 loop.run_epoch()
-            except KeyboardInterrupt:
-                return _finish(model, loop.interrupted(), "interrupted")
-            except _DivergedError:
-                if state.best_epoch == 0:
-                    advice = "Try a smaller --learning-rate."
-                    raise SmidgenError(f"The training loss became NaN in epoch 1. {advice}") from None
-                return _finish(model, state, "diverged")
-            if folder is not None:
-                save_checkpoint(folder / CHECKPOINT, state, identity)
-                write_whole(folder / HISTORY, "".join(json.dumps(record) + "\n" for record in state.history))
-    return _finish(model, state, "finished" if state.epoch >= settings.epochs else "stopped early")
+                if keeper is not None:
+                    keeper.keep(loop.state)
+            ending = "finished" if loop.state.epoch >= settings.epochs else "stopped early"
+        except KeyboardInterrupt:
+            ending = "interrupted"
+            loop.ensure_best()
+        except _DivergedError:
+            if loop.state.best_epoch == 0:
+                advice = "Try a smaller --learning-rate."
+                raise SmidgenError(f"The training loss became NaN in epoch 1. {advice}") from None
+            ending = "diverged"
+    state = loop.state
+    if keeper is not None and state.epoch > 0:
+        keeper.keep(state, at_once=True)
+    model.load_state_dict(state.best_weights)
+    return Trained(
+        weights=model.export_weights(),
+        history=state.history,
+        best_epoch=state.best_epoch,
+        ending=ending,
+        seconds=state.seconds,
+    )
 
 
 def predict(model: TorchNetwork, noisy: Images, pool: ThreadPoolExecutor | None = None) -> Images:
@@ -152,7 +154,10 @@ class _DivergedError(Exception):
 
 
 class _Loop:
-    """One training under way; `state` is kept true at the end of each epoch.
+    """One training under way.
+
+    `state` is what it was at the end of the last epoch, replaced in one go and never changed, so
+    that an interruption at any moment leaves it whole.
 
     Each batch is cut into as many parts as there are threads. A part's forward and backward pass
     runs on one core, which keeps its activations in that core's cache: half again as fast as
@@ -173,7 +178,7 @@ class _Loop:
         self._optimizer = optimizer
         self._dataset = dataset
         self._settings = settings
-        self._state = state
+        self.state = state
         self._watch = watch
         self._parameters = list(model.parameters())
         self._pool = pool
@@ -182,25 +187,54 @@ class _Loop:
         self._total_steps = settings.epochs * self._steps_an_epoch
 
     def run_epoch(self) -> None:
-        """Show all training pairs once, validate, and bring the state up to date."""
-        state, started = self._state, time.monotonic()
-        total, seen, step = 0.0, 0, state.step
+        """Show all training pairs once, validate, and replace the state."""
+        started = time.monotonic()
+        total, seen, step, rate = 0.0, 0, self.state.step, 0.0
         for noisy, clean in self._dataset.train.batches(self._settings.batch_size, self._generator):
             rate = self._settings.rate_at(step, self._total_steps)
             loss = self._step(_to_tensor(noisy), _to_tensor(clean), rate)
             step += 1
             seen += len(clean)
             total += loss * len(clean)
-            self._tell(step, total / seen, seen, time.monotonic() - started)
-        elapsed = time.monotonic() - started
-        self._close_epoch(step, total / seen, seen / elapsed, rate)
-        state.seconds += time.monotonic() - started
+            self._tell(step, total / seen, seen / (time.monotonic() - started))
+        record = {
+            "epoch": self.state.epoch + 1,
+            "step": step,
+            "loss": total / seen,
+            "val_loss": self._validate(),
+            "learning_rate": rate,
+            "images_per_second": seen / (time.monotonic() - started),
+        }
+        self.state = self._next_state(record, self.state.seconds + time.monotonic() - started)
+        self._tell(step, total / seen, record["images_per_second"])
 
-    def interrupted(self) -> TrainingState:
-        """The state after Ctrl-C: if no epoch ever ended, the weights as they are now are the best."""
-        if self._state.best_epoch == 0:
-            self._keep_best(_validate(self._model, self._dataset.val, self._settings.loss, self._pool), epoch=0)
-        return self._state
+    def ensure_best(self) -> None:
+        """After an interruption: if no epoch ever ended, the weights as they are now are the best."""
+        if self.state.best_epoch == 0:
+            self.state = replace(self.state, best_weights=copy.deepcopy(self._model.state_dict()))
+
+    def _next_state(self, record: dict[str, float], seconds: float) -> TrainingState:
+        weights = copy.deepcopy(self._model.state_dict())
+        state = replace(
+            self.state,
+            epoch=int(record["epoch"]),
+            step=int(record["step"]),
+            weights=weights,
+            optimizer=copy.deepcopy(self._optimizer.state_dict()),
+            generator=dict(self._generator.bit_generator.state),
+            history=[*self.state.history, record],
+            seconds=seconds,
+        )
+        if record["val_loss"] < state.best_val_loss:
+            state = replace(state, best_val_loss=record["val_loss"], best_epoch=state.epoch, best_weights=weights)
+        return state
+
+    def _validate(self) -> float:
+        val = self._dataset.val
+        denoised = predict(self._model, val.noisy, self._pool)
+        if self._settings.loss == "bce":
+            return bce(denoised, val.clean)
+        return float(mse(denoised, val.clean).mean())
 
     def _step(self, noisy: Tensor, clean: Tensor, rate: float) -> float:
         for group in self._optimizer.param_groups:
@@ -228,38 +262,10 @@ class _Loop:
         share = loss * (len(clean) / batch_size)
         return share.item(), torch.autograd.grad(share, self._parameters)
 
-    def _close_epoch(self, step: int, loss: float, images_per_second: float, rate: float) -> None:
-        state = self._state
-        val_loss = _validate(self._model, self._dataset.val, self._settings.loss, self._pool)
-        state.epoch += 1
-        state.step = step
-        state.generator = dict(self._generator.bit_generator.state)
-        state.weights = self._model.state_dict()
-        state.optimizer = self._optimizer.state_dict()
-        if val_loss < state.best_val_loss:
-            self._keep_best(val_loss, state.epoch)
-        state.history.append(
-            {
-                "epoch": state.epoch,
-                "step": step,
-                "loss": loss,
-                "val_loss": val_loss,
-                "learning_rate": rate,
-                "images_per_second": images_per_second,
-            }
-        )
-        self._tell(step, loss, 0, 0.0)
-
-    def _keep_best(self, val_loss: float, epoch: int) -> None:
-        self._state.best_val_loss = val_loss
-        self._state.best_epoch = epoch
-        self._state.best_weights = copy.deepcopy(self._model.state_dict())
-
-    def _tell(self, step: int, loss: float, seen: int, elapsed: float) -> None:
+    def _tell(self, step: int, loss: float, images_per_second: float) -> None:
         if self._watch is None:
             return
-        history = self._state.history
-        speed = seen / elapsed if elapsed > 0 else (history[-1]["images_per_second"] if history else math.nan)
+        history = self.state.history
         images_left = (self._total_steps - step) * self._settings.batch_size
         self._watch(
             Progress(
@@ -269,9 +275,9 @@ class _Loop:
                 total_steps=self._total_steps,
                 loss=loss,
                 val_loss=history[-1]["val_loss"] if history else math.nan,
-                best_val_loss=self._state.best_val_loss,
-                images_per_second=speed,
-                seconds_left=images_left / speed if speed else math.nan,
+                best_val_loss=self.state.best_val_loss,
+                images_per_second=images_per_second,
+                seconds_left=images_left / images_per_second,
             )
         )
 
@@ -307,22 +313,6 @@ def _first_state(model: TorchNetwork, optimizer: torch.optim.Optimizer, settings
     )
 
 
-def _validate(model: TorchNetwork, val: Pairs, loss: str, pool: ThreadPoolExecutor) -> float:
-    denoised = predict(model, val.noisy, pool)
-    return bce(denoised, val.clean) if loss == "bce" else float(mse(denoised, val.clean).mean())
-
-
 def _ended(state: TrainingState, settings: TrainingSettings) -> bool:
     waited = state.epoch - state.best_epoch
     return state.epoch >= settings.epochs or (settings.patience is not None and waited >= settings.patience)
-
-
-def _finish(model: TorchNetwork, state: TrainingState, ending: str) -> Trained:
-    model.load_state_dict(state.best_weights)
-    return Trained(
-        weights=model.export_weights(),
-        history=state.history,
-        best_epoch=state.best_epoch,
-        ending=ending,
-        seconds=state.seconds,
-    )

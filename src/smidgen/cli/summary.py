@@ -1,0 +1,87 @@
+"""`smidgen summary`."""
+
+import argparse
+import json
+import math
+from typing import Any
+
+from smidgen.cli.show import table
+from smidgen.errors import InputError
+from smidgen.network.layers import Kind, Layer, Network
+from smidgen.runtime import Runtime
+
+
+def summary(arguments: argparse.Namespace) -> int:
+    """Show what a model file holds."""
+    height, width = _parse_size(arguments.size)
+    runtime = Runtime(arguments.model)
+    info, network = runtime.info, runtime.info.spec.network()
+    facts: dict[str, Any] = {
+        "model": str(runtime.path),
+        "size_bytes": runtime.path.stat().st_size,
+        "num_parameters": info.spec.num_parameters,
+        "budget": info.budget,
+        "multiply_accumulates_per_pixel": network.multiply_accumulates_per_pixel,
+        "reach": network.reach,
+        "work_bytes": network.work_bytes(height, width),
+        "metadata": json.loads(info.to_json()),
+    }
+    if arguments.json:
+        print(json.dumps(facts))
+        return 0
+    print(_layer_table(network, height, width))
+    print(f"\nparameters    {info.spec.num_parameters:,} of {info.budget:,} (shared weights counted once)")
+    print(f"file          {facts['size_bytes']:,} bytes")
+    print(f"cost          {facts['multiply_accumulates_per_pixel']:,.0f} multiply-accumulates a pixel")
+    print(f"reach         {network.reach} pixels")
+    print(f"work memory   {facts['work_bytes']:,} bytes for {height} x {width}, layer by layer in float32")
+    print(f"values        X {info.noisy_range}, y {info.clean_range}")
+    for name, content in (("trained on", info.dataset), ("training", info.training), ("scores", info.scores)):
+        print(f"{name:<13} {_flat(content)}")
+    return 0
+
+
+def _layer_table(network: Network, height: int, width: int) -> str:
+    sizes = {weight.name: weight.size for weight in network.weights}
+    seen: set[str] = set()
+    rows = [["layer", "output shape", "parameters", "weights"]]
+    for layer in network.layers:
+        new = [name for name in layer.weights if name not in seen]
+        count = sum(sizes[name] for name in new)
+        seen |= set(new)
+        again = [name for name in layer.weights if name not in new]
+        notes = ", ".join(layer.weights) + (f" ({', '.join(again)}: counted above)" if again else "")
+        rows.append([_layer_name(layer), _shape(layer, height, width), f"{count:,}" if layer.weights else "", notes])
+    return table([[name, shape, count] for name, shape, count, _ in rows]) if not seen else _with_notes(rows)
+
+
+def _with_notes(rows: list[list[str]]) -> str:
+    """The table with its last column to the left."""
+    lines = table([row[:3] for row in rows]).split("\n")
+    notes = [rows[0][3], "─" * max(len(row[3]) for row in rows), *(row[3] for row in rows[1:])]
+    widest = max(map(len, lines))
+    return "\n".join(f"{line.ljust(widest)}  {note}".rstrip() for line, note in zip(lines, notes, strict=True))
+
+
+def _layer_name(layer: Layer) -> str:
+    size = f" {layer.kernel}x{layer.kernel}" if layer.kind in (Kind.CONV, Kind.GATED_CONV, Kind.DEPTHWISE) else ""
+    return f"{layer.kind.replace('_', ' ')}{size}"
+
+
+def _shape(layer: Layer, height: int, width: int) -> str:
+    step = 2**layer.scale
+    return f"{math.ceil(height / step)} x {math.ceil(width / step)} x {layer.channels}"
+
+
+def _flat(content: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in content.items()) or "–"
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    try:
+        height, width = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        height = width = 0
+    if min(height, width) < 1:
+        raise InputError(f"the size {text!r} cannot be read", expected="HxW, as 28x28")
+    return height, width

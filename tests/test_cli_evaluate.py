@@ -1,0 +1,34 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from smidgen.cli.main import main
+from tests.conftest import small_training
+
+
+@pytest.fixture
+def run(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """A run trained with its own validation file."""
+    arguments = small_training(pickled, tmp_path / "run", "--val", str(pickled))
+    assert main(arguments) == 0
+    capsys.readouterr()
+    return tmp_path / "run"
+
+
+def test_training_images_are_not_scored(pickled: Path, run: Path, capsys: pytest.CaptureFixture[str]):
+    """Pairs a model was trained on are refused where they would be split otherwise than in training."""
+    assert main(["evaluate", str(run), str(pickled)]) == 2
+    assert "--val" in capsys.readouterr().err
+    assert main(["evaluate", str(run), str(pickled), "--val", str(pickled), "--no-baselines"]) == 0
+
+
+def test_json_is_the_only_output(pickled: Path, run: Path, capsys: pytest.CaptureFixture[str]):
+    """With --json standard output is one object; baselines can be left out."""
+    arguments = ["evaluate", str(run), str(pickled), "--val", str(pickled), "--split", "test", "--json"]
+    assert main([*arguments, "--no-baselines"]) == 0
+    assert json.loads(capsys.readouterr().out)["baselines"] == {}
+    assert main(arguments) == 0
+    assert set(json.loads(capsys.readouterr().out)["baselines"]) == {
+        "doing nothing", "median", "total variation", "non-local means",
+    }  # fmt: skip

@@ -2,6 +2,7 @@ import json
 import pickle
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 

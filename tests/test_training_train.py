@@ -147,6 +147,7 @@ def test_interrupt_keeps_the_best_so_far(small_dataset: Dataset, epoch: int, tmp
     trained = train(small_dataset, TINY, SETTINGS, watch=interrupt, folder=tmp_path)
     assert trained.ending == "interrupted"
     assert (tmp_path / CHECKPOINT).exists() == (epoch > 1)
+    train(small_dataset, TINY, SETTINGS, watch=interrupt, folder=tmp_path, resume=True)
     assert_same(
         train(small_dataset, TINY, SETTINGS, folder=tmp_path, resume=True), train(small_dataset, TINY, SETTINGS)
     )

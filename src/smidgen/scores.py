@@ -1,6 +1,7 @@
 """Scores of images against their clean counterparts; all values in [0, 1]."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from smidgen.pairs.pairs import Images
 PerImage = NDArray[np.float64]  # (N,)
 
 _CLIP = 1e-7
-_CHUNK = 500
+_VALUES_AT_ONCE = 2_000_000
 _SSIM_WINDOW = 7
 
 
@@ -51,9 +52,9 @@ def bce(denoised: Images, clean: Images) -> float:
     """
     _require_same_shape(denoised, clean)
     total = 0.0
-    for start in range(0, len(clean), _CHUNK):
-        p = np.clip(denoised[start : start + _CHUNK].astype(np.float64), _CLIP, 1 - _CLIP)
-        t = clean[start : start + _CHUNK].astype(np.float64)
+    for part in _parts(clean):
+        p = np.clip(denoised[part].astype(np.float64), _CLIP, 1 - _CLIP)
+        t = clean[part].astype(np.float64)
         total -= float((t * np.log(p) + (1 - t) * np.log1p(-p)).sum())
     return total / clean.size
 
@@ -77,8 +78,7 @@ def mse(denoised: Images, clean: Images) -> PerImage:
     """
     _require_same_shape(denoised, clean)
     errors = np.empty(len(clean))
-    for start in range(0, len(clean), _CHUNK):
-        part = slice(start, start + _CHUNK)
+    for part in _parts(clean):
         difference = denoised[part].astype(np.float64) - clean[part]
         errors[part] = (difference**2).reshape(len(difference), -1).mean(1)
     return errors
@@ -126,16 +126,21 @@ def ssim(denoised: Images, clean: Images) -> PerImage:
     sample = _SSIM_WINDOW**2 / (_SSIM_WINDOW**2 - 1)
     c1, c2 = 0.01**2, 0.03**2
     values = np.empty(len(clean))
-    for start in range(0, len(clean), _CHUNK):
-        x = denoised[start : start + _CHUNK].astype(np.float64)
-        y = clean[start : start + _CHUNK].astype(np.float64)
+    for part in _parts(clean):
+        x, y = denoised[part].astype(np.float64), clean[part].astype(np.float64)
         mean_x, mean_y = uniform_filter(x, window), uniform_filter(y, window)
         var_x = sample * (uniform_filter(x * x, window) - mean_x**2)
         var_y = sample * (uniform_filter(y * y, window) - mean_y**2)
         cov = sample * (uniform_filter(x * y, window) - mean_x * mean_y)
         map_ = ((2 * mean_x * mean_y + c1) * (2 * cov + c2)) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
-        values[start : start + _CHUNK] = map_[:, edge:-edge, edge:-edge].mean((1, 2, 3))
+        values[part] = map_[:, edge:-edge, edge:-edge].mean((1, 2, 3))
     return values
+
+
+def _parts(images: Images) -> Iterator[slice]:
+    """Slices of as many images as are worth computing at once in float64."""
+    at_once = max(1, _VALUES_AT_ONCE // max(1, images[:1].size))
+    return (slice(start, start + at_once) for start in range(0, len(images), at_once))
 
 
 def _require_same_shape(denoised: Images, clean: Images) -> None:

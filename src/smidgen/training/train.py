@@ -106,7 +106,7 @@ def train(
     if keeper is not None and (found := keeper.open(resume)) is not None:
         state = found
         model.load_state_dict(state.weights)
-        optimizer.load_state_dict(state.optimizer)
+        optimizer.load_state_dict(copy.deepcopy(state.optimizer))  # it would change the state's own tensors
     with ThreadPoolExecutor(settings.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         loop = _Loop(model, optimizer, dataset, settings, state, pool, watch)
         try:

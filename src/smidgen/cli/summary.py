@@ -74,7 +74,16 @@ def _shape(layer: Layer, height: int, width: int) -> str:
 
 
 def _flat(content: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in content.items()) or "–"
+    """Metadata as one line: what is empty is left out, what is nested stands in brackets."""
+    parts = []
+    for name, value in content.items():
+        if isinstance(value, dict) and value:
+            parts.append(f"{name} ({_flat(value)})")
+        elif isinstance(value, float):
+            parts.append(f"{name} {value:.4g}")
+        elif value not in ("", None, {}, []):
+            parts.append(f"{name} {value}")
+    return ", ".join(parts) or "–"
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from smidgen.cli.main import main
+from smidgen.tasks.archives import load_sample
 from tests.conftest import small_training
 
 
@@ -32,3 +34,11 @@ def test_json_is_the_only_output(pickled: Path, run: Path, capsys: pytest.Captur
     assert set(json.loads(capsys.readouterr().out)["baselines"]) == {
         "doing nothing", "median", "total variation", "non-local means",
     }  # fmt: skip
+
+
+def test_readings_stand_in_for_labels_and_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Digits without labels are judged by what the reader reads in the clean image, and the table says so."""
+    digits, garments = load_sample("mnist").val[:100], load_sample("fashion-mnist").val[:100]
+    np.savez(tmp_path / "a.npz", X=digits.astype(int) + garments, y=digits)
+    assert main(small_training(tmp_path / "a.npz", tmp_path / "run")) == 0
+    assert "no labels" in capsys.readouterr().out

@@ -67,6 +67,8 @@ def scores_table(judged: Evaluation) -> str:
         digits[1] += [f"{100 * interval.rate:.1f}" for interval in judged.by_digit.values()]
         digits[2] += [str(interval.n) for interval in judged.by_digit.values()]
         text += f"\n\n{table(digits)}"
+    if judged.truth and judged.truth.by == "reader":
+        text += "\n\nno labels: the truth is what the reader reads in the clean image, where it is at least 99 % sure"
     if judged.no_legibility:
         text += f"\n\nno legibility: {judged.no_legibility}"
     return text

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from smidgen.model import ModelInfo, write_model
 from smidgen.network.spec import PyramidSpec
 from smidgen.pairs.pairs import Dataset, FixedSource, Pairs
+
+# A busy machine is no failure.
+settings.register_profile("smidgen", deadline=None)
+settings.load_profile("smidgen")
 
 TINY = PyramidSpec(width=2, hidden=2, scales=2, kernel=3)
 

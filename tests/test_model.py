@@ -48,7 +48,7 @@ def both(request, tmp_path_factory) -> tuple[TorchNetwork, Runtime]:
     return model, Runtime(path, threads=1)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 3), st.integers(1, 45), st.integers(1, 45), st.integers(0, 99))
 def test_file_answers_as_torch_does(both, n: int, height: int, width: int, seed: int):
     """For any size from 1 x 1 on, the file's answer is torch's to 1e-5."""

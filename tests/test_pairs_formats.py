@@ -175,7 +175,7 @@ def test_missing_and_unknown_files(tmp_path: Path, name: str):
         read_pairs(tmp_path / name)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["pkl", "npz", "npy", "idx", "gz", "csv", "png", "tif", "jpg", "bmp"]), st.data())
 def test_generated_bad_input_ends_in_one_error(tmp_path: Path, kind: str, data: st.DataObject):
     """Whatever a file holds, reading it gives arrays or one InputError, and writes nothing."""

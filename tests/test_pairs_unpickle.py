@@ -146,7 +146,7 @@ def test_deep_nesting(tmp_path: Path):
         read_pickle(tmp_path / "a.pkl")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damaged_pickles_end_in_one_error(tmp_path: Path, data: st.DataObject):
     """Whatever bytes change in a good pickle, reading gives arrays or one FileError."""

@@ -8,7 +8,7 @@ from smidgen.network.spec import PlainSpec, PyramidSpec
 from smidgen.training.torch_network import TorchNetwork, _Gate, _RmsNorm
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 4), st.booleans())
 def test_any_size_gives_its_own_size_back(height: int, width: int, channels: int, plain: bool):
     """Every image from 1 x 1 on comes out in its size and number of channels."""

@@ -4,28 +4,19 @@ import argparse
 import json
 import sys
 
+from smidgen.cli.pairs_options import open_pairs
 from smidgen.cli.show import say, table
 from smidgen.errors import InputError
 from smidgen.judging.evaluate import Evaluation, Scores
 from smidgen.judging.evaluate import evaluate as judge
 from smidgen.runtime import Runtime
 from smidgen.scores import Interval
-from smidgen.sources import open_dataset
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Score a model beside the baselines."""
     runtime = Runtime(arguments.model)
-    dataset = open_dataset(
-        arguments.pairs,
-        noisy=arguments.noisy,
-        clean=arguments.clean,
-        labels=arguments.labels,
-        val=arguments.val,
-        test=arguments.test,
-        data=arguments.data,
-        ranges=(runtime.info.noisy_range, runtime.info.clean_range),
-    )
+    dataset = open_pairs(arguments, (runtime.info.noisy_range, runtime.info.clean_range))
     trained_on = runtime.info.dataset
     if (
         dataset.source_fingerprint

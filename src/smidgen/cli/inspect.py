@@ -4,23 +4,15 @@ import argparse
 import json
 import sys
 
+from smidgen.cli.pairs_options import open_pairs
 from smidgen.cli.show import table, text_picture
 from smidgen.files import write_whole
 from smidgen.pairs.pairs import Labels
-from smidgen.sources import open_dataset
 
 
 def inspect(arguments: argparse.Namespace) -> int:
     """Show what pairs are: shapes, ranges, splits, oddities and the first pair."""
-    dataset = open_dataset(
-        arguments.pairs,
-        noisy=arguments.noisy,
-        clean=arguments.clean,
-        labels=arguments.labels,
-        val=arguments.val,
-        test=arguments.test,
-        data=arguments.data,
-    )
+    dataset = open_pairs(arguments)
     first = dataset.train.example(1)
     if arguments.picture:
         from smidgen.report.figures import draw_first_pair

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smidgen import __version__
+from smidgen.cli.pairs_options import add_pairs_options
 from smidgen.errors import SmidgenError
-
-_PAIRS_HELP = "a task's name, a .pkl or .npz file with X and y, or a folder with noisy/ and clean/"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,12 +56,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_common(demo)
 
     inspect = _add(commands, "inspect", ("inspect", "inspect"), "show shapes, ranges, faults and the first pair")
-    _add_pairs(inspect)
+    add_pairs_options(inspect)
     inspect.add_argument("--picture", type=Path, metavar="PNG", help="also draw the first pair into this file")
     _add_common(inspect)
 
     train = _add(commands, "train", ("train", "train"), "train a denoiser, judge it and write a report")
-    _add_pairs(train)
+    add_pairs_options(train)
     train.add_argument("--out", type=Path, metavar="RUN", help="the run folder (default: the next free runs/NAME)")
     train.add_argument("--budget", default="3600", help="most learned numbers, or bytes as 14kB (default: 3600)")
     train.add_argument("--network", choices=("pyramid", "plain"), default="pyramid",
@@ -81,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     evaluate = _add(commands, "evaluate", ("evaluate", "evaluate"), "score a model beside the baselines")
     evaluate.add_argument("model", type=Path, metavar="MODEL", help="a model file or a run folder")
-    _add_pairs(evaluate)
+    add_pairs_options(evaluate)
     evaluate.add_argument("--split", choices=("val", "test"), default="val",
                           help="what to score: val, or test for figures to be published (default: val)")  # fmt: skip
     evaluate.add_argument("--no-baselines", action="store_true", help="leave out the classical denoisers")
@@ -103,16 +102,6 @@ def _add(
     command = commands.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + ".")
     command.set_defaults(handler=handler)
     return command
-
-
-def _add_pairs(command: argparse.ArgumentParser) -> None:
-    command.add_argument("pairs", nargs="?", metavar="PAIRS", help=_PAIRS_HELP)
-    command.add_argument("--noisy", type=Path, metavar="FILE", help="noisy images, instead of PAIRS")
-    command.add_argument("--clean", type=Path, metavar="FILE", help="clean images, instead of PAIRS")
-    command.add_argument("--labels", type=Path, metavar="FILE", help="labels for --noisy and --clean")
-    command.add_argument("--val", type=Path, metavar="FILE", help="validation pairs (default: a tenth)")
-    command.add_argument("--test", type=Path, metavar="FILE", help="test pairs (default: a tenth)")
-    command.add_argument("--data", type=Path, metavar="DIR", help="folder with mnist/ and fashion-mnist/, for tasks")
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:

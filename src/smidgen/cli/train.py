@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from smidgen.cli.evaluate import scores_table
+from smidgen.cli.pairs_options import open_pairs
 from smidgen.cli.show import duration, progress_line, say
 from smidgen.errors import InputError
 from smidgen.network.spec import DEFAULT_BUDGET, PlainSpec, Spec, check_budget, default_spec, parse_budget
@@ -39,15 +40,7 @@ def demo(arguments: argparse.Namespace) -> int:
 def train(arguments: argparse.Namespace) -> int:
     """Train on the user's pairs or a task."""
     budget = parse_budget(arguments.budget)
-    dataset = open_dataset(
-        arguments.pairs,
-        noisy=arguments.noisy,
-        clean=arguments.clean,
-        labels=arguments.labels,
-        val=arguments.val,
-        test=arguments.test,
-        data=arguments.data,
-    )
+    dataset = open_pairs(arguments)
     channels = dataset.shape[2]
     spec: Spec = PlainSpec(channels=channels) if arguments.network == "plain" else default_spec(budget, channels)
     check_budget(spec, budget)

@@ -1,0 +1,42 @@
+"""The options that say which pairs, and what they mean; shared by all commands that take PAIRS."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from smidgen.pairs.pairs import Dataset
+    from smidgen.pairs.ranges import Range
+
+_PAIRS_HELP = "a task's name, a .pkl or .npz file with X and y, or a folder with noisy/ and clean/"
+
+
+def add_pairs_options(command: argparse.ArgumentParser) -> None:
+    """Add PAIRS and its companions to a command."""
+    command.add_argument("pairs", nargs="?", metavar="PAIRS", help=_PAIRS_HELP)
+    command.add_argument("--noisy", type=Path, metavar="FILE", help="noisy images, instead of PAIRS")
+    command.add_argument("--clean", type=Path, metavar="FILE", help="clean images, instead of PAIRS")
+    command.add_argument("--labels", type=Path, metavar="FILE", help="labels for --noisy and --clean")
+    command.add_argument("--val", type=Path, metavar="FILE", help="validation pairs (default: a tenth)")
+    command.add_argument("--test", type=Path, metavar="FILE", help="test pairs (default: a tenth)")
+    command.add_argument("--data", type=Path, metavar="DIR", help="folder with mnist/ and fashion-mnist/, for tasks")
+
+
+def open_pairs(arguments: argparse.Namespace, ranges: "tuple[Range, Range] | None" = None) -> "Dataset":
+    """Open what the options name; `ranges` are a model's rules for X and y.
+
+    Raises:
+        InputError: nothing or too much is given, or what is given cannot be read.
+    """
+    from smidgen.sources import open_dataset
+
+    return open_dataset(
+        arguments.pairs,
+        noisy=arguments.noisy,
+        clean=arguments.clean,
+        labels=arguments.labels,
+        val=arguments.val,
+        test=arguments.test,
+        data=arguments.data,
+        ranges=ranges,
+    )

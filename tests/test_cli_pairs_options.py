@@ -1,0 +1,24 @@
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from smidgen.cli.pairs_options import add_pairs_options, open_pairs
+from smidgen.pairs.ranges import Range
+
+
+def test_options_reach_the_data_set(tmp_path: Path):
+    """What is typed as options is what is opened: two files, labels, own validation pairs, a model's ranges."""
+    clean = np.random.default_rng(0).random((20, 5, 5))
+    np.save(tmp_path / "x.npy", clean + clean[::-1])
+    np.save(tmp_path / "y.npy", clean)
+    np.save(tmp_path / "labels.npy", np.arange(20))
+    np.savez(tmp_path / "val.npz", X=clean[:7], y=clean[:7])
+    parser = argparse.ArgumentParser()
+    add_pairs_options(parser)
+    names = {"--noisy": "x.npy", "--clean": "y.npy", "--labels": "labels.npy", "--val": "val.npz"}
+    arguments = parser.parse_args([part for name, file in names.items() for part in (name, str(tmp_path / file))])
+    dataset = open_pairs(arguments, (Range(0, 2.5), Range(0, 1)))
+    assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (18, 7, 2)
+    assert dataset.train.labels is not None
+    assert dataset.noisy_range == Range(0, 2.5)

@@ -80,27 +80,24 @@ def test_the_exercises_pickle_in_each_shape_scores_the_same(
 
 def test_ctrl_c_keeps_the_best_model(tmp_path: Path):
     """Ctrl-C during a training leaves the best model so far, its report, and exit code 1."""
-    command = [
-        sys.executable,
-        "-m",
-        "smidgen",
-        "train",
-        "digits-on-garments-sample",
-        "--budget",
-        "300",
-        "--epochs",
-        "500",
-        "--out",
-        "run",
-    ]
-    with subprocess.Popen(
-        [*command, "--threads", "1"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    command = [sys.executable, "-m", "smidgen", "train", "digits-on-garments-sample", "--budget", "300"]
+    process = subprocess.Popen(
+        [*command, "--epochs", "500", "--out", "run", "--threads", "1"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background, children would be born deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
         deadline = time.monotonic() + 120
         while not (tmp_path / "run" / "checkpoint.pt").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 1, err
     assert "interrupted" in out
-    assert {"model.onnx", "report.html"} <= set({path.name for path in (tmp_path / "run").iterdir()})
+    assert {"model.onnx", "report.html"} <= {path.name for path in (tmp_path / "run").iterdir()}

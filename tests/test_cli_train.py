@@ -19,7 +19,9 @@ def test_train_evaluate_summary_report(pickled: Path, tmp_path: Path, capsys: py
     """The main job by command line: train, then evaluate, summarise and report what it left."""
     run = tmp_path / "run"
     assert main(small_training(pickled, run)) == 0
-    assert "verdict" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "verdict" in shown
+    assert "48 train, 6 val, 6 test" in shown
     assert main(["evaluate", str(run), str(pickled), "--split", "test", "--json"]) == 0
     judged = json.loads(capsys.readouterr().out)
     assert judged["n"] == 6

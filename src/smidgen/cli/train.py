@@ -57,6 +57,10 @@ def train(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         threads=arguments.threads or _cores(),
     )
+    say(
+        f"{dataset.name}: {len(dataset.train):,} training, {len(dataset.val):,} validation and "
+        f"{len(dataset.test):,} test pairs; {spec.num_parameters:,} of {budget:,} parameters, {settings.epochs} epochs"
+    )
     for warning in dataset.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     run = make_run(
@@ -81,6 +85,8 @@ def _finish(run: Run, as_json: bool) -> int:
         verdict = content["verdict"]
         print(scores_table(run.evaluation))
         print(f"\nverdict: {verdict['fit']} ({'; '.join(verdict['reasons'])})")
+        sizes = ", ".join(f"{size:,} {part}" for part, size in content["dataset"]["sizes"].items())
+        print(f"pairs:    {sizes}")
         print(f"training: {content['ending']} after {content['epochs_done']} epochs, {duration(content['seconds'])}")
         print(f"model:    {run.folder / MODEL_FILE}")
         print(f"report:   {run.folder / REPORT_FILE}")

@@ -35,7 +35,9 @@ class TorchNetwork(nn.Module):
 
     def forward(self, noisy: Tensor) -> Tensor:
         """Logits for a batch."""
-        values = {"noisy": noisy.contiguous(memory_format=torch.channels_last)}
+        # A copy, since one-channel images pass for either memory format and the convolutions would
+        # then take the slower one.
+        values = {"noisy": noisy.clone(memory_format=torch.channels_last)}
         for number, layer in enumerate(self.network.layers[:-1]):
             values[layer.output] = self._run(layer, [values[name] for name in layer.inputs])
             for name in layer.inputs:

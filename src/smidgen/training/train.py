@@ -160,8 +160,8 @@ class _Loop:
     that an interruption at any moment leaves it whole.
 
     Each batch is cut into as many parts as there are threads. A part's forward and backward pass
-    runs on one core, which keeps its activations in that core's cache: half again as fast as
-    splitting every small operation over all cores (benchmarks/training.py).
+    runs on one core, so that every sum is made in one order and a repeated training gives the same
+    bits; it is as fast as letting torch split each operation over the cores (benchmarks/training.py).
     """
 
     def __init__(

@@ -7,7 +7,7 @@ import tifffile
 from PIL import Image
 
 from smidgen.errors import FileError
-from smidgen.images import read_image, write_png
+from smidgen.images import read_image
 
 GREY8 = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR8 = np.arange(36, dtype=np.uint8).reshape(3, 4, 3) * 7
@@ -115,9 +115,3 @@ def test_pages_are_refused(tmp_path: Path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 3, 4), np.uint8), photometric="minisblack")
     with pytest.raises(FileError, match="2 pages"):
         read_image(tmp_path / "a.tif")
-
-
-def test_write_png_rounds_to_eight_bits(tmp_path: Path):
-    """Values outside [0, 1] are clipped, the others rounded."""
-    write_png(tmp_path / "a.png", np.array([[-1, 0.5, 2]], np.float32))
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png")[0, :, 0], [0, 128, 255])

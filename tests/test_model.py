@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smidgen.errors import FileError, SmidgenError
-from smidgen.model import ModelInfo, read_info, read_weights, write_model
+from smidgen.model import ModelInfo, read_weights, write_model
 from smidgen.network.spec import PlainSpec, PyramidSpec, default_spec
 from smidgen.pairs.ranges import Range
 from smidgen.runtime import Runtime
@@ -72,7 +72,7 @@ def test_what_a_model_says_about_itself_comes_back(tmp_path: Path, generator: np
     info = ModelInfo(spec=TINY, budget=99, dataset={"name": "d"}, noisy_range=Range(0, 510), clean_range=Range(-1, 1),
                      training={"seed": 4}, scores={"bce": 0.1})  # fmt: skip
     write_model(tmp_path / "m.onnx", info, random_weights(TINY, generator))
-    assert read_info(tmp_path / "m.onnx") == info
+    assert Runtime(tmp_path / "m.onnx").info == info
 
 
 def test_equal_models_are_equal_files(tmp_path: Path):
@@ -91,7 +91,7 @@ def test_broken_weights_are_not_written(tmp_path: Path, generator: np.random.Gen
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("read", [read_info, read_weights, Runtime])
+@pytest.mark.parametrize("read", [read_weights, Runtime])
 def test_files_that_are_no_models(tmp_path: Path, tiny_model: Path, read):
     """Missing and damaged files are named; the error says what was expected."""
     with pytest.raises(FileError, match=r"none\.onnx"):

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from smidgen.errors import BudgetError, FileError
-from smidgen.model import read_info
 from smidgen.network.spec import PlainSpec
 from smidgen.pairs.pairs import Dataset
 from smidgen.runs import make_run, write_report
+from smidgen.runtime import Runtime
 from smidgen.training.settings import TrainingSettings
 from tests.conftest import TINY
 
@@ -27,7 +27,7 @@ def test_a_run_leaves_everything(run_folder: Path):
     assert names == {"model.onnx", "history.jsonl", "checkpoint.pt", "run.json", "report.html", "strip.png",
                      "curves.png", "first_pair.png"}  # fmt: skip
     content = json.loads((run_folder / "run.json").read_text())
-    info = read_info(run_folder / "model.onnx")
+    info = Runtime(run_folder).info
     assert info.scores["scores"]["bce"] == content["evaluation"]["scores"]["bce"]
     assert (info.scores["split"], info.budget, info.training["seed"]) == ("val", 3600, 0)
 

@@ -48,11 +48,6 @@ def read_image(path: Path) -> NDArray[Any]:
     return image[..., None] if image.ndim == 2 else image
 
 
-def write_png(path: Path, image: NDArray[np.float32]) -> None:
-    """Write `(H, W)` or `(H, W, 3)` in [0, 1] as an 8-bit PNG."""
-    Image.fromarray(np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)).save(path)
-
-
 def _refuse_alpha(path: Path) -> FileError:
     return FileError(
         f"{path} has an alpha channel (transparency)",

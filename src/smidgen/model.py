@@ -140,15 +140,6 @@ def build_onnx(network: Network, weights: dict[str, NDArray[np.float32]]) -> "on
     )
 
 
-def read_info(path: Path) -> ModelInfo:
-    """What a model file says about itself.
-
-    Raises:
-        FileError: missing, damaged, or not a model of ours.
-    """
-    return ModelInfo.from_json(open_session(path).get_modelmeta().custom_metadata_map[METADATA_KEY], str(path))
-
-
 def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
     """The learned tensors of a model file, by name.
 

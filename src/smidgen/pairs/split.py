@@ -42,7 +42,9 @@ def split_pairs(
             f"{raw.source} holds {len(raw)} pairs",
             expected=f"at least {_FEWEST}: one each for training, validation and test",
         )
-    whole = fingerprint(raw, *(part for part in (val, test) if part is not None))
+    source = fingerprint(raw)
+    given = [part for part in (val, test) if part is not None]
+    whole = fingerprint(raw, *given) if given else source
     # Test is drawn first, so that it is the same whether or not validation pairs are given.
     # Sorted, so that training sees the order of the file when nothing shuffles it.
     test = test or raw.take(np.sort(order[:n_test]))
@@ -71,7 +73,7 @@ def split_pairs(
         noisy_range=rules[0],
         clean_range=rules[1],
         fingerprint=whole,
-        source_fingerprint=fingerprint(raw),
+        source_fingerprint=source,
         found=raw.found,
         warnings=tuple(warnings + odd_things(*parts)),
     )

@@ -1,7 +1,8 @@
 """SOAP: Adam in the slowly turning eigenbasis of Shampoo's two factors.
 
 Vyas et al. 2024, "SOAP: Improving and Stabilizing Shampoo using Adam", arXiv 2409.11321,
-algorithm 3. Matrices here are at most a few dozen on a side, so the basis costs little.
+algorithm 3. Matrices here are at most a few dozen on a side, so the basis costs little; what costs
+is the number of operations, so tensors of one shape are stepped together.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ class SOAP(torch.optim.Optimizer):
     """Adam on gradients rotated into the eigenvectors of E[G Gᵀ] and E[Gᵀ G].
 
     A tensor of more than two dimensions is taken as a matrix (first dimension, all others); a
-    vector has one factor. The first step only gathers statistics.
+    vector has one factor. The first step only gathers statistics. All tensors must have gradients.
     """
 
     def __init__(
@@ -35,45 +36,47 @@ class SOAP(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One step; the gradients must be there."""
         for group in self.param_groups:
+            alike: dict[tuple[int, int], list[Any]] = {}
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                gradient = _as_matrix(parameter.grad)
-                state = self.state[parameter]
+                alike.setdefault(_matrix_shape(parameter), []).append(parameter)
+            for shape, parameters in alike.items():
+                gradients = torch.stack([parameter.grad.reshape(shape) for parameter in parameters])
+                state = self.state[parameters[0]]  # of all of this shape
                 if not state:
-                    _start(state, gradient)
+                    _start(state, gradients)
                     continue
                 state["step"] += 1
-                update = self._update(state, gradient, group)
-                parameter.sub_(update.reshape(parameter.shape), alpha=group["lr"])
+                for parameter, update in zip(parameters, self._update(state, gradients, group), strict=True):
+                    parameter.sub_(update.reshape(parameter.shape), alpha=group["lr"])
 
     @staticmethod
-    def _update(state: dict[str, Any], gradient: Tensor, group: dict[str, Any]) -> Tensor:
+    def _update(state: dict[str, Any], gradients: Tensor, group: dict[str, Any]) -> Tensor:
+        """What to subtract, per unit of rate; everything is (tensors, rows, columns)."""
         beta1, beta2 = group["betas"]
         left, right = state["left_basis"], state["right_basis"]
-        state["mean"].lerp_(gradient, 1 - beta1)
-        turned = left.T @ gradient @ right
+        state["mean"].lerp_(gradients, 1 - beta1)
+        turned = left.mT @ gradients @ right
         state["square"].mul_(beta2).addcmul_(turned, turned, value=1 - beta2)
-        mean = left.T @ state["mean"] @ right / (1 - beta1 ** state["step"])
+        mean = left.mT @ state["mean"] @ right / (1 - beta1 ** state["step"])
         square = state["square"] / (1 - beta2 ** state["step"])
-        update: Tensor = left @ (mean / (square.sqrt() + group["eps"])) @ right.T
-        state["left"].lerp_(gradient @ gradient.T, 1 - beta2)
-        state["right"].lerp_(gradient.T @ gradient, 1 - beta2)
+        update: Tensor = left @ (mean / (square.sqrt() + group["eps"])) @ right.mT
+        state["left"].lerp_(gradients @ gradients.mT, 1 - beta2)
+        state["right"].lerp_(gradients.mT @ gradients, 1 - beta2)
         if state["step"] % group["every"] == 0 or state["step"] <= _WARMING:
-            _turn(state, "left", 0)
-            _turn(state, "right", 1)
+            _turn(state, "left", 1)
+            _turn(state, "right", 2)
         return update
 
 
-def _as_matrix(tensor: Tensor) -> Tensor:
-    return tensor.reshape(1, -1) if tensor.ndim < 2 else tensor.reshape(len(tensor), -1)
+def _matrix_shape(tensor: Tensor) -> tuple[int, int]:
+    return (1, len(tensor)) if tensor.ndim == 1 else (len(tensor), tensor[0].numel())
 
 
-def _start(state: dict[str, Any], gradient: Tensor) -> None:
+def _start(state: dict[str, Any], gradients: Tensor) -> None:
     state["step"] = 0
-    state["mean"] = torch.zeros_like(gradient)
-    state["square"] = torch.zeros_like(gradient)
-    state["left"], state["right"] = gradient @ gradient.T, gradient.T @ gradient
+    state["mean"] = torch.zeros_like(gradients)
+    state["square"] = torch.zeros_like(gradients)
+    state["left"], state["right"] = gradients @ gradients.mT, gradients.mT @ gradients
     state["left_basis"] = torch.linalg.eigh(state["left"])[1]
     state["right_basis"] = torch.linalg.eigh(state["right"])[1]
 
@@ -81,8 +84,9 @@ def _start(state: dict[str, Any], gradient: Tensor) -> None:
 def _turn(state: dict[str, Any], side: str, dimension: int) -> None:
     """One step of power iteration towards the eigenvectors, largest eigenvalue first."""
     factor, basis = state[side], state[f"{side}_basis"]
-    if len(factor) == 1:
+    if factor.shape[-1] == 1:
         return
-    order = (basis.T @ factor @ basis).diagonal().argsort(descending=True)
-    state["square"] = state["square"].index_select(dimension, order)
-    state[f"{side}_basis"] = torch.linalg.qr(factor @ basis[:, order])[0]
+    order = (basis.mT @ factor @ basis).diagonal(dim1=1, dim2=2).argsort(descending=True)
+    index = order[:, :, None] if dimension == 1 else order[:, None, :]
+    state["square"] = state["square"].take_along_dim(index, dimension)
+    state[f"{side}_basis"] = torch.linalg.qr(factor @ basis.take_along_dim(order[:, None, :], 2))[0]

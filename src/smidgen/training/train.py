@@ -1,8 +1,10 @@
 """The training loop: best checkpoint on validation, early stopping, resume, history."""
 
 import copy
+import ctypes
 import functools
 import math
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +28,7 @@ from smidgen.training.soap import SOAP
 from smidgen.training.torch_network import TorchNetwork
 
 _LONGEST_GRADIENT = 1.0
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _PIXELS_AT_ONCE = 100_000
 # Large images are taken fewer at a time, down to one: a pixel needs about 1.3 kB of activations.
 _PIXELS_A_PART = 100_000
@@ -96,6 +99,7 @@ def train(
         SmidgenError: the loss became NaN before the first epoch ended.
     """
     torch.set_num_threads(1)  # parts of a batch run side by side instead; see _Loop
+    _keep_freed_memory()
     model = TorchNetwork(spec.network(), torch.Generator().manual_seed(settings.seed))
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = _make_optimizer(model, settings)
@@ -280,6 +284,19 @@ class _Loop:
                 seconds_left=images_left / images_per_second,
             )
         )
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc not to hand freed memory back.
+
+    A step frees and takes again tens of megabytes; faulting them in anew costs a sixth of its time.
+    Other C libraries have no such call and are left alone.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+            libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the most it takes
 
 
 def _to_tensor(images: Images) -> Tensor:

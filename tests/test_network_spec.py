@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,11 +42,13 @@ def test_the_classic_has_3217_parameters():
 
 @given(st.integers(300, 30_000), st.integers(1, 4))
 def test_default_is_the_widest_that_fits(budget: int, channels: int):
-    """The default spec fits the budget, and one channel more would not."""
+    """The default spec fits the budget; neither a wider one (by 4, from 16 on) nor one more `hidden` would."""
     spec = default_spec(budget, channels)
     assert spec.num_parameters <= budget
-    wider = PyramidSpec(**(vars(spec) | {"width": spec.width + 1, "hidden": spec.width + 1}))
-    assert wider.num_parameters > budget
+    width = spec.width + (1 if spec.width < 15 else 4)
+    assert replace(spec, width=width, hidden=width).num_parameters > budget
+    assert replace(spec, hidden=spec.hidden + 1).num_parameters > budget
+    assert spec.hidden >= spec.width
 
 
 @pytest.mark.parametrize("spec", [PlainSpec(channels=3, widths=(4, 3, 2)), PyramidSpec(width=3)])

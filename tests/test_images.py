@@ -4,10 +4,10 @@ import numpy as np
 import png
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageOps
 
 from smidgen.errors import FileError
-from smidgen.images import read_image
+from smidgen.images import KINDS, Picture, pack_picture, read_image, read_picture
 
 GREY8 = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR8 = np.arange(36, dtype=np.uint8).reshape(3, 4, 3) * 7
@@ -115,3 +115,116 @@ def test_pages_are_refused(tmp_path: Path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 3, 4), np.uint8), photometric="minisblack")
     with pytest.raises(FileError, match="2 pages"):
         read_image(tmp_path / "a.tif")
+
+
+ROUND_TRIPS = [
+    ("png", np.uint8, 1), ("png", np.uint8, 2), ("png", np.uint8, 3), ("png", np.uint8, 4),
+    ("png", np.uint16, 1), ("png", np.uint16, 2), ("png", np.uint16, 3), ("png", np.uint16, 4),
+    ("tiff", np.uint8, 1), ("tiff", np.uint16, 3), ("tiff", np.float32, 1), ("tiff", np.uint16, 4),
+    ("tiff", np.float64, 2),
+    ("bmp", np.uint8, 1), ("bmp", np.uint8, 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "dtype", "samples"), ROUND_TRIPS)
+def test_what_is_written_comes_back(kind: str, dtype: type, samples: int, generator: np.random.Generator):
+    """Every lossless kind keeps values, depth, colours and alpha."""
+    values = (generator.random((5, 7, samples)) * (1 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max)).astype(
+        dtype
+    )
+    colours = 3 if samples > 2 else 1
+    alpha = values[..., colours:] if samples > colours else None
+    picture = Picture(pages=(values[..., :colours],), alphas=(alpha,), kind=kind)
+    back = read_picture(pack_picture(picture))
+    assert back.kind == kind
+    assert back.pages[0].dtype == dtype
+    np.testing.assert_array_equal(back.pages[0], picture.pages[0])
+    if alpha is None:
+        assert back.alphas[0] is None
+    else:
+        np.testing.assert_array_equal(back.alphas[0], alpha)
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3), (6, 4, 5), (6, 4, 5, 1), (4, 5, 1)], ids=str)
+def test_arrays_keep_their_shape(tmp_path: Path, shape: tuple[int, ...]):
+    """An array file comes back with the axes and the type it had."""
+    array = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+    np.save(tmp_path / "a.npy", array)
+    (tmp_path / "b.npy").write_bytes(pack_picture(read_picture(tmp_path / "a.npy")))
+    back = np.load(tmp_path / "b.npy")
+    assert back.dtype == array.dtype
+    np.testing.assert_array_equal(back, array)
+
+
+def test_pages_and_white_zero_survive(generator: np.random.Generator, tmp_path: Path):
+    """A TIFF keeps its pages, also of different sizes, and which end is white."""
+    pages = [generator.integers(0, 255, (4 + n, 6), np.uint8) for n in range(3)]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page in pages:
+            writer.write(page, photometric="miniswhite", metadata=None)
+    picture = read_picture(tmp_path / "a.tif")
+    np.testing.assert_array_equal(picture.pages[1][..., 0], 255 - pages[1])
+    (tmp_path / "b.tif").write_bytes(pack_picture(picture))
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert [page.photometric for page in tiff.pages] == [0, 0, 0]
+        for page, stored in zip(pages, tiff.pages, strict=True):
+            np.testing.assert_array_equal(stored.asarray(), page)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_pictures_come_upright(tmp_path: Path, orientation: int, suffix: str):
+    """A picture that says how it is turned is turned back, as Pillow does it."""
+    image, exif = Image.fromarray(GREY8), Image.Exif()
+    exif[0x0112] = orientation
+    for name in ("a.png", f"a.{suffix}"):
+        image.save(tmp_path / name, exif=exif)
+    with Image.open(tmp_path / "a.png") as stored:  # Pillow garbles some turned TIFFs
+        expected = np.asarray(ImageOps.exif_transpose(stored))
+    np.testing.assert_array_equal(read_image(tmp_path / f"a.{suffix}")[..., 0], expected)
+
+
+def test_lossy_kinds_come_back_nearly():
+    """JPEG and WebP are written at a quality that a person does not see."""
+    ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8)[None, :, None], (64, 1, 3))
+    for kind in ("jpeg", "webp"):
+        back = read_picture(pack_picture(Picture(pages=(ramp,), alphas=(None,), kind=kind)))
+        assert np.abs(back.pages[0].astype(int) - ramp).max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "alpha", "pages", "message"),
+    [
+        ("jpeg", np.uint16, False, 1, "uint16"),
+        ("png", np.float32, False, 1, "float32"),
+        ("bmp", np.uint8, True, 1, "transparency"),
+        ("png", np.uint8, False, 2, "2 pages"),
+    ],
+)
+def test_what_a_kind_cannot_hold(kind: str, dtype: type, alpha: bool, pages: int, message: str):
+    """The error says what does not fit and which kind to write instead."""
+    page = np.zeros((3, 3, 1), dtype)
+    picture = Picture(pages=(page,) * pages, alphas=(page if alpha else None,) * pages, kind=kind)
+    with pytest.raises(FileError, match=rf"{message}.*Write a"):
+        pack_picture(picture)
+
+
+def test_kinds_that_are_no_pictures_of_ours(tmp_path: Path):
+    """Animations and other kinds of files are refused by name."""
+    frames = [Image.fromarray(GREY8), Image.fromarray(255 - GREY8)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:])
+    with pytest.raises(FileError, match="animation of 2"):
+        read_picture(tmp_path / "a.webp")
+    frames[0].save(tmp_path / "a.gif")
+    with pytest.raises(FileError, match="GIF"):
+        read_picture(tmp_path / "a.gif")
+    np.save(tmp_path / "a.npy", np.zeros((2, 3, 4, 5, 6)))
+    with pytest.raises(FileError, match=r"\(2, 3, 4, 5, 6\)"):
+        read_picture(tmp_path / "a.npy")
+
+
+def test_every_ending_has_a_kind_that_can_be_written():
+    """Each kind that endings stand for is one that `pack_picture` writes."""
+    page = np.zeros((2, 2, 1), np.uint8)
+    for kind in set(KINDS.values()):
+        assert read_picture(pack_picture(Picture(pages=(page,), alphas=(None,), kind=kind))).kind == kind

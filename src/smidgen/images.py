@@ -1,113 +1,328 @@
-"""Image files to arrays and back: 8 and 16 bits, floats, grey and colour."""
+"""Image files to arrays and back: 8 and 16 bits, floats, grey and colour, alpha, pages."""
 
 import contextlib
+import io
 import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import png
-import tifffile
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from smidgen.errors import FileError
 
-IMAGE_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"})
+if TYPE_CHECKING:
+    import tifffile
+
+KINDS = {
+    ".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "jpeg", ".jpeg": "jpeg",
+    ".bmp": "bmp", ".webp": "webp", ".npy": "npy",
+}  # fmt: skip
+IMAGE_SUFFIXES = frozenset(KINDS) - {".npy"}
 MOST_PIXELS = 170_000_000  # just below where Pillow suspects an attack
-_TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
-# Values of TIFF tags 262 and 284.
+_KINDS_IN_WORDS = "PNG, TIFF, JPEG, BMP, WebP"
+_LOSSY_QUALITY = 95
+# Values of TIFF tags 262, 284 and 338.
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _PLANES_APART = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What an image file holds.
+
+    Attributes:
+        pages: each `(H, W, C)` with C = 1 or 3, uint8, uint16 or float; an array file may have other types.
+        alphas: of each page `(H, W, 1)`, or None.
+        kind: of the file, a value of `KINDS`.
+        stacked: whether an array file had an axis for its pages, and one for its channels.
+        white_is_zero: how a TIFF stored it; the values here are light on high.
+        icc_profile: of the colours, where there is one.
+    """
+
+    pages: tuple[NDArray[Any], ...]
+    alphas: tuple[NDArray[Any] | None, ...]
+    kind: str
+    stacked: tuple[bool, bool] = (False, False)
+    white_is_zero: bool = False
+    icc_profile: bytes | None = None
 
 
 def read_image(path: Path) -> NDArray[Any]:
     """One image as `(H, W, C)` with C = 1 or 3, in its own depth: uint8, uint16 or float.
 
     Raises:
-        FileError: missing, damaged, too large, with transparency, or not an image.
+        FileError: missing, damaged, too large, with transparency, of several pages, or not an image.
     """
+    picture = read_picture(path)
+    if len(picture.pages) > 1:
+        raise FileError(f"{path} has {len(picture.pages)} pages", expected="one image a file")
+    if picture.alphas[0] is not None:
+        raise FileError(
+            f"{path} has an alpha channel (transparency)",
+            expected="grey or colour without alpha: a transparent pixel has no clean value to learn",
+            remedy="Flatten it onto a background first",
+        )
+    return picture.pages[0]
+
+
+def read_picture(source: Path | bytes) -> Picture:
+    """All an image file holds, upright (EXIF orientation applied).
+
+    Args:
+        source: a file or its content.
+
+    Raises:
+        FileError: missing, damaged, too large, an animation, or not an image.
+    """
+    name = str(source) if isinstance(source, Path) else "the input"
     try:
         # Pillow warns of large pictures well below our own limit.
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _open(source) as file:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = _read_tiff(path) if path.suffix.lower() in _TIFF_SUFFIXES else _read_other(path)
+            start = file.read(8)
+            file.seek(0)
+            if start.startswith(b"\x93NUMPY"):
+                return _read_array(file, name)
+            if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+                return _read_tiff(file, name)
+            return _read_other(file, name)
     except FileError:
         raise
     except FileNotFoundError:
-        raise FileError(f"{path} does not exist") from None
+        raise FileError(f"{name} does not exist") from None
     except PermissionError:
-        raise FileError(f"{path} may not be read by this user") from None
+        raise FileError(f"{name} may not be read by this user") from None
     except MemoryError:
-        raise FileError(f"{path} does not fit in memory") from None
+        raise FileError(f"{name} does not fit in memory") from None
+    except UnidentifiedImageError:
+        raise FileError(f"{name} is not an image", expected=f"a {_KINDS_IN_WORDS} or npy file") from None
     except Exception as error:  # decoders raise nearly anything on damaged input
         raise FileError(
-            f"{path} cannot be read as an image ({type(error).__name__}: {str(error)[:80]})",
-            expected="a PNG, TIFF, JPEG or BMP file",
+            f"{name} cannot be read as an image ({type(error).__name__}: {str(error)[:80]})",
+            expected=f"a {_KINDS_IN_WORDS} or npy file",
         ) from None
-    return image[..., None] if image.ndim == 2 else image
 
 
-def _refuse_alpha(path: Path) -> FileError:
-    return FileError(
-        f"{path} has an alpha channel (transparency)",
-        expected="grey or colour without alpha: a transparent pixel has no clean value to learn",
-        remedy="Flatten it onto a background first",
+def count_tiff_pixels(path: Path) -> int:
+    """Pixels of a TIFF's first page, read off its header; 0 for what is no TIFF."""
+    if KINDS.get(path.suffix.lower()) != "tiff":
+        return 0
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            return int(page.imagelength * page.imagewidth)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def pack_picture(picture: Picture) -> bytes:
+    """The content of an image file.
+
+    Raises:
+        FileError: its kind cannot hold such values or pages.
+    """
+    if picture.kind not in ("tiff", "npy") and len(picture.pages) > 1:
+        raise FileError(f"{picture.kind} cannot hold {len(picture.pages)} pages", remedy="Write a .tif file")
+    file = io.BytesIO()
+    if picture.kind == "npy":
+        np.save(file, _unstack(picture))
+    elif picture.kind == "tiff":
+        _write_tiff(file, picture)
+    else:
+        _write_other(file, picture)
+    return file.getvalue()
+
+
+def _open(source: Path | bytes) -> BinaryIO:
+    return source.open("rb") if isinstance(source, Path) else io.BytesIO(source)
+
+
+def _check_size(name: str, height: int, width: int) -> None:
+    if height * width > MOST_PIXELS:
+        raise FileError(f"{name} is {height} x {width}", expected=f"at most {MOST_PIXELS:,} pixels")
+
+
+def _read_array(file: BinaryIO, name: str) -> Picture:
+    """(H, W), (H, W, 1 or 3), or with an axis for images before these."""
+    array = np.load(file, allow_pickle=False)
+    if array.dtype.kind not in "uif" or array.size == 0:
+        raise FileError(f"{name} holds {array.dtype} values of shape {array.shape}", expected="images of numbers")
+    channels = array.ndim == 4 or (array.ndim == 3 and array.shape[2] in (1, 3))
+    stacked = array.ndim == 4 or (array.ndim == 3 and not channels)
+    if array.ndim not in (2, 3, 4) or (channels and array.shape[-1] not in (1, 3)):
+        raise FileError(f"{name} has shape {array.shape}", expected="(H, W), (H, W, C), (N, H, W) or (N, H, W, C)")
+    whole = array if channels else array[..., None]
+    pages = tuple(whole) if stacked else (whole,)
+    return Picture(pages=pages, alphas=(None,) * len(pages), kind="npy", stacked=(stacked, channels))
+
+
+def _unstack(picture: Picture) -> NDArray[Any]:
+    stacked, channels = picture.stacked
+    pages = picture.pages if channels or picture.pages[0].shape[2] > 1 else [page[..., 0] for page in picture.pages]
+    return np.stack(pages) if stacked or len(pages) > 1 else pages[0]
+
+
+def _read_tiff(file: BinaryIO, name: str) -> Picture:
+    import tifffile
+
+    pages, alphas, white = [], [], False
+    with tifffile.TiffFile(file) as tiff:
+        for page in tiff.pages:
+            frame = page.aspage()
+            _check_size(name, frame.imagelength, frame.imagewidth)
+            image = _read_page(frame)
+            if image is None:  # palettes, black-and-white, print colours and some compressions are Pillow's
+                if len(tiff.pages) > 1:
+                    raise FileError(f"{name} has pages of a kind that cannot be read", expected="grey or RGB pages")
+                file.seek(0)
+                return replace(_read_other(file, name), kind="tiff")
+            white = white or frame.photometric == _WHITE_IS_ZERO
+            colours = 3 if frame.photometric == _RGB else 1
+            pages.append(image[..., :colours])
+            alphas.append(image[..., colours:] if image.shape[2] > colours else None)
+        profile = tiff.pages.first.iccprofile
+    return Picture(pages=tuple(pages), alphas=tuple(alphas), kind="tiff", white_is_zero=white, icc_profile=profile)
+
+
+def _read_page(page: "tifffile.TiffPage") -> NDArray[Any] | None:
+    """`(H, W, C)`, light on high, with alpha as a last channel; None where tifffile cannot."""
+    colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(page.photometric, 0)
+    extra = page.samplesperpixel - colours
+    if not colours or extra not in (0, 1) or page.bitspersample < 8:
+        return None
+    with contextlib.suppress(ValueError):  # a compression tifffile needs a codec package for
+        image: NDArray[Any] = page.asarray()
+        if page.planarconfig == _PLANES_APART and image.ndim == 3:
+            image = image.transpose(1, 2, 0)
+        image = image.reshape(*image.shape[:2], -1)
+        if page.photometric == _WHITE_IS_ZERO:
+            image = np.concatenate([turn_white(image[..., :1], True), image[..., 1:]], axis=2)
+        return _turn_upright(image, orientation_of(page))
+    return None
+
+
+def orientation_of(page: "tifffile.TiffPage") -> int:
+    """The value of tag 274, 1 where the first row is on top and the first column on the left."""
+    tag = page.tags.get("Orientation")
+    return 1 if tag is None else int(tag.value)
+
+
+def turn_white(image: NDArray[Any], white_is_zero: bool) -> NDArray[Any]:
+    """Light on high from a TIFF whose zero is white, or back."""
+    return np.iinfo(image.dtype).max - image if white_is_zero and image.dtype.kind == "u" else image
+
+
+def _write_tiff(file: BinaryIO, picture: Picture) -> None:
+    import tifffile
+
+    with tifffile.TiffWriter(file, bigtiff=sum(page.nbytes for page in picture.pages) > 2**31) as writer:
+        for page, alpha in zip(picture.pages, picture.alphas, strict=True):
+            white = picture.white_is_zero and page.shape[2] == 1
+            image = turn_white(page, white)
+            if alpha is not None:
+                image = np.concatenate([image, alpha], axis=2)
+            writer.write(
+                image if image.shape[2] > 1 else image[..., 0],
+                photometric="rgb" if page.shape[2] == 3 else "miniswhite" if white else "minisblack",
+                planarconfig="contig" if image.shape[2] > 1 else None,
+                extrasamples=None if alpha is None else ["unassalpha"],
+                iccprofile=picture.icc_profile,
+                metadata=None,
+                contiguous=False,
+            )
+
+
+def _read_other(file: BinaryIO, name: str) -> Picture:
+    with Image.open(file) as opened:
+        image: Image.Image = opened
+        kind = str(image.format).lower()
+        _check_size(name, image.height, image.width)
+        if kind not in (*KINDS.values(), "mpo"):
+            raise FileError(f"{name} is a {image.format} file", expected=f"a {_KINDS_IN_WORDS} file")
+        if kind != "mpo" and getattr(image, "n_frames", 1) > 1:
+            raise FileError(f"{name} is an animation of {getattr(image, 'n_frames', 1)} frames", expected="one image")
+        profile = image.info.get("icc_profile")
+        # Pillow reduces all 16-bit PNGs but grey ones to 8 bits.
+        if kind == "png" and image.mode in ("RGB", "RGBA", "LA") and _png_depth(file) == 16:
+            array: NDArray[Any] = _read_deep_png(file)
+        else:
+            array = _as_array(image)
+        # Asked for only now: Pillow turns TIFFs itself while it loads them, and then forgets the tag.
+        orientation = image.getexif().get(0x0112, 1)
+    array = _turn_upright(array, orientation)
+    colours = 3 if array.shape[2] >= 3 else 1
+    alpha = array[..., colours:] if array.shape[2] > colours else None
+    return Picture(
+        pages=(array[..., :colours],), alphas=(alpha,), kind="jpeg" if kind == "mpo" else kind, icc_profile=profile
     )
 
 
-def _refuse_size(path: Path, height: int, width: int) -> FileError:
-    return FileError(f"{path} is {height} x {width}", expected=f"at most {MOST_PIXELS:,} pixels")
+def _as_array(image: Image.Image) -> NDArray[Any]:
+    """`(H, W, C)` of a Pillow image, alpha last."""
+    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    if image.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "RGB", "RGBa", "RGBX"):
+        image = image.convert("RGBA" if transparent else "RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif transparent and image.mode in ("L", "La"):
+        image = image.convert("LA")
+    array = np.asarray(image)
+    array = array.astype(np.uint16) if array.dtype in (np.int32, np.dtype(">u2")) else array
+    return array.reshape(*array.shape[:2], -1)
 
 
-def _read_tiff(path: Path) -> NDArray[Any]:
-    with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
-        if len(tiff.pages) > 1:
-            raise FileError(f"{path} has {len(tiff.pages)} pages", expected="one image a file")
-        if page.imagelength * page.imagewidth > MOST_PIXELS:
-            raise _refuse_size(path, page.imagelength, page.imagewidth)
-        if page.extrasamples:
-            raise _refuse_alpha(path)
-        deep = page.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB) and page.bitspersample >= 8
-        if deep and page.samplesperpixel in (1, 3):
-            with contextlib.suppress(ValueError):  # a compression tifffile needs a codec package for
-                image: NDArray[Any] = page.asarray()
-                if page.planarconfig == _PLANES_APART and image.ndim == 3:
-                    image = image.transpose(1, 2, 0)
-                if page.photometric == _WHITE_IS_ZERO and image.dtype.kind == "u":
-                    image = np.iinfo(image.dtype).max - image
-                return image
-    # Palettes, black-and-white and print colours are Pillow's.
-    return _read_other(path)
+def _turn_upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Apply EXIF and TIFF tag 274 (1 to 8)."""
+    if orientation == 1:
+        return array
+    if orientation >= 5:
+        array = array.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return np.ascontiguousarray(array)
 
 
-def _read_other(path: Path) -> NDArray[Any]:
-    with Image.open(path) as opened:
-        image: Image.Image = opened
-        if image.width * image.height > MOST_PIXELS:
-            raise _refuse_size(path, image.height, image.width)
-        if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-            raise _refuse_alpha(path)
-        if image.format == "PNG" and image.mode == "RGB" and _png_depth(path) == 16:
-            return _read_deep_png(path)
-        if image.mode == "P":
-            image = image.convert("RGB")
-        elif image.mode == "1":
-            image = image.convert("L")
-        elif image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-            image = image.convert("RGB")
-        array = np.asarray(image)
-    return array.astype(np.uint16) if array.dtype in (np.int32, np.dtype(">u2")) else array
+def _png_depth(file: BinaryIO) -> int:
+    file.seek(24)
+    return file.read(1)[0]
 
 
-def _png_depth(path: Path) -> int:
-    with path.open("rb") as file:
-        return file.read(25)[24]
+def _read_deep_png(file: BinaryIO) -> NDArray[np.uint16]:
+    import png
+
+    file.seek(0)
+    width, height, rows, _ = png.Reader(file=file).asDirect()
+    return np.stack([np.asarray(row, np.uint16) for row in rows]).reshape(height, width, -1)
 
 
-def _read_deep_png(path: Path) -> NDArray[np.uint16]:
-    """A 16-bit colour PNG, which Pillow would reduce to 8 bits."""
-    with path.open("rb") as file:
-        width, height, rows, _ = png.Reader(file=file).read()
-        return np.stack([np.asarray(row, np.uint16) for row in rows]).reshape(height, width, 3)
+def _write_other(file: BinaryIO, picture: Picture) -> None:
+    page, alpha = picture.pages[0], picture.alphas[0]
+    image = page if alpha is None else np.concatenate([page, alpha], axis=2)
+    deep = image.dtype == np.uint16 and picture.kind == "png"
+    if deep and image.shape[2] > 1:
+        _write_deep_png(file, image)
+        return
+    if image.dtype != np.uint8 and not deep:
+        raise FileError(f"{picture.kind} cannot hold {image.dtype} values", remedy="Write a .tif or .npy file")
+    if alpha is not None and picture.kind in ("jpeg", "bmp"):
+        raise FileError(f"{picture.kind} cannot hold transparency", remedy="Write a .png file")
+    result = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    settings: dict[str, Any] = {} if picture.icc_profile is None else {"icc_profile": picture.icc_profile}
+    if picture.kind in ("jpeg", "webp"):
+        settings["quality"] = _LOSSY_QUALITY
+    result.save(file, format=picture.kind, **settings)
+
+
+def _write_deep_png(file: BinaryIO, image: NDArray[np.uint16]) -> None:
+    import png
+
+    height, width, channels = image.shape
+    writer = png.Writer(width, height, greyscale=channels < 3, alpha=channels in (2, 4), bitdepth=16)
+    writer.write_packed(file, image.astype(">u2").reshape(height, -1).view(np.uint8))

@@ -21,3 +21,5 @@ def test_description_states_the_sizes(small_dataset: Dataset):
     described = small_dataset.describe()
     assert described["sizes"] == {"train": 40, "val": 10, "test": 10}
     assert described["shape"] == [8, 8, 1]
+    noisy = small_dataset.train.example(40).noisy
+    assert described["means"]["noisy"] == round(float(noisy.mean()), 4)

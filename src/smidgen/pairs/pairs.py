@@ -11,6 +11,7 @@ from smidgen.pairs.ranges import Range
 
 Images = NDArray[np.float32]  # (N, H, W, C), values in [0, 1]
 Labels = NDArray[np.int64]  # (N,)
+_EXAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class Dataset:
 
     def describe(self) -> dict[str, Any]:
         """What a model file and a report record of this data set."""
+        example = self.train.example(_EXAMPLES)
         return {
             "name": self.name,
             "fingerprint": self.fingerprint,
@@ -120,5 +122,7 @@ class Dataset:
             "sizes": {"train": len(self.train), "val": len(self.val), "test": len(self.test)},
             "noisy_range": [self.noisy_range.low, self.noisy_range.high],
             "clean_range": [self.clean_range.low, self.clean_range.high],
+            # Of values in [0, 1]: what tells light on dark from dark on light.
+            "means": {name: round(float(getattr(example, name).mean()), 4) for name in ("noisy", "clean")},
             "fresh": self.fresh,
         }

@@ -11,7 +11,7 @@ from smidgen.errors import PairsError
 # What full scale usually is: unit floats, a sum of two of them, 8 bits, a sum of two 8-bit
 # images, 10, 12, 14 and 16 bits. Data whose largest value lies in the upper half of one of these
 # is taken to be on that scale, so that a dim training set is not stretched.
-_FULL_SCALES = (1.0, 2.0, 255.0, 510.0, 1023.0, 4095.0, 16383.0, 65535.0)
+FULL_SCALES = (1.0, 2.0, 255.0, 510.0, 1023.0, 4095.0, 16383.0, 65535.0)
 # A little beyond full scale is what interpolation and float32 sums leave, not another scale.
 _DUST = 1e-3
 _CHUNK_VALUES = 4_000_000
@@ -75,7 +75,7 @@ def fit_range(values: NDArray[Any], what: str) -> Range:
         return Range(-1.0, 1.0) if within_one else Range(low, high)
     if values.dtype == np.uint8 and high > 2:
         return Range(0.0, 255.0)
-    for full_scale in _FULL_SCALES:
+    for full_scale in FULL_SCALES:
         if high <= full_scale * (1 + _DUST) and (high > full_scale / 2 or full_scale == 1.0):
             return Range(0.0, full_scale)
     return Range(0.0, high)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smidgen.errors import FileError, SmidgenError
-from smidgen.model import ModelInfo, read_weights, write_model
+from smidgen.model import ModelInfo, read_model, write_model
 from smidgen.network.spec import PlainSpec, PyramidSpec, default_spec
 from smidgen.pairs.ranges import Range
 from smidgen.runtime import Runtime
@@ -31,7 +31,7 @@ def test_learned_tensors_are_stored_once_and_counted(spec, tmp_path: Path, gener
     assert len({tensor.name for tensor in learned}) == len(learned)
     assert all(np.prod(tensor.dims) <= 16 for tensor in graph.initializer if tensor not in learned)
     assert all(node.domain == "" for node in graph.node)
-    for name, weight in read_weights(tmp_path / "m.onnx").items():
+    for name, weight in read_model(tmp_path / "m.onnx")[1].items():
         np.testing.assert_array_equal(weight, weights[name])
     if spec.num_parameters <= 3600:
         assert (tmp_path / "m.onnx").stat().st_size < 48 * 1024
@@ -91,7 +91,7 @@ def test_broken_weights_are_not_written(tmp_path: Path, generator: np.random.Gen
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("read", [read_weights, Runtime])
+@pytest.mark.parametrize("read", [read_model, Runtime])
 def test_files_that_are_no_models(tmp_path: Path, tiny_model: Path, read):
     """Missing and damaged files are named; the error says what was expected."""
     with pytest.raises(FileError, match=r"none\.onnx"):

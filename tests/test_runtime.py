@@ -2,9 +2,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from smidgen.errors import PairsError
+from smidgen.model import ModelInfo, write_model
+from smidgen.network.spec import PyramidSpec
 from smidgen.runtime import Runtime
+from tests.conftest import random_weights
+
+
+@pytest.fixture(scope="module")
+def deep_model(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+    """Three scales, two passes, random weights."""
+    spec = PyramidSpec(width=3, hidden=3, scales=3, passes=2, kernel=3)
+    path = tmp_path_factory.mktemp("deep") / "deep.onnx"
+    write_model(path, ModelInfo(spec=spec, budget=3600), random_weights(spec, np.random.default_rng(0)))
+    return Runtime(path)
 
 
 def test_parts_equal_the_whole(tiny_model: Path, monkeypatch: pytest.MonkeyPatch):
@@ -12,9 +26,29 @@ def test_parts_equal_the_whole(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
     runtime = Runtime(tiny_model)
     noisy = np.random.default_rng(0).random((7, 6, 6, 1), dtype=np.float32)
     before, whole = noisy.copy(), runtime.denoise(noisy)
-    monkeypatch.setattr("smidgen.runtime._PIXELS_AT_ONCE", 80)
+    monkeypatch.setattr("smidgen.runtime._TILE", 9)
     np.testing.assert_allclose(runtime.denoise(noisy), whole, atol=1e-6)
     np.testing.assert_array_equal(noisy, before)
+
+
+@given(height=st.integers(1, 150), width=st.integers(1, 150), tile=st.integers(1, 40), seed=st.integers(0, 99))
+@settings(max_examples=60)
+def test_tiled_equals_whole(deep_model: Runtime, height: int, width: int, tile: int, seed: int):
+    """An image of any size cut into tiles of any size gives what the whole gives."""
+    noisy = np.random.default_rng(seed).random((1, height, width, 1), dtype=np.float32)
+    whole = deep_model.denoise(noisy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("smidgen.runtime._TILE", tile)
+        np.testing.assert_allclose(deep_model.denoise(noisy), whole, atol=1e-5)
+
+
+def test_the_tile_test_can_fail(deep_model: Runtime, monkeypatch: pytest.MonkeyPatch):
+    """With a margin of half the reach tiles do differ: the margin is needed."""
+    noisy = np.random.default_rng(0).random((1, 150, 150, 1), dtype=np.float32)
+    whole = deep_model.denoise(noisy)
+    monkeypatch.setattr("smidgen.runtime._TILE", 8)
+    monkeypatch.setattr("smidgen.network.layers.Network.reach", 8)
+    assert np.abs(deep_model.denoise(noisy) - whole).max() > 1e-5
 
 
 def test_a_run_folder_is_a_model_too(tiny_model: Path):

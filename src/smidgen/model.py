@@ -17,6 +17,8 @@ from smidgen.pairs.ranges import Range
 if TYPE_CHECKING:
     import onnx
 
+Weights = dict[str, NDArray[np.float32]]
+
 FORMAT_VERSION = 1
 METADATA_KEY = "smidgen"
 _OPSET = 17
@@ -89,16 +91,24 @@ class ModelInfo:
             raise FileError(f"{source} describes itself in a way that cannot be read ({error})") from None
 
 
-def write_model(path: Path, info: ModelInfo, weights: dict[str, NDArray[np.float32]]) -> None:
-    """Write a model file.
+def write_model(path: Path, info: ModelInfo, weights: Weights) -> None:
+    """Write a model file, replaced whole; see `pack_model`.
+
+    Raises:
+        FileError: it cannot be written.
+        SmidgenError: a weight is not a finite number.
+    """
+    write_whole(path, pack_model(info, weights))
+
+
+def pack_model(info: ModelInfo, weights: Weights) -> bytes:
+    """The content of a model file.
 
     Args:
-        path: of the file, replaced whole.
         info: what it says about itself.
         weights: the learned tensors of `info.spec`, by name.
 
     Raises:
-        FileError: it cannot be written.
         SmidgenError: a weight is not a finite number.
     """
     try:
@@ -112,10 +122,10 @@ def write_model(path: Path, info: ModelInfo, weights: dict[str, NDArray[np.float
     entry = proto.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, info.to_json()
     onnx.checker.check_model(proto, full_check=True)
-    write_whole(path, proto.SerializeToString(deterministic=True))
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
-def build_onnx(network: Network, weights: dict[str, NDArray[np.float32]]) -> "onnx.ModelProto":
+def build_onnx(network: Network, weights: Weights) -> "onnx.ModelProto":
     """The network in plain ONNX operators: `noisy` -> `denoised`, (N, C, H, W) of any size."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -140,51 +150,62 @@ def build_onnx(network: Network, weights: dict[str, NDArray[np.float32]]) -> "on
     )
 
 
-def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
-    """The learned tensors of a model file, by name.
+def read_model(path: Path) -> tuple[ModelInfo, Weights]:
+    """What a model file says about itself, and its learned tensors by name.
 
     Raises:
-        FileError: missing or damaged.
+        FileError: missing, damaged, not a model of ours, or its tensors are not those of its spec.
     """
     try:
         import onnx
         from onnx import numpy_helper
     except ImportError:
-        raise MissingPartError("onnx", "Reading a model's weights", "train") from None
+        raise MissingPartError("onnx", "Reading a model's weights", "export") from None
+    content = _read_bytes(path)
     try:
-        proto = onnx.load_model_from_string(_read_bytes(path))
-        return {
+        proto = onnx.load_model_from_string(content)
+        weights = {
             tensor.name.removeprefix(_PREFIX): np.asarray(numpy_helper.to_array(tensor), np.float32)
             for tensor in proto.graph.initializer
             if tensor.name.startswith(_PREFIX)
         }
-    except FileError:
-        raise
     except Exception as error:  # protobuf raises nearly anything on damaged input
         raise FileError(f"{path} cannot be read as a model ({type(error).__name__})") from None
+    texts = {entry.key: entry.value for entry in proto.metadata_props}
+    if METADATA_KEY not in texts:
+        raise FileError(f"{path} is an ONNX file, but not a Smidgen model", expected="a file 'smidgen train' wrote")
+    info = ModelInfo.from_json(texts[METADATA_KEY], str(path))
+    expected = {weight.name: weight.shape for weight in info.spec.network().weights}
+    if expected != {name: weight.shape for name, weight in weights.items()}:
+        raise FileError(f"{path} holds other learned tensors than its description says")
+    return info, weights
 
 
-def open_session(path: Path, threads: int = 0) -> Any:
-    """An ONNX Runtime session on a model file; `threads` of 0 uses all cores.
+def open_session(model: Path | bytes, threads: int = 0) -> Any:
+    """An ONNX Runtime session on a model file or its content; `threads` of 0 uses all cores.
 
     Raises:
         FileError: missing, damaged, or not a model of ours.
     """
     import onnxruntime
 
-    content = _read_bytes(path)
+    name = str(model) if isinstance(model, Path) else "the model"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
+    options.enable_mem_pattern = False  # it takes the memory of all layers at once
     try:
+        content = _read_bytes(model) if isinstance(model, Path) else model
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except FileError:
+        raise
     except Exception as error:  # ONNX Runtime has a dozen kinds of its own
         raise FileError(
-            f"{path} cannot be read as a model ({str(error).splitlines()[0][:100]})",
+            f"{name} cannot be read as a model ({str(error).splitlines()[0][:100]})",
             expected="an ONNX file that 'smidgen train' wrote",
         ) from None
     if METADATA_KEY not in session.get_modelmeta().custom_metadata_map:
-        raise FileError(f"{path} is an ONNX file, but not a Smidgen model", expected="a file 'smidgen train' wrote")
+        raise FileError(f"{name} is an ONNX file, but not a Smidgen model", expected="a file 'smidgen train' wrote")
     return session
 
 
@@ -206,6 +227,7 @@ class _GraphWriter:
         self._network = network
         self.nodes: list[Any] = []
         self.constants: dict[str, NDArray[Any]] = {}
+        self._halves: set[tuple[str, str]] = set()
 
     def write(self, layer: Layer) -> None:
         """Add the nodes of one layer."""
@@ -215,8 +237,10 @@ class _GraphWriter:
             case Kind.CONV:
                 self._add("Conv", [x, *self._kernel_and_bias(layer)], out, pads=edge)
             case Kind.GATED_CONV:
-                both = self._add("Conv", [x, *self._kernel_and_bias(layer)], f"{out}.both", pads=edge)
-                self._split(both, out)
+                # Two convolutions with half of the kernel each: cheaper than cutting their result.
+                halves = [self._half(name, layer.channels) for name in self._kernel_and_bias(layer)]
+                for side, parts in zip(("left", "right"), zip(*halves, strict=True), strict=True):
+                    self._add("Conv", [x, *parts], f"{out}.{side}", pads=edge)
                 self._add("Mul", [f"{out}.left", f"{out}.right"], out)
             case Kind.DEPTHWISE:
                 self._add("Conv", [x, f"{_PREFIX}{layer.weight}"], out, pads=edge, group=layer.channels)
@@ -263,12 +287,16 @@ class _GraphWriter:
             kernel = self._add("Mul", [kernel, gain], f"{layer.output}.kernel")
         return [kernel, f"{_PREFIX}{layer.bias}"] if layer.bias else [kernel]
 
-    def _split(self, both: str, out: str) -> None:
-        from onnx import helper
-
-        self.nodes.append(
-            helper.make_node("Split", [both], [f"{out}.left", f"{out}.right"], name=f"{out}.halves", axis=1)
-        )
+    def _half(self, name: str, channels: int) -> tuple[str, str]:
+        """The first and the last `channels` rows of a kernel or bias; cut once, however often it is used."""
+        names = f"{name}.left", f"{name}.right"
+        if names not in self._halves:
+            self._halves.add(names)
+            axis = self._constant("first_axis", np.array([0], np.int64))
+            for half, start in zip(names, (0, channels), strict=True):
+                edges = [self._constant(f"row{row}", np.array([row], np.int64)) for row in (start, start + channels)]
+                self._add("Slice", [name, *edges, axis], half)
+        return names
 
     def _upsample(self, x: str, like: str, out: str, ways: dict[str, str]) -> None:
         """Double, then cut to the size of `like`, which is one less where that size is odd."""

@@ -1,5 +1,7 @@
 """The one way to denoise: what `evaluate` scores is exactly what users get."""
 
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +11,34 @@ from numpy.typing import NDArray
 from smidgen.errors import PairsError
 from smidgen.model import METADATA_KEY, ModelInfo, open_session
 from smidgen.pairs.pairs import Images
+from smidgen.tiles import plan_spans
 
 MODEL_FILE = "model.onnx"
-_PIXELS_AT_ONCE = 400_000
+# The side of a tile, without what it overlaps its neighbours by. Larger ones waste less on the
+# overlap, smaller ones need less memory: this one takes about 300 MiB.
+_TILE = 640
+
+
+def model_file(path: Path) -> Path:
+    """The model file that a path means: itself, or the one in a run folder."""
+    return path / MODEL_FILE if path.is_dir() else path
 
 
 class Runtime:
     """A model, ready to denoise, by ONNX Runtime."""
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
-        """Open a model file, or the one in a run folder; `threads` of 0 uses all cores.
+    def __init__(self, model: Path | bytes, threads: int = 0) -> None:
+        """Open a model file, the one in a run folder, or a file's content; `threads` of 0 uses all cores.
 
         Raises:
             FileError: missing, damaged, or not a model of ours.
         """
-        self.path = path / MODEL_FILE if path.is_dir() else path
-        self._session = open_session(self.path, threads)
+        if isinstance(model, Path):
+            model = model_file(model)
+        self.name = str(model) if isinstance(model, Path) else "the model"
+        self._session = open_session(model, threads)
         text = self._session.get_modelmeta().custom_metadata_map[METADATA_KEY]
-        self.info = ModelInfo.from_json(text, str(self.path))
+        self.info = ModelInfo.from_json(text, self.name)
 
     def denoise_values(self, noisy: NDArray[Any]) -> NDArray[np.float32]:
         """As `denoise`, for images on X's own scale; the result is in y's units.
@@ -38,6 +50,8 @@ class Runtime:
     def denoise(self, noisy: Images) -> Images:
         """Denoised images for noisy ones, both `(N, H, W, C)` float32 in [0, 1].
 
+        Small images are computed many at a time, large ones in tiles; the result is the same.
+
         Raises:
             PairsError: the number of channels is not the model's.
         """
@@ -48,9 +62,52 @@ class Runtime:
                 expected=f"(N, H, W, {channels}): the model has {channels} channels",
             )
         denoised = np.empty_like(noisy)
-        at_once = max(1, _PIXELS_AT_ONCE // max(1, noisy.shape[1] * noisy.shape[2]))
-        for start in range(0, len(noisy), at_once):
-            part = np.ascontiguousarray(noisy[start : start + at_once].transpose(0, 3, 1, 2))
-            (result,) = self._session.run(["denoised"], {"noisy": part})
-            denoised[start : start + at_once] = result.transpose(0, 2, 3, 1)
+        height, width = noisy.shape[1:3]
+        at_once = _TILE**2 // max(1, height * width)
+        if at_once > 0:
+            for start in range(0, len(noisy), at_once):
+                denoised[start : start + at_once] = self._run(noisy[start : start + at_once])
+            return denoised
+        for before, after in zip(noisy, denoised, strict=True):
+            for top, rows in self.denoise_strips(functools.partial(_rows, before), height, width):
+                after[top : top + len(rows)] = rows
         return denoised
+
+    def denoise_strips(
+        self, read: Callable[[int, int], Images], height: int, width: int
+    ) -> Iterator[tuple[int, Images]]:
+        """Denoise one image of any size strip by strip, in memory that does not grow with its height.
+
+        A model of one channel takes the channels of a colour image one by one.
+
+        Args:
+            read: gives rows `first` to `last`, `(last - first, W, C)` float32 in [0, 1]; called from
+                top to bottom, with rows asked for again where strips overlap.
+            height, width: of the image.
+
+        Yields:
+            The number of a strip's first row, and its denoised rows `(h, W, C)`.
+        """
+        network = self.info.spec.network()
+        cut = {"reach": network.reach, "stride": network.stride}
+        columns = plan_spans(width, _TILE, **cut)
+        for span in plan_spans(height, _TILE, **cut):
+            strip = read(span.first, span.last)
+            rows = np.empty((span.stop - span.start, *strip.shape[1:]), np.float32)
+            for column in columns:
+                tile = strip[:, column.first : column.last]
+                if network.channels == 1:
+                    result = np.concatenate([self._run(tile[None, ..., [c]])[0] for c in range(tile.shape[2])], axis=2)
+                else:
+                    result = self._run(tile[None])[0]
+                rows[:, column.start : column.stop] = result[span.inner, column.inner]
+            yield span.start, rows
+
+    def _run(self, noisy: Images) -> Images:
+        """All at once."""
+        (result,) = self._session.run(["denoised"], {"noisy": np.ascontiguousarray(noisy.transpose(0, 3, 1, 2))})
+        return np.asarray(result).transpose(0, 2, 3, 1)
+
+
+def _rows(image: Images, first: int, last: int) -> Images:
+    return image[first:last]

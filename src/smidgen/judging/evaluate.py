@@ -134,7 +134,7 @@ def evaluate(
     else:
         extra = {"no_legibility": truth}
     return Evaluation(
-        model=str(runtime.path),
+        model=runtime.name,
         num_parameters=runtime.info.spec.num_parameters,
         budget=runtime.info.budget,
         pairs=name,

@@ -7,12 +7,12 @@ PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test clean
+.PHONY: demo test debian clean
 
 demo: $(VENV)/.installed
 	$(BIN)/smidgen demo
 
-test: $(VENV)/.installed
+test: $(VENV)/.installed debian
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -21,8 +21,16 @@ test: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[train,dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[train,export,keras,dev]'
 	touch $@
+
+# What the tests of the exports run: two C compilers and a browser. Without root their tests skip.
+debian:
+	@missing=; for part in gcc clang chromium; do command -v $$part > /dev/null || missing="$$missing $$part"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends $$missing libc6-dev > /dev/null; \
+	fi
 
 clean:
 	rm -rf $(VENV) runs dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

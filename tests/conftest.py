@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,16 @@ def full_data() -> Path:
     if not folder:
         pytest.skip("SMIDGEN_DATA does not name a folder with mnist/ and fashion-mnist/")
     return Path(folder)
+
+
+def needs_debian(program: str) -> str:
+    """The path of a program from the Debian package of its name; without it the test skips, or fails in CI."""
+    path = shutil.which(program)
+    if path is None:
+        if os.environ.get("SMIDGEN_REQUIRE_ALL"):
+            pytest.fail(f"Debian's package {program} is not installed")
+        pytest.skip(f"Debian's package {program} is not installed")
+    return path
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from smidgen.judging.evaluate import Evaluation, Scores
 from smidgen.judging.evaluate import evaluate as judge
 from smidgen.runtime import Runtime
 from smidgen.scores import Interval
+from smidgen.zoo.zoo import find_model
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Score a model beside the baselines."""
-    runtime = Runtime(arguments.model)
+    runtime = Runtime(find_model(arguments.model))
     dataset = open_pairs(arguments, (runtime.info.noisy_range, runtime.info.clean_range))
     trained_on = runtime.info.dataset
     if (

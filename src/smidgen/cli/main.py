@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_common(train)
 
     evaluate = _add(commands, "evaluate", ("evaluate", "evaluate"), "score a model beside the baselines")
-    evaluate.add_argument("model", type=Path, metavar="MODEL", help="a model file or a run folder")
+    _add_model(evaluate)
     add_pairs_options(evaluate)
     evaluate.add_argument("--split", choices=("val", "test"), default="val",
                           help="what to score: val, or test for figures to be published (default: val)")  # fmt: skip
@@ -87,9 +87,36 @@ def build_parser() -> argparse.ArgumentParser:
     _add_common(evaluate)
 
     summary = _add(commands, "summary", ("summary", "summary"), "show a model's layers, size, cost and origin")
-    summary.add_argument("model", type=Path, metavar="MODEL", help="a model file or a run folder")
+    _add_model(summary)
+    summary.add_argument("--card", action="store_true", help="print the model card instead")
     summary.add_argument("--size", default="28x28", metavar="HxW", help="image size for shapes (default: 28x28)")
     _add_common(summary)
+
+    denoise = _add(commands, "denoise", ("denoise", "denoise"), "denoise images, folders of them, or standard input")
+    _add_model(denoise)
+    denoise.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders, patterns, or - for standard input")
+    denoise.add_argument(
+        "-o", "--out", metavar="OUT", help="a file; a folder for several images; - for standard output"
+    )
+    denoise.add_argument("--depth", choices=("8", "16", "float"), help="bits of the result (default: as the image)")
+    denoise.add_argument("--range", type=float, nargs=2, metavar=("LOW", "HIGH"),
+                         help="black and white in the images' values (default: chosen by their type)")  # fmt: skip
+    denoise.add_argument(
+        "--invert", action="store_true", help="the images are dark on light, the model's light on dark"
+    )
+    denoise.add_argument("--threads", type=int, default=0, help="of the processor (default: all cores)")
+
+    export = _add(commands, "export", ("export", "export"), "write a model as Keras, C or a web page, and check it")
+    _add_model(export)
+    export.add_argument("--to", choices=("keras", "h5", "c", "html"), required=True, help="the form")
+    export.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the file to write")
+    export.add_argument("--size", default="28x28", metavar="HxW",
+                        help="of the images; the page takes any and starts with this (default: 28x28)")  # fmt: skip
+    export.add_argument("--int8", action="store_true", help="store the kernels of the C file in 8 bits")
+    _add_common(export)
+
+    models = _add(commands, "models", ("models", "models"), "list the models that ship")
+    _add_common(models)
 
     report = _add(commands, "report", ("train", "report"), "write a run's report.html anew")
     report.add_argument("run", type=Path, metavar="RUN", help="a run folder")
@@ -102,6 +129,10 @@ def _add(
     command = commands.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + ".")
     command.set_defaults(handler=handler)
     return command
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help="a model file, a run folder, or the name of one that ships")
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:

@@ -5,20 +5,26 @@ import json
 import math
 from typing import Any
 
+from smidgen.card import write_card
 from smidgen.cli.show import table
 from smidgen.errors import InputError
 from smidgen.network.layers import Kind, Layer, Network
 from smidgen.runtime import Runtime
+from smidgen.zoo.zoo import find_model
 
 
 def summary(arguments: argparse.Namespace) -> int:
     """Show what a model file holds."""
-    height, width = _parse_size(arguments.size)
-    runtime = Runtime(arguments.model)
+    height, width = parse_size(arguments.size)
+    path = find_model(arguments.model)
+    runtime = Runtime(path)
     info, network = runtime.info, runtime.info.spec.network()
+    if arguments.card:
+        print(write_card(str(arguments.model), info), end="")
+        return 0
     facts: dict[str, Any] = {
-        "model": str(runtime.path),
-        "size_bytes": runtime.path.stat().st_size,
+        "model": runtime.name,
+        "size_bytes": path.stat().st_size,
         "num_parameters": info.spec.num_parameters,
         "budget": info.budget,
         "multiply_accumulates_per_pixel": network.multiply_accumulates_per_pixel,
@@ -86,7 +92,12 @@ def _flat(content: dict[str, Any]) -> str:
     return ", ".join(parts) or "–"
 
 
-def _parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
+    """`28x28` as (H, W).
+
+    Raises:
+        InputError: it is no size.
+    """
     try:
         height, width = (int(part) for part in text.lower().split("x"))
     except ValueError:

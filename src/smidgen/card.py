@@ -1,0 +1,103 @@
+"""The model card: what a model is for, how good it is, and where it fails."""
+
+from smidgen.model import ModelInfo
+from smidgen.network.layers import Network
+
+
+def write_card(name: str, info: ModelInfo) -> str:
+    """The card as Markdown.
+
+    Args:
+        name: the heading.
+        info: what the model file says about itself.
+    """
+    network = info.spec.network()
+    sections = [
+        f"# {name}",
+        _describe(info, network),
+        "## Intended use",
+        _use(info),
+        "## Scores",
+        _scores(info),
+        "## Limits",
+        _limits(info, network),
+        "## Training",
+        _training(info),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _describe(info: ModelInfo, network: Network) -> str:
+    return (
+        f"An image denoiser of {info.spec.num_parameters:,} learned numbers, for a budget of {info.budget:,} "
+        f"({4 * info.spec.num_parameters:,} bytes of float32 weights). {_channels(network.channels)} in "
+        "and out, any size. "
+        f"{network.multiply_accumulates_per_pixel:,.0f} multiply-accumulates a pixel; a pixel depends on others up to "
+        f"{network.reach} pixels away; {network.work_bytes(28, 28):,} bytes of work memory at 28 x 28."
+    )
+
+
+def _channels(channels: int) -> str:
+    return "One channel (colour images go through channel by channel)" if channels == 1 else f"{channels} channels"
+
+
+def _use(info: ModelInfo) -> str:
+    data = info.dataset
+    shape = data.get("shape", [])
+    size = f", images of {shape[0]} x {shape[1]}" if len(shape) == 3 else ""
+    return (
+        f"Images spoiled as those of `{data.get('name', 'unknown')}` are{size}, with values from {info.noisy_range} "
+        f"(noisy) brought to {info.clean_range} (denoised). Meant for cleaning images before a reader, a person or a "
+        "program, sees them."
+    )
+
+
+def _scores(info: ModelInfo) -> str:
+    found = info.scores.get("scores")
+    if not found:
+        return "None recorded."
+    lines = [
+        f"On {info.scores['n']:,} pairs of `{info.scores['pairs']}`, {info.scores['split']} part:",
+        "",
+        f"- binary cross-entropy {found['bce']:.4f} (no model can go below {found['bce_floor']:.4f} on these)",
+        f"- mean squared error {found['mse']:.2e}",
+        f"- PSNR {found['psnr_db']:.2f} dB, SSIM {found['ssim']:.3f}",
+    ]
+    legibility = found.get("legibility")
+    if legibility:
+        noisy, denoised, clean = (legibility[key] for key in ("noisy", "denoised", "clean"))
+        lines.append(
+            f"- legible: {denoised['rate']:.1%} (95 % interval {denoised['low']:.1%} to {denoised['high']:.1%}) as "
+            "read by a digit reader that never saw a denoised image; "
+            f"noisy {noisy['rate']:.1%}, clean {clean['rate']:.1%}"
+        )
+    if info.scores["split"] != "test":
+        lines += ["", "These are the pairs that chose the model; on others expect a little less."]
+    return "\n".join(lines)
+
+
+def _limits(info: ModelInfo, network: Network) -> str:
+    mean = info.dataset.get("means", {}).get("noisy")
+    polarity = (
+        "" if mean is None else f" Training images had a mean of {mean:.2f} of full scale; others may be inverted."
+    )
+    return (
+        "It has seen no other kind of image and no other corruption, and it will paint what it knows: an unreadable "
+        "stroke may become a wrong but clean one, and what looks like the corruption is removed even where it is real. "
+        "Do not use it where a wrong reading does harm without a look at the noisy image. "
+        f"Structure larger than {network.reach} pixels is not seen as one.{polarity}"
+    )
+
+
+def _training(info: ModelInfo) -> str:
+    data, how = info.dataset, info.training
+    sizes = data.get("sizes", {})
+    pairs = ", ".join(f"{count:,} {part}" for part, count in sizes.items())
+    lines = [f"- pairs: {pairs or 'unknown'}{', corrupted afresh each epoch' if data.get('fresh') else ''}"]
+    if how:
+        lines.append(
+            f"- {how.get('optimizer')}, {how.get('epochs')} epochs in batches of {how.get('batch_size')}, "
+            f"loss {how.get('loss')}, seed {how.get('seed')}; the epoch best on validation was {how.get('best_epoch')}"
+        )
+    lines.append(f"- licence of the images: {data.get('licence') or 'as of your pairs'}")
+    return "\n".join(lines)

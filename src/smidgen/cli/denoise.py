@@ -1,0 +1,192 @@
+"""`smidgen denoise`."""
+
+import argparse
+import glob
+import os
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from smidgen.denoising import DEPTHS, Handling, denoise_large_tiff, denoise_picture
+from smidgen.errors import FileError, InputError, SmidgenError
+from smidgen.files import make_folder, write_whole
+from smidgen.images import IMAGE_SUFFIXES, KINDS, MOST_PIXELS, count_tiff_pixels, pack_picture, read_picture
+from smidgen.pairs.ranges import Range
+from smidgen.runtime import Runtime
+from smidgen.zoo.zoo import find_model
+
+_PIPE = "-"
+_SUFFIXES = IMAGE_SUFFIXES | {".npy"}
+# Larger TIFFs are read by rows, where their make allows.
+_LARGE_PIXELS = 8_000_000
+_SECONDS_BETWEEN_SIGNS = 0.2
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One image to denoise; None stands for standard input or output."""
+
+    source: Path | None
+    target: Path | None
+
+
+def denoise(arguments: argparse.Namespace) -> int:
+    """Denoise image files, folders of them, or standard input."""
+    handling = Handling(
+        depth=DEPTHS[arguments.depth] if arguments.depth else None,
+        value_range=_parse_range(arguments.range),
+        inverted=arguments.invert,
+    )
+    jobs = _plan(arguments.images, arguments.out)
+    runtime = Runtime(find_model(arguments.model), arguments.threads)
+    progress = _Progress(len(jobs))
+    failed = 0
+    remarked: dict[str, int] = {}
+    for number, job in enumerate(jobs):
+        progress.begin(number, job)
+        try:
+            for remark in _denoise_one(runtime, job, handling, progress):
+                remarked[remark] = remarked.get(remark, 0) + 1
+                if len(jobs) == 1 or remarked[remark] == 1:
+                    progress.say(f"{job.source or 'standard input'}: {remark}")
+        except (SmidgenError, OSError) as error:
+            if len(jobs) == 1:
+                raise
+            failed += 1
+            progress.say(f"skipped: {error}")
+    progress.end()
+    for remark, count in remarked.items():
+        if count > 1:
+            progress.say(f"the same of {count - 1} more: {remark.split(';')[0]}")
+    if failed:
+        progress.say(f"{failed} of {len(jobs)} images could not be denoised")
+    return 1 if failed else 0
+
+
+def _plan(images: list[str], out: str | None) -> list[_Job]:
+    """What is to be read and where it is to be written.
+
+    Raises:
+        InputError: there is nothing to do, two results would have one name, or one would replace its source.
+    """
+    if _PIPE in images:
+        if len(images) > 1:
+            raise InputError("standard input and files are both given", expected="one or the other")
+        return [_Job(None, None if out in (None, _PIPE) else Path(str(out)))]
+    if out is None or out == _PIPE:
+        sources = [source for source, _ in _find(images)]
+        if out == _PIPE and len(sources) == 1:
+            return [_Job(sources[0], None)]
+        raise InputError("no place for the result is given", expected="-o OUT: a file, or a folder for several images")
+    found, place = _find(images), Path(out)
+    several = len(found) > 1 or any(os.path.isdir(image) for image in images)  # noqa: PTH112
+    if several or place.is_dir() or place.suffix.lower() not in _SUFFIXES:
+        if several and place.suffix.lower() in _SUFFIXES and not place.is_dir():
+            raise InputError(f"{out} is the name of one file for {len(found)} images", expected="the name of a folder")
+        jobs = [_Job(source, place / name) for source, name in found]
+    else:
+        jobs = [_Job(found[0][0], place)]
+    targets: dict[Path, Path | None] = {}
+    for job in jobs:
+        target = job.target or place
+        if target in targets:
+            raise InputError(f"{job.source} and {targets[target]} would both be written to {target}")
+        targets[target] = job.source
+        if job.source is not None and target.exists() and target.samefile(job.source):
+            raise InputError(f"{target} would replace its own source", remedy="Choose another -o")
+    return jobs
+
+
+def _find(images: list[str]) -> list[tuple[Path, Path]]:
+    """Each image file and its name in an output folder."""
+    found: list[tuple[Path, Path]] = []
+    for image in images:
+        path = Path(image)
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+            if not files:
+                raise FileError(f"the folder {path} holds no images", expected=", ".join(sorted(_SUFFIXES)))
+            found += [(file, file.relative_to(path)) for file in files]
+        elif glob.has_magic(image) and not path.exists():
+            files = sorted(Path(name) for name in glob.glob(image, recursive=True) if Path(name).is_file())  # noqa: PTH207
+            if not files:
+                raise FileError(f"nothing matches {image}")
+            found += [(file, Path(file.name)) for file in files]
+        else:
+            found.append((path, Path(path.name)))
+    return found
+
+
+def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, progress: "_Progress") -> list[str]:
+    if job.source is None:
+        content: Path | bytes = sys.stdin.buffer.read()
+        if not content:
+            raise InputError("standard input is empty", expected="an image")
+    else:
+        content = job.source
+        pixels = count_tiff_pixels(job.source)
+        suffix = "" if job.target is None else job.target.suffix.lower()
+        if pixels > _LARGE_PIXELS and job.target is not None and KINDS.get(suffix) == "tiff":
+            make_folder(job.target.parent)
+            try:
+                return denoise_large_tiff(runtime, job.source, job.target, handling, progress.watch)
+            except FileError:
+                if pixels > MOST_PIXELS:
+                    raise
+    picture, remarks = denoise_picture(runtime, read_picture(content), handling)
+    if job.target is None:
+        sys.stdout.buffer.write(pack_picture(picture))
+        return remarks
+    kind = KINDS.get(job.target.suffix.lower())
+    if kind is None:
+        raise InputError(f"{job.target} has no ending of an image file", expected=", ".join(sorted(_SUFFIXES)))
+    packed = pack_picture(replace(picture, kind=kind))
+    make_folder(job.target.parent)
+    write_whole(job.target, packed)
+    return remarks
+
+
+def _parse_range(given: list[float] | None) -> Range | None:
+    if given is None:
+        return None
+    low, high = given
+    if not low < high:
+        raise InputError(f"the range {low:g} {high:g} is empty", expected="--range LOW HIGH with LOW below HIGH")
+    return Range(low, high)
+
+
+class _Progress:
+    """A line on standard error that renews itself; silent off a terminal."""
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs, self._number, self._name = jobs, 0, ""
+        self._last = time.monotonic()
+        self._shown = False
+
+    def begin(self, number: int, job: _Job) -> None:
+        self._number, self._name = number, str(job.source or "standard input")
+        self._show(0.0)
+
+    def watch(self, share: float) -> None:
+        """Of the image under way."""
+        self._show(share)
+
+    def _show(self, share: float) -> None:
+        now = time.monotonic()
+        if not sys.stderr.isatty() or now - self._last < _SECONDS_BETWEEN_SIGNS:
+            return
+        self._last, self._shown = now, True
+        many = f"{self._number + 1} of {self._jobs}  " if self._jobs > 1 else ""
+        print(f"\r\033[K{many}{self._name}  {share:.0%}", end="", file=sys.stderr, flush=True)
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self.end()
+        print(f"smidgen: {text}", file=sys.stderr)
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self._shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            self._shown = False

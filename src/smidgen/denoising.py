@@ -1,0 +1,225 @@
+"""From a noisy picture to a denoised one: scales, depths, alpha, and what looks odd."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smidgen.errors import InputError
+from smidgen.files import fill_whole
+from smidgen.images import Picture, turn_white
+from smidgen.model import ModelInfo
+from smidgen.pairs.ranges import FULL_SCALES, Range
+from smidgen.runtime import Runtime
+
+DEPTHS: dict[str, np.dtype[Any]] = {"8": np.dtype(np.uint8), "16": np.dtype(np.uint16), "float": np.dtype(np.float32)}
+# A picture whose brightest value is below this share of full scale is probably on another one.
+_DIM = 1 / 8
+# How much nearer to the training images' mean the inverted picture must be, of full scale.
+_CLEARLY = 0.2
+_FEW = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handling:
+    """How the user wants pictures handled.
+
+    Attributes:
+        depth: of the result, a value of `DEPTHS`; None keeps the picture's.
+        value_range: of the picture's values; None chooses by their type, see `choose_ranges`.
+        inverted: whether the pictures are dark on light for a model of light on dark, or the reverse.
+    """
+
+    depth: np.dtype[Any] | None = None
+    value_range: Range | None = None
+    inverted: bool = False
+
+
+@dataclass
+class Notes:
+    """What the values of a picture look like, gathered strip by strip."""
+
+    count: int = 0
+    total: float = 0.0
+    outside: int = 0
+    largest: float = field(default=-np.inf)
+
+    def add(self, values: NDArray[Any], normalised: NDArray[np.float32], rule: Range) -> None:
+        """Look at some values."""
+        self.count += values.size
+        self.total += float(normalised.sum(dtype=np.float64))
+        self.outside += rule.outside(values)
+        self.largest = max(self.largest, float(values.max()))
+
+    def remarks(self, info: ModelInfo, rule: Range) -> list[str]:
+        """Sentences about what is unlike the training images."""
+        found = []
+        if self.outside > _FEW * self.count:
+            found.append(
+                f"{self.outside / self.count:.1%} of the values lie outside {rule} and were clipped; "
+                "if full scale is another, give it with --range LOW HIGH"
+            )
+        elif rule.low < self.largest < rule.low + _DIM * (rule.high - rule.low):
+            likely = next((scale for scale in FULL_SCALES if scale >= self.largest), self.largest)
+            found.append(
+                f"the largest value is {self.largest:g}, on a scale of {rule}; "
+                f"if full scale is another, give it, as with --range 0 {likely:g}"
+            )
+        trained = info.dataset.get("means", {}).get("noisy")
+        mean = self.total / max(1, self.count)
+        if not found and trained is not None and abs(1 - mean - trained) + _CLEARLY < abs(mean - trained):
+            found.append(
+                f"the mean value is {mean:.2f} of full scale, in the training images {trained:.2f}; "
+                "if dark and light are the other way round, add --invert"
+            )
+        return found
+
+
+def choose_ranges(info: ModelInfo, dtype: np.dtype[Any], given: Range | None = None) -> tuple[Range, Range]:
+    """The rules for a picture's values and for its denoised values.
+
+    Values of the type that the model was trained on follow the model's rules, so that outputs are
+    in y's units. Other whole numbers go from 0 to the largest of their type, other floats from 0 to 1.
+    """
+    if given is not None:
+        return given, given
+    trained = np.dtype(info.dataset.get("found", {}).get("X", {}).get("dtype", "float32"))
+    if dtype == trained or (dtype.kind == trained.kind == "f"):
+        return info.noisy_range, info.clean_range
+    full = full_scale(dtype)
+    return full, full
+
+
+def full_scale(dtype: np.dtype[Any]) -> Range:
+    """0 to the largest value of a whole-number type, 0 to 1 for floats."""
+    return Range(0.0, float(np.iinfo(dtype).max)) if dtype.kind in "ui" else Range()
+
+
+def denoise_picture(runtime: Runtime, picture: Picture, handling: Handling | None = None) -> tuple[Picture, list[str]]:
+    """The denoised picture, and sentences about what looked odd.
+
+    Alpha stays as it was, depth too unless another is asked for. A model of one channel takes the colours one by one.
+
+    Raises:
+        InputError: the values are no numbers, or the model is for other channels.
+    """
+    handling = handling or Handling()
+    _check_channels(runtime, picture.pages[0].shape[2])
+    results = [_denoise_page(runtime, page, handling) for page in picture.pages]
+    alphas = tuple(None if alpha is None else _convert_alpha(alpha, handling.depth) for alpha in picture.alphas)
+    remarks = dict.fromkeys(remark for _, found in results for remark in found)
+    return replace(picture, pages=tuple(page for page, _ in results), alphas=alphas), list(remarks)
+
+
+def _denoise_page(runtime: Runtime, page: NDArray[Any], handling: Handling) -> tuple[NDArray[Any], list[str]]:
+    rules = choose_ranges(runtime.info, page.dtype, handling.value_range)
+    notes = Notes()
+
+    def read(first: int, last: int) -> NDArray[Any]:
+        return page[first:last]
+
+    strips = _denoise_strips(runtime, read, (page.shape[0], page.shape[1]), rules, handling, notes)
+    depth = handling.depth or page.dtype
+    denoised = np.concatenate([_encode(strip, depth, page.dtype, rules[1]) for strip in strips])
+    return denoised, notes.remarks(runtime.info, rules[0])
+
+
+def denoise_large_tiff(
+    runtime: Runtime,
+    source: Path,
+    target: Path,
+    handling: Handling | None = None,
+    watch: Callable[[float], None] = lambda share: None,
+) -> list[str]:
+    """Denoise a TIFF of any size into another, strip by strip; gives sentences about what looked odd.
+
+    Args:
+        runtime: of the model.
+        source, target: files; the second is written whole or not at all.
+        handling: as for `denoise_picture`.
+        watch: called with the share that is done.
+
+    Raises:
+        FileError: the source cannot be read by rows or is damaged, or the target not be written.
+        InputError: as for `denoise_picture`.
+    """
+    from smidgen.tiff_rows import TiffRows
+
+    handling = handling or Handling()
+    with TiffRows(source) as tiff:
+        _check_channels(runtime, tiff.colours)
+        rules = choose_ranges(runtime.info, tiff.dtype, handling.value_range)
+        depth = handling.depth or tiff.dtype
+        notes = Notes()
+
+        def read(first: int, last: int) -> NDArray[Any]:
+            colours = tiff.read(first, last)[..., : tiff.colours]
+            return turn_white(colours, tiff.white_is_zero)
+
+        def rows() -> Iterator[NDArray[Any]]:
+            done = 0
+            for strip in _denoise_strips(runtime, read, (tiff.height, tiff.width), rules, handling, notes):
+                result = turn_white(_encode(strip, depth, tiff.dtype, rules[1]), tiff.white_is_zero)
+                if tiff.alpha:
+                    alpha = tiff.read(done, done + len(strip))[..., tiff.colours :]
+                    result = np.concatenate([result, _convert_alpha(alpha, handling.depth)], axis=2)
+                done += len(strip)
+                watch(done / tiff.height)
+                yield result
+
+        fill_whole(target, lambda temporary: tiff.write_like(temporary, rows(), depth))
+        return notes.remarks(runtime.info, rules[0])
+
+
+def _check_channels(runtime: Runtime, channels: int) -> None:
+    wanted = runtime.info.spec.channels
+    if wanted not in (1, channels):
+        raise InputError(f"the picture has {channels} channels", expected=f"{wanted}, as the model was trained on")
+
+
+def _denoise_strips(
+    runtime: Runtime,
+    read: Callable[[int, int], NDArray[Any]],
+    size: tuple[int, int],
+    rules: tuple[Range, Range],
+    handling: Handling,
+    notes: Notes,
+) -> Iterator[NDArray[np.float32]]:
+    """Denoised rows `(h, W, C)` in [0, 1], top to bottom."""
+    seen = 0
+
+    def prepare(first: int, last: int) -> NDArray[np.float32]:
+        nonlocal seen
+        values = read(first, last)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise InputError("the picture holds values that are not numbers (NaN or infinity)")
+        normalised = rules[0].normalise(values)
+        if handling.inverted:
+            normalised = 1 - normalised
+        new = max(seen, first) - first  # rows that strips share count once
+        notes.add(values[new:], normalised[new:], rules[0])
+        seen = last
+        return normalised
+
+    for _, rows in runtime.denoise_strips(prepare, *size):
+        yield 1 - rows if handling.inverted else rows
+
+
+def _encode(denoised: NDArray[np.float32], depth: np.dtype[Any], original: np.dtype[Any], rule: Range) -> NDArray[Any]:
+    """Values in [0, 1] as `depth`: by the rule for the picture's own type, to full scale for another."""
+    values = denoised.astype(np.float64)
+    scale = rule if depth == original else full_scale(depth)
+    values = values * (scale.high - scale.low) + scale.low
+    if depth.kind in "ui":
+        limits = np.iinfo(depth)
+        values = np.clip(np.rint(values), limits.min, limits.max)
+    return values.astype(depth)
+
+
+def _convert_alpha(alpha: NDArray[Any], depth: np.dtype[Any] | None) -> NDArray[Any]:
+    if depth is None or depth == alpha.dtype:
+        return alpha
+    return _encode(full_scale(alpha.dtype).normalise(alpha), depth, alpha.dtype, Range())

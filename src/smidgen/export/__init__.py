@@ -1,0 +1,1 @@
+"""A model in the forms of other places: Keras, C, a web page."""

@@ -1,0 +1,176 @@
+"""A model as a Keras 3 functional model of standard layers, for images of one size."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smidgen.errors import MissingPartError
+from smidgen.model import Weights
+from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network
+
+
+def import_keras() -> Any:
+    """Keras, on whichever of its backends is installed.
+
+    Raises:
+        MissingPartError: Keras is not installed, or no backend.
+    """
+    import importlib.util
+    import os
+
+    if "KERAS_BACKEND" not in os.environ:
+        for backend in ("tensorflow", "torch", "jax"):
+            if importlib.util.find_spec(backend):
+                os.environ["KERAS_BACKEND"] = backend
+                break
+    try:
+        import keras
+    except ImportError:
+        raise MissingPartError("keras", "Exporting to Keras", "keras") from None
+    return keras
+
+
+def build_keras(network: Network, weights: Weights, size: tuple[int, int]) -> Any:
+    """The Keras model: images `(N, H, W, C)` in [0, 1] -> denoised images of the same shape.
+
+    A weight used in several places is one layer called several times. Standard layers cannot take
+    their kernel from one and their bias or gain from another, so the bias and gain of a visit are
+    1 x 1 depthwise layers of their own, whose kernels or biases are constants; `explain_count` says how
+    many numbers these add.
+
+    Args:
+        network, weights: what to build.
+        size: (H, W) of the images.
+    """
+    return _Builder(network, weights, size).build()
+
+
+def explain_count(network: Network) -> dict[str, int]:
+    """The numbers Keras counts, by what they are."""
+    ones = 0
+    shapes = {weight.name: weight.shape for weight in network.weights}
+    for layer in network.layers:
+        if layer.bias and not _has_own_bias(network, layer):
+            ones += shapes[layer.bias][0]
+    normalised = {layer.channels for layer in network.layers if layer.kind is Kind.RMS_NORM}
+    return {
+        "learned numbers": network.num_parameters,
+        "ones in the layers that add a visit's bias": ones,
+        "ones in the scales of the normalisation": sum(normalised),
+    }
+
+
+def _has_own_bias(network: Network, layer: Layer) -> bool:
+    """Whether the bias belongs to the one place where the kernel is used."""
+    return bool(layer.bias) and not layer.gain and sum(other.weight == layer.weight for other in network.layers) == 1
+
+
+class _Builder:
+    """Layers by the name of their weight, so that each is made once."""
+
+    def __init__(self, network: Network, weights: Weights, size: tuple[int, int]) -> None:
+        self._keras = import_keras()
+        self._network, self._weights, self._size = network, weights, size
+        self._made: dict[str, Any] = {}
+        self._numbers: list[tuple[Any, list[NDArray[np.float32]]]] = []
+
+    def build(self) -> Any:
+        layers = self._network.layers
+        values = {"noisy": self._keras.Input((*self._size, self._network.channels), name="noisy")}
+        for layer in layers:
+            values[layer.output] = self._call(layer, [values[name] for name in layer.inputs])
+        model = self._keras.Model(values["noisy"], values["denoised"], name="denoiser")
+        for keras_layer, numbers in self._numbers:
+            keras_layer.set_weights(numbers)
+        return model
+
+    def _size_at(self, scale: int) -> tuple[int, int]:
+        height, width = self._size
+        return math.ceil(height / 2**scale), math.ceil(width / 2**scale)
+
+    def _once(self, name: str, make: Callable[..., Any], numbers: list[NDArray[np.float32]], **settings: Any) -> Any:
+        if name not in self._made:
+            self._made[name] = make(name=name.replace(".", "_"), **settings)
+            self._numbers.append((self._made[name], numbers))
+        return self._made[name]
+
+    def _call(self, layer: Layer, inputs: list[Any]) -> Any:
+        layers, x = self._keras.layers, inputs[0]
+        match layer.kind:
+            case Kind.CONV | Kind.GATED_CONV | Kind.DEPTHWISE:
+                x = self._convolve(layer, x)
+                return self._gate(layer, x) if layer.kind is Kind.GATED_CONV else x
+            case Kind.RMS_NORM:
+                one = np.ones(layer.channels, np.float32)
+                name = f"rms_norm_{layer.channels}"
+                return self._once(name, layers.RMSNormalization, [one], epsilon=RMS_EPSILON)(x)
+            case Kind.ADD:
+                return layers.Add()(inputs)
+            case Kind.RELU:
+                return layers.ReLU()(x)
+            case Kind.MAX_POOL:
+                return layers.MaxPooling2D(2, padding="same")(x)
+            case Kind.MEAN_POOL:
+                height, width = self._size_at(layer.scale - 1)
+                if height % 2 or width % 2:
+                    x = layers.ZeroPadding2D(((0, height % 2), (0, width % 2)))(x)
+                return layers.AveragePooling2D(2)(x)
+            case Kind.UPSAMPLE_NEAREST | Kind.UPSAMPLE_BILINEAR:
+                height, width = self._size_at(layer.scale)
+                way = "nearest" if layer.kind is Kind.UPSAMPLE_NEAREST else "bilinear"
+                x = layers.UpSampling2D(2, interpolation=way)(x)
+                if height % 2 or width % 2:
+                    x = layers.Cropping2D(((0, height % 2), (0, width % 2)))(x)
+                return x
+            case Kind.SIGMOID:
+                return layers.Activation("sigmoid", name="denoised")(x)
+
+    def _convolve(self, layer: Layer, x: Any) -> Any:
+        layers, weights = self._keras.layers, self._weights
+        name = layer.weight or ""
+        kernel = weights[name]
+        own_bias = _has_own_bias(self._network, layer)
+        numbers = [kernel.transpose(2, 3, 0, 1) if layer.kind is Kind.DEPTHWISE else kernel.transpose(2, 3, 1, 0)]
+        if own_bias:
+            numbers.append(weights[layer.bias or ""])
+        settings = {"kernel_size": layer.kernel, "padding": "same", "use_bias": own_bias}
+        if layer.kind is Kind.DEPTHWISE:
+            x = self._once(name, layers.DepthwiseConv2D, numbers, **settings)(x)
+        else:
+            x = self._once(name, layers.Conv2D, numbers, filters=len(kernel), **settings)(x)
+        if layer.gain:
+            gain = weights[layer.gain]
+            x = self._once(
+                layer.gain, layers.DepthwiseConv2D, [gain.reshape(1, 1, -1, 1)], kernel_size=1, use_bias=False
+            )(x)
+        if layer.bias and not own_bias:
+            bias = weights[layer.bias]
+            ones = np.ones((1, 1, len(bias), 1), np.float32)
+            x = self._once(layer.bias, layers.DepthwiseConv2D, [ones, bias], kernel_size=1)(x)
+        return x
+
+    def _gate(self, layer: Layer, x: Any) -> Any:
+        """The first half of the channels times the second; standard layers crop only places, so turn first."""
+        layers, channels = self._keras.layers, layer.channels
+        height, width = self._size_at(layer.scale)
+        turned = layers.Permute((2, 1))(layers.Reshape((height * width, 2 * channels))(x))
+        product = layers.Multiply()(
+            [layers.Cropping1D((0, channels))(turned), layers.Cropping1D((channels, 0))(turned)]
+        )
+        return layers.Reshape((height, width, channels))(layers.Permute((2, 1))(product))
+
+
+def save_keras(model: Any, path: Path) -> None:
+    """Write a `.keras` or `.h5` file, by the ending of `path`."""
+    from absl import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)  # Keras warns that .h5 is a legacy format; whoever asks for it knows
+    try:
+        model.save(path)
+    finally:
+        logging.set_verbosity(verbosity)

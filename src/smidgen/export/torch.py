@@ -1,0 +1,18 @@
+"""A model as a torch module."""
+
+from pathlib import Path
+
+from smidgen.model import read_model
+from smidgen.training.torch_network import TorchNetwork
+
+
+def load_torch(path: Path) -> TorchNetwork:
+    """A model file as a torch module that gives logits, for further training; see `TorchNetwork`.
+
+    Raises:
+        FileError: missing, damaged, or not a model of ours.
+    """
+    info, weights = read_model(path)
+    model = TorchNetwork(info.spec.network())
+    model.import_weights(weights)
+    return model

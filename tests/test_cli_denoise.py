@@ -1,0 +1,122 @@
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from smidgen.cli.main import main
+from smidgen.images import read_picture
+from smidgen.runtime import Runtime
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, generator: np.random.Generator) -> Path:
+    """A folder with pictures of several kinds, one broken and a text beside them."""
+    folder = tmp_path / "in"
+    (folder / "deeper").mkdir(parents=True)
+    for name in ("a.png", "b.bmp", "c.jpg", "d.webp", "deeper/e.tif"):
+        Image.fromarray(generator.integers(0, 99, (12, 17), np.uint8)).save(folder / name)
+    np.save(folder / "f.npy", generator.random((3, 9, 9)))
+    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("hello")
+    return folder
+
+
+def test_one_file(tmp_path: Path, pictures: Path, tiny_model: Path):
+    """One image becomes one file: what the runtime gives, in its own depth."""
+    assert main(["denoise", str(tiny_model), str(pictures / "a.png"), "-o", str(tmp_path / "x.png")]) == 0
+    noisy = np.asarray(Image.open(pictures / "a.png"))
+    expected = Runtime(tiny_model).denoise((noisy / 255).astype(np.float32)[None, ..., None])[0, ..., 0]
+    assert np.abs(np.asarray(Image.open(tmp_path / "x.png")) - np.rint(255 * expected)).max() <= 1
+
+
+def test_a_folder_keeps_its_tree_and_goes_on_after_a_broken_file(
+    tmp_path: Path, pictures: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Each image has its result at the same place in the new folder; the broken one is named; the exit code is 1."""
+    assert main(["denoise", str(tiny_model), str(pictures), "-o", str(tmp_path / "out")]) == 1
+    written = {str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*") if file.is_file()}
+    assert written == {"a.png", "b.bmp", "c.jpg", "d.webp", "deeper/e.tif", "f.npy"}
+    for name in written:
+        assert read_picture(tmp_path / "out" / name).pages[0].shape == read_picture(pictures / name).pages[0].shape
+    said = capsys.readouterr().err
+    assert "broken.png" in said
+    assert "1 of 7" in said
+
+
+def test_patterns_and_several_files(tmp_path: Path, pictures: Path, tiny_model: Path):
+    """A quoted pattern and several names end in one folder."""
+    pattern, more = str(pictures / "[ab].*"), str(pictures / "c.jpg")
+    assert main(["denoise", str(tiny_model), pattern, more, "-o", str(tmp_path / "out")]) == 0
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"a.png", "b.bmp", "c.jpg"}
+
+
+def test_from_standard_input_to_standard_output(tmp_path: Path, pictures: Path, tiny_model: Path):
+    """An image piped in comes out as an image of the same kind, the same as by files."""
+    main(["denoise", str(tiny_model), str(pictures / "a.png"), "-o", str(tmp_path / "x.png")])
+    piped = subprocess.run(
+        [sys.executable, "-m", "smidgen", "denoise", str(tiny_model), "-"],
+        input=(pictures / "a.png").read_bytes(), capture_output=True, check=True,
+    )  # fmt: skip
+    result = Image.open(io.BytesIO(piped.stdout))
+    assert result.format == "PNG"
+    np.testing.assert_array_equal(np.asarray(result), np.asarray(Image.open(tmp_path / "x.png")))
+
+
+def test_the_ending_decides_the_kind(tmp_path: Path, pictures: Path, tiny_model: Path):
+    """A JPEG can become a PNG or an array, and 16 bits on request."""
+    out = tmp_path / "x.tif"
+    assert main(["denoise", str(tiny_model), str(pictures / "c.jpg"), "-o", str(out), "--depth", "16"]) == 0
+    assert read_picture(out).pages[0].dtype == np.uint16
+    assert main(["denoise", str(tiny_model), str(pictures / "c.jpg"), "-o", str(tmp_path / "x.npy")]) == 0
+    assert np.load(tmp_path / "x.npy").shape == (12, 17)
+
+
+@pytest.mark.parametrize(
+    ("images", "out", "message"),
+    [
+        (["in/a.png"], "in/a.png", "own source"),
+        (["in/a.png", "in/b.bmp"], "one.png", "name of a folder"),
+        (["in/none.png"], "x.png", "does not exist"),
+        (["in/broken.png"], "x.png", "not an image"),
+        (["in/none*.png"], "out", "nothing matches"),
+        (["in/a.png"], None, "-o OUT"),
+        (["in/a.png", "in/../in/a.png"], "out", "would both be written"),
+        (["-", "in/a.png"], "out", "one or the other"),
+        (["in/a.png"], "x.tif --range 5 5", "LOW below HIGH"),
+        (["in/f.npy"], "x.png", "pages"),
+        (["empty"], "out", "holds no images"),
+    ],
+)
+def test_bad_input(
+    tmp_path: Path, pictures: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], images: list[str], out: str | None, message: str,
+):  # fmt: skip
+    """What cannot be done ends with exit code 2, a sentence that says why, and nothing written."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["denoise", str(tiny_model), *images, *([] if out is None else ["-o", *out.split()])]) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_model_that_ships(tmp_path: Path, pictures: Path):
+    """A zoo name is enough."""
+    assert main(["denoise", "digits-on-garments", str(pictures / "a.png"), "-o", str(tmp_path / "x.png")]) == 0
+
+
+def test_a_large_tiff_goes_by_rows(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch):
+    """A TIFF beyond the limit for reading at once is still denoised, into a tiled one."""
+    import tifffile
+
+    monkeypatch.setattr("smidgen.cli.denoise._LARGE_PIXELS", 1000)
+    monkeypatch.setattr("smidgen.images.MOST_PIXELS", 1000)
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((100, 80), np.uint16))
+    assert main(["denoise", str(tiny_model), str(tmp_path / "a.tif"), "-o", str(tmp_path / "b.tif")]) == 0
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert tiff.pages.first.is_tiled
+        assert tiff.pages.first.shape == (100, 80)

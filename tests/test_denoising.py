@@ -1,0 +1,153 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from smidgen.denoising import DEPTHS, Handling, choose_ranges, denoise_large_tiff, denoise_picture
+from smidgen.errors import FileError, InputError
+from smidgen.images import Picture
+from smidgen.model import ModelInfo, pack_model
+from smidgen.network.spec import PyramidSpec
+from smidgen.pairs.ranges import Range
+from smidgen.runtime import Runtime
+from tests.conftest import TINY, random_weights
+
+
+def make_runtime(**about: object) -> Runtime:
+    """A model with random weights."""
+    info = ModelInfo(**{"spec": TINY, "budget": 3600} | about)
+    return Runtime(pack_model(info, random_weights(info.spec, np.random.default_rng(0))))
+
+
+def picture_of(page: np.ndarray, alpha: np.ndarray | None = None) -> Picture:
+    return Picture(pages=(page,), alphas=(alpha,), kind="tiff")
+
+
+@pytest.fixture
+def unit(generator: np.random.Generator) -> np.ndarray:
+    """A grey image in [0, 1]."""
+    return generator.random((20, 30, 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize("depth", ["8", "16"])
+def test_depth_is_kept_and_scaled(unit: np.ndarray, depth: str):
+    """An 8- or 16-bit picture goes through the model as 0 to 1 and comes back in its own depth, rounded."""
+    runtime, kind = make_runtime(), DEPTHS[depth]
+    full = np.iinfo(kind).max
+    page = np.rint(unit * full).astype(kind)
+    result, _ = denoise_picture(runtime, picture_of(page))
+    expected = np.rint(runtime.denoise((page / full).astype(np.float32)[None])[0] * full)
+    assert result.pages[0].dtype == kind
+    assert np.abs(result.pages[0].astype(float) - expected).max() <= 1
+
+
+def test_another_depth_on_request(unit: np.ndarray):
+    """8 bits can become 16 or floats: the same picture, finer; alpha goes along."""
+    runtime = make_runtime()
+    page, alpha = np.rint(unit * 255).astype(np.uint8), np.full((20, 30, 1), 51, np.uint8)
+    deep, _ = denoise_picture(runtime, picture_of(page, alpha), Handling(depth=DEPTHS["16"]))
+    real, _ = denoise_picture(runtime, picture_of(page, alpha), Handling(depth=DEPTHS["float"]))
+    assert deep.pages[0].dtype == np.uint16
+    np.testing.assert_allclose(deep.pages[0] / 65535, real.pages[0], atol=1e-5)
+    assert deep.alphas[0] is not None
+    assert (deep.alphas[0] == 51 * 257).all()
+    assert real.alphas[0] is not None
+    np.testing.assert_allclose(real.alphas[0], 0.2, atol=1e-6)
+
+
+def test_colours_go_one_by_one_and_alpha_stays(generator: np.random.Generator):
+    """A one-channel model treats each colour as a picture of its own and leaves transparency alone."""
+    runtime = make_runtime()
+    page, alpha = generator.integers(0, 255, (9, 8, 3), np.uint8), generator.integers(0, 255, (9, 8, 1), np.uint8)
+    result, _ = denoise_picture(runtime, picture_of(page, alpha))
+    for channel in range(3):
+        alone, _ = denoise_picture(runtime, picture_of(page[..., channel : channel + 1]))
+        np.testing.assert_array_equal(result.pages[0][..., channel : channel + 1], alone.pages[0])
+    np.testing.assert_array_equal(result.alphas[0], alpha)
+
+
+def test_values_of_the_training_type_follow_the_models_rules():
+    """A model trained on 16-bit values from 0 to 4095 takes 16-bit pictures so, and 8-bit ones at full scale."""
+    about = {
+        "noisy_range": Range(0, 4095),
+        "clean_range": Range(0, 1023),
+        "dataset": {"found": {"X": {"dtype": "uint16"}}},
+    }
+    info = make_runtime(**about).info
+    assert choose_ranges(info, np.dtype(np.uint16)) == (Range(0, 4095), Range(0, 1023))
+    assert choose_ranges(info, np.dtype(np.uint8)) == (Range(0, 255), Range(0, 255))
+    assert choose_ranges(info, np.dtype(np.float32)) == (Range(0, 1), Range(0, 1))
+    assert choose_ranges(info, np.dtype(np.uint8), Range(3, 9)) == (Range(3, 9), Range(3, 9))
+
+
+def test_inverting(unit: np.ndarray):
+    """An inverted picture is turned for the model and its result turned back."""
+    runtime = make_runtime()
+    plain, _ = denoise_picture(runtime, picture_of(unit))
+    turned, _ = denoise_picture(runtime, picture_of(1 - unit), Handling(inverted=True))
+    np.testing.assert_allclose(turned.pages[0], 1 - plain.pages[0], atol=1e-6)
+
+
+def test_odd_values_are_said(unit: np.ndarray):
+    """Dark on light, values beyond the scale and a scale hardly used are each said with what to do; else silence."""
+    runtime = make_runtime(dataset={"means": {"noisy": 0.2, "clean": 0.1}})
+    normal = 0.4 * unit
+
+    def remarks(page: np.ndarray, handling: Handling | None = None) -> str:
+        return " ".join(denoise_picture(runtime, picture_of(page), handling)[1])
+
+    assert remarks(normal) == ""
+    assert "--invert" in remarks(1 - normal)
+    assert remarks(1 - normal, Handling(inverted=True)) == ""
+    assert "--range" in remarks(255 * normal)
+    assert "--range 0 4095" in remarks((4095 * unit).astype(np.uint16))
+    assert remarks((4095 * normal).astype(np.uint16), Handling(value_range=Range(0, 4095))) == ""
+    assert remarks(np.zeros((4, 4, 1), np.uint8)) == ""
+
+
+def test_what_cannot_be_denoised(unit: np.ndarray):
+    """NaN, and a grey picture for a colour model, are errors of the input."""
+    unit[3, 3] = np.nan
+    with pytest.raises(InputError, match="NaN"):
+        denoise_picture(make_runtime(), picture_of(unit))
+    colour = make_runtime(spec=PyramidSpec(channels=3, width=2, hidden=2, scales=1))
+    with pytest.raises(InputError, match="1 channels"):
+        denoise_picture(colour, picture_of(np.zeros((4, 4, 1), np.uint8)))
+
+
+@pytest.mark.parametrize("samples", [1, 2, 4])
+def test_a_large_tiff_by_strips_equals_the_whole(
+    tmp_path: Path, generator: np.random.Generator, monkeypatch: pytest.MonkeyPatch, samples: int
+):
+    """A TIFF denoised strip by strip holds the picture that the whole gives, alpha included."""
+    monkeypatch.setattr("smidgen.runtime._TILE", 24)
+    runtime = make_runtime()
+    image = generator.integers(0, 65535, (210, 130, samples), np.uint16)
+    tifffile.imwrite(
+        tmp_path / "a.tif", image if samples > 1 else image[..., 0], tile=(32, 32),
+        photometric="rgb" if samples > 2 else "miniswhite" if samples == 1 else "minisblack",
+        planarconfig="contig" if samples > 1 else None,
+        extrasamples=["unassalpha"] if samples > 1 else None,
+    )  # fmt: skip
+    shares: list[float] = []
+    denoise_large_tiff(runtime, tmp_path / "a.tif", tmp_path / "b.tif", watch=shares.append)
+    colours = image[..., :3] if samples > 2 else image[..., :1]
+    light = 65535 - colours if samples == 1 else colours
+    whole, _ = denoise_picture(runtime, picture_of(light))
+    expected = 65535 - whole.pages[0] if samples == 1 else whole.pages[0]
+    result = tifffile.imread(tmp_path / "b.tif").reshape(210, 130, samples)
+    assert np.abs(result[..., : expected.shape[2]].astype(int) - expected).max() <= 1
+    if samples > 1:
+        np.testing.assert_array_equal(result[..., -1], image[..., -1])
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+def test_a_damaged_large_tiff_leaves_nothing(tmp_path: Path):
+    """When reading fails half-way, no file of the result's name is there."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((600, 600), np.uint8), tile=(64, 64))
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-90_000])
+    with pytest.raises(FileError, match="damaged"):
+        denoise_large_tiff(make_runtime(), tmp_path / "a.tif", tmp_path / "b.tif")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]

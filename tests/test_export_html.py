@@ -1,0 +1,116 @@
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from smidgen.export.check import sample_images
+from smidgen.export.html import run_engine, write_html
+from smidgen.model import ModelInfo, pack_model
+from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
+from smidgen.runtime import Runtime
+from tests.conftest import needs_debian, random_weights
+
+SPECS = [
+    PlainSpec(),
+    PlainSpec(channels=3, widths=(4,)),
+    PyramidSpec(width=3, hidden=4, scales=3, passes=2),
+    default_spec(),
+]
+
+
+def runtime_of(spec: Spec, weights: dict[str, np.ndarray]) -> Runtime:
+    return Runtime(pack_model(ModelInfo(spec=spec, budget=99_999), weights))
+
+
+def page_of(spec: Spec, weights: dict[str, np.ndarray]) -> str:
+    return write_html(
+        spec.network(), weights, (28, 28), title="A <test>", facts=[("a", "b & c")], examples=sample_images(4)
+    )
+
+
+@pytest.mark.parametrize("size", [(28, 28), (1, 1), (9, 14)], ids=str)
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_the_engine_answers_as_the_model(spec: Spec, size: tuple[int, int], generator: np.random.Generator):
+    """The page's JavaScript, run by V8, gives what ONNX Runtime gives."""
+    weights = random_weights(spec, generator)
+    noisy = generator.random((2, *size, spec.channels), dtype=np.float32)
+    expected = runtime_of(spec, weights).denoise(noisy)
+    np.testing.assert_allclose(run_engine(spec.network(), weights)(noisy), expected, atol=1e-5)
+
+
+def test_the_page_is_small_and_needs_nothing_from_elsewhere(generator: np.random.Generator):
+    """The page of the default network stays under 100 KB, fetches nothing, and shows texts as texts."""
+    page = page_of(default_spec(), random_weights(default_spec(), generator))
+    assert len(page.encode()) < 100_000
+    assert not re.search(r"<[^>]*(src|href)\s*=|https?:|fetch\(|import\s*\(", page)
+    assert "A &lt;test&gt;" in page
+    assert "b &amp; c" in page
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium, without a window."""
+    chromium = needs_debian("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def test_the_page_in_a_browser(tmp_path: Path, browser, generator: np.random.Generator):
+    """Examples, drawing, a dropped colour picture and one that is none: the page shows what ONNX Runtime gives."""
+    spec = default_spec()
+    weights = random_weights(spec, generator)
+    (tmp_path / "page.html").write_text(page_of(spec, weights), encoding="utf-8")
+    runtime = runtime_of(spec, weights)
+    page = browser.new_page(viewport={"width": 900, "height": 900})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((tmp_path / "page.html").as_uri())
+
+    def result() -> tuple[np.ndarray, tuple[int, int]]:
+        found = json.loads(
+            page.evaluate("JSON.stringify({planes: lastResult.planes.map(p => Array.from(p)), "
+                          "height: lastResult.height, width: lastResult.width})")
+        )  # fmt: skip
+        return np.array(found["planes"], np.float32), (found["height"], found["width"])
+
+    # The first example is shown at once.
+    page.wait_for_function("window.lastResult !== undefined")
+    planes, size = result()
+    assert size == (28, 28)
+    example = np.rint(255 * sample_images(1)).astype(np.float32) / np.float32(255)
+    np.testing.assert_allclose(planes.reshape(1, 28, 28, 1), runtime.denoise(example), atol=1e-4)
+
+    # A colour picture of an odd size, plane by plane.
+    colours = generator.integers(0, 255, (37, 50, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(colours).save(file, "png")
+    page.set_input_files("#file", {"name": "c.png", "mimeType": "image/png", "buffer": file.getvalue()})
+    page.wait_for_function("lastResult.width === 50")
+    planes, size = result()
+    noisy = (colours / 255).astype(np.float32).transpose(2, 0, 1)[..., None]
+    np.testing.assert_allclose(planes.reshape(3, 37, 50, 1), runtime.denoise(noisy), atol=1e-4)
+
+    # A stroke on the empty canvas changes the result; what is no picture changes nothing and is said.
+    page.click("#clear")
+    page.wait_for_function("lastResult.width === 28")
+    before, _ = result()
+    box = page.locator("#noisy").bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.7 * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    after, _ = result()
+    assert np.abs(after - before).max() > 0.01
+    page.set_input_files("#file", {"name": "t.txt", "mimeType": "text/plain", "buffer": b"hello"})
+    page.wait_for_function("document.getElementById('status').textContent.includes('t.txt')")
+    assert errors == []
+    page.close()

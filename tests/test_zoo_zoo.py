@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from smidgen.errors import FileError
+from smidgen.runtime import Runtime
+from smidgen.zoo.zoo import find_model, zoo_names
+
+
+@pytest.mark.parametrize("name", zoo_names())
+def test_models_that_ship_keep_their_promises(name: str):
+    """Every model of the zoo fits its budget, and says its data, licence and scores on the test part."""
+    path = find_model(name)
+    info = Runtime(path).info
+    assert info.spec.num_parameters <= info.budget <= 3600
+    assert path.stat().st_size < 48_000
+    assert "MNIST" in info.dataset["licence"]
+    assert info.scores["split"] == "test"
+
+
+def test_a_file_comes_before_a_name(tiny_model: Path, monkeypatch: pytest.MonkeyPatch):
+    """Somebody's own file of a zoo model's name is taken, a folder stands for the model in it."""
+    monkeypatch.chdir(tiny_model.parent)
+    tiny_model.rename("digits-on-garments")
+    assert Runtime(find_model("digits-on-garments")).info.spec.num_parameters < 200
+
+
+def test_unknown_models_are_refused_with_the_known_names():
+    """The error lists what ships."""
+    with pytest.raises(FileError, match="digits-on-garments"):
+        find_model("nothing")

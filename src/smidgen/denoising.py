@@ -169,6 +169,7 @@ def denoise_large_tiff(
                 done += len(strip)
                 watch(done / tiff.height)
                 yield result
+                del strip, result
 
         fill_whole(target, lambda temporary: tiff.write_like(temporary, rows(), depth))
         return notes.remarks(runtime.info, rules[0])
@@ -206,17 +207,20 @@ def _denoise_strips(
 
     for _, rows in runtime.denoise_strips(prepare, *size):
         yield 1 - rows if handling.inverted else rows
+        del rows  # or it would be kept while the next is made; here and below
 
 
 def _encode(denoised: NDArray[np.float32], depth: np.dtype[Any], original: np.dtype[Any], rule: Range) -> NDArray[Any]:
     """Values in [0, 1] as `depth`: by the rule for the picture's own type, to full scale for another."""
-    values = denoised.astype(np.float64)
     scale = rule if depth == original else full_scale(depth)
-    values = values * (scale.high - scale.low) + scale.low
-    if depth.kind in "ui":
-        limits = np.iinfo(depth)
-        values = np.clip(np.rint(values), limits.min, limits.max)
-    return values.astype(depth)
+    result = np.empty(denoised.shape, depth)
+    for row, values in zip(result, denoised, strict=True):  # by rows: float64 of a whole strip is a lot
+        restored = values.astype(np.float64) * (scale.high - scale.low) + scale.low
+        if depth.kind in "ui":
+            limits = np.iinfo(depth)
+            restored = np.clip(np.rint(restored), limits.min, limits.max)
+        row[...] = restored
+    return result
 
 
 def _convert_alpha(alpha: NDArray[Any], depth: np.dtype[Any] | None) -> NDArray[Any]:

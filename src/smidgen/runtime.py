@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from smidgen.errors import PairsError
 from smidgen.model import METADATA_KEY, ModelInfo, open_session
 from smidgen.pairs.pairs import Images
-from smidgen.tiles import plan_spans
+from smidgen.tiles import Span, plan_spans
 
 MODEL_FILE = "model.onnx"
 # The side of a tile, without what it overlaps its neighbours by. Larger ones waste less on the
@@ -92,16 +92,19 @@ class Runtime:
         cut = {"reach": network.reach, "stride": network.stride}
         columns = plan_spans(width, _TILE, **cut)
         for span in plan_spans(height, _TILE, **cut):
-            strip = read(span.first, span.last)
-            rows = np.empty((span.stop - span.start, *strip.shape[1:]), np.float32)
-            for column in columns:
-                tile = strip[:, column.first : column.last]
-                if network.channels == 1:
-                    result = np.concatenate([self._run(tile[None, ..., [c]])[0] for c in range(tile.shape[2])], axis=2)
-                else:
-                    result = self._run(tile[None])[0]
-                rows[:, column.start : column.stop] = result[span.inner, column.inner]
-            yield span.start, rows
+            yield span.start, self._denoise_strip(read(span.first, span.last), span, columns)
+
+    def _denoise_strip(self, strip: Images, rows: Span, columns: list[Span]) -> Images:
+        """The inner rows of a strip, from all of its rows."""
+        denoised = np.empty((rows.stop - rows.start, *strip.shape[1:]), np.float32)
+        for column in columns:
+            tile = strip[:, column.first : column.last]
+            if self.info.spec.channels == 1:
+                result = np.concatenate([self._run(tile[None, ..., [c]])[0] for c in range(tile.shape[2])], axis=2)
+            else:
+                result = self._run(tile[None])[0]
+            denoised[:, column.start : column.stop] = result[rows.inner, column.inner]
+        return denoised
 
     def _run(self, noisy: Images) -> Images:
         """All at once."""

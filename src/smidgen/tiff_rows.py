@@ -134,6 +134,7 @@ class TiffRows:
                 predictor=self.compressed and dtype.kind == "u",
                 iccprofile=self.icc_profile,
                 metadata=None,
+                maxworkers=1,  # of compressing; more would gather a quarter of a gigabyte first
             )
 
 
@@ -147,6 +148,7 @@ def _tiles(rows: Iterable[NDArray[Any]], width: int, samples: int) -> Iterator[N
         for top in range(0, whole, _TILE):
             yield from _cut(band[top : top + _TILE], width, samples)
         waiting = [band[whole:].copy()]
+        del part, band
     if waiting and len(waiting[0]):
         yield from _cut(waiting[0], width, samples)
 

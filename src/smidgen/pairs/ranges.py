@@ -14,7 +14,9 @@ from smidgen.errors import PairsError
 FULL_SCALES = (1.0, 2.0, 255.0, 510.0, 1023.0, 4095.0, 16383.0, 65535.0)
 # A little beyond full scale is what interpolation and float32 sums leave, not another scale.
 _DUST = 1e-3
-_CHUNK_VALUES = 4_000_000
+# So much is worked on at a time.
+_ROWS = 256
+_CHUNK_VALUES = 500_000
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Range:
     def outside(self, values: NDArray[Any]) -> int:
         """How many values lie beyond the range by more than rounding, and are clipped."""
         dust = _DUST * (self.high - self.low)
-        return int(((values < self.low - dust) | (values > self.high + dust)).sum())
+        parts = (values[start : start + _ROWS] for start in range(0, len(values), _ROWS))
+        return sum(int(((part < self.low - dust) | (part > self.high + dust)).sum()) for part in parts)
 
     def suits(self, values: NDArray[Any]) -> bool:
         """Whether these values are on this scale: none stands out by more than half the range."""

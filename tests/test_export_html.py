@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smidgen.export.check import sample_images
 from smidgen.export.html import run_engine, write_html
 from smidgen.model import ModelInfo, pack_model
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
 from smidgen.runtime import Runtime
+from smidgen.tasks.tasks import SAMPLE_TASK, example_images
 from tests.conftest import needs_debian, random_weights
 
 SPECS = [
@@ -28,7 +28,12 @@ def runtime_of(spec: Spec, weights: dict[str, np.ndarray]) -> Runtime:
 
 def page_of(spec: Spec, weights: dict[str, np.ndarray]) -> str:
     return write_html(
-        spec.network(), weights, (28, 28), title="A <test>", facts=[("a", "b & c")], examples=sample_images(4)
+        spec.network(),
+        weights,
+        (28, 28),
+        title="A <test>",
+        facts=[("a", "b & c")],
+        examples=example_images(SAMPLE_TASK, 4),
     )
 
 
@@ -85,7 +90,7 @@ def test_the_page_in_a_browser(tmp_path: Path, browser, generator: np.random.Gen
     page.wait_for_function("window.lastResult !== undefined")
     planes, size = result()
     assert size == (28, 28)
-    example = np.rint(255 * sample_images(1)).astype(np.float32) / np.float32(255)
+    example = np.rint(255 * example_images(SAMPLE_TASK, 1)).astype(np.float32) / np.float32(255)
     np.testing.assert_allclose(planes.reshape(1, 28, 28, 1), runtime.denoise(example), atol=1e-4)
 
     # A colour picture of an odd size, plane by plane.

@@ -5,7 +5,7 @@ import pytest
 
 from smidgen.errors import InputError
 from smidgen.tasks.archives import load_full, load_sample
-from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, load_task
+from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, example_images, load_task
 
 
 def test_sample_task_pairs_as_designed():
@@ -58,3 +58,10 @@ def test_full_tasks_are_exact(full_data: Path, name: str):
     dataset = load_task(name, full_data)
     np.testing.assert_allclose(dataset.test.noisy[..., 0], expected, atol=1e-6)
     assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (55000, 5000, 10000)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_examples_need_nothing_downloaded(name: str):
+    """Every task has noisy examples from the embedded sample; other names have none."""
+    assert example_images(name, 3).shape == (3, 28, 28, 1)
+    assert len(example_images("mine.pkl", 3)) == 0

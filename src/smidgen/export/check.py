@@ -7,22 +7,15 @@ from numpy.typing import NDArray
 
 from smidgen.errors import SmidgenError
 from smidgen.pairs.pairs import Images
-from smidgen.tasks.archives import load_sample
-from smidgen.tasks.corrupt import average
+from smidgen.tasks.tasks import SAMPLE_TASK, example_images
 
 TOLERANCE = 1e-5
-
-
-def sample_images(n: int) -> Images:
-    """Noisy test digits of the embedded sample, `(n, 28, 28, 1)` in [0, 1]."""
-    digits, garments = (load_sample(name).test[:n, :, :, None] for name in ("mnist", "fashion-mnist"))
-    return average(digits.astype(np.float32) / np.float32(255), garments.astype(np.float32) / np.float32(255))
 
 
 def check_images(size: tuple[int, int], channels: int) -> Images:
     """Four real and four random images `(8, H, W, channels)`; real ones are repeated or cut to the size."""
     height, width = size
-    real = sample_images(4)
+    real = example_images(SAMPLE_TASK, 4)
     real = np.tile(real, (1, -(-height // 28), -(-width // 28), channels))[:, :height, :width]
     random = np.random.default_rng(0).random((4, height, width, channels), dtype=np.float32)
     return np.concatenate([real, random])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from smidgen.errors import InputError, SmidgenError
 from smidgen.export.c import compile_c, write_c
-from smidgen.export.check import check_images, sample_images, verify
+from smidgen.export.check import check_images, verify
 from smidgen.export.html import run_engine, write_html
 from smidgen.export.keras import build_keras, explain_count, import_keras, save_keras
 from smidgen.files import write_whole
@@ -14,6 +14,8 @@ from smidgen.model import ModelInfo, Weights, pack_model, read_model
 from smidgen.network.layers import Network
 from smidgen.runtime import Runtime, model_file
 from smidgen.scores import mse
+from smidgen.tasks.corrupt import average
+from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, example_images
 
 FORMATS = ("keras", "h5", "c", "html")
 _MOST_PIXELS = 2**24
@@ -75,7 +77,7 @@ def _export_c(
     difference = verify(run, reference.denoise, check_images(size, network.channels), "C file")
     facts: dict[str, int | float | str] = {"weight_bytes": source.weight_bytes, "work_bytes": source.work_bytes}
     if bits == 8:
-        noisy = sample_images(_QUANTISED_IMAGES).repeat(network.channels, axis=3)
+        noisy = example_images(SAMPLE_TASK, _QUANTISED_IMAGES).repeat(network.channels, axis=3)
         rounding = mse(reference.denoise(noisy), Runtime(path).denoise(noisy)).mean()
         facts["rms_of_rounding"] = float(rounding**0.5)
     write_whole(out, source.text)
@@ -94,7 +96,16 @@ def _export_html(
         ("Trained on", str(info.dataset.get("name", "–"))),
         ("Licence of the images", str(info.dataset.get("licence") or "–")),
     ]
-    page = write_html(network, weights, size, title=_title(info), facts=facts, examples=sample_images(_EXAMPLES))
+    name = str(info.dataset.get("name", ""))
+    page = write_html(
+        network,
+        weights,
+        size,
+        title=_title(info),
+        facts=facts,
+        examples=example_images(name, _EXAMPLES),
+        averaged=name in TASKS and TASKS[name].corruption is average,
+    )
     write_whole(out, page)
     return Exported(path=out, difference=difference, facts={"size_bytes": len(page.encode())})
 

@@ -21,6 +21,7 @@ def write_html(
     title: str,
     facts: list[tuple[str, str]],
     examples: NDArray[np.float32],
+    averaged: bool = False,
 ) -> str:
     """The page.
 
@@ -30,6 +31,7 @@ def write_html(
         title: its heading.
         facts: names and values for its foot.
         examples: noisy images `(N, H, W, 1)` in [0, 1] to choose from.
+        averaged: whether the model knows ink as half of a mean with what lies under it, not over it.
     """
     from importlib import resources
 
@@ -49,6 +51,7 @@ def write_html(
             for image in examples
         ],
         engine=read_engine(),
+        averaged=averaged,
     )
 
 

@@ -1,7 +1,7 @@
 """The named tasks: clean set, corruption, split and seed, exact enough to compare figures."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +86,17 @@ def load_task(name: str, data: Path | None = None) -> Dataset:
     """
     if name not in TASKS:
         raise InputError(f"there is no task {name!r}", expected=f"one of {', '.join(TASKS)}")
-    task = TASKS[name]
+    return _open(name, TASKS[name], data)
 
+
+def example_images(name: str, n: int) -> Images:
+    """A task's first `n` noisy test images `(n, 28, 28, 1)`, of the embedded sample; none for other names."""
+    if name not in TASKS:
+        return np.empty((0, 28, 28, 1), np.float32)
+    return _open(name, replace(TASKS[name], sample=True), None).test.noisy[:n]
+
+
+def _open(name: str, task: Task, data: Path | None) -> Dataset:
     def load(archive: str) -> Archive:
         return load_sample(archive) if task.sample else load_full(archive, data)
 

@@ -43,7 +43,8 @@ def write_c(network: Network, weights: Weights, size: tuple[int, int], *, bits: 
     Args:
         network, weights: what to write.
         size: of the images.
-        bits: 32 for float32 weights; 8 for int8 kernels with a float32 scale for each output channel.
+        bits: 32 for float32 weights; 8 for int8 kernels with a float32 scale for each output channel. The
+            last kernel stays float32: it has few numbers, and its rounding would be seen.
         title: the first line of the file's comment.
     """
     from importlib import resources
@@ -54,9 +55,7 @@ def write_c(network: Network, weights: Weights, size: tuple[int, int], *, bits: 
     writer = _Writer(network, weights, bits)
     places, work_floats = plan_memory(network, height, width)
     calls = [writer.call(layer, places, height, width) for layer in network.layers]
-    used = {layer.kind.value for layer in network.layers}
-    if used & {Kind.CONV, Kind.GATED_CONV}:
-        used.add("sum")
+    used = {call.split("(")[0] for call in calls}
     weight_bytes = sum(array.size_bytes for array in writer.arrays.values())
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
@@ -65,7 +64,7 @@ def write_c(network: Network, weights: Weights, size: tuple[int, int], *, bits: 
     text = environment.from_string(template.read_text(encoding="utf-8")).render(
         title=title.replace("*/", "* /"),
         network=network,
-        stored="stored as float32" if bits == 32 else "kernels stored as int8, biases and scales as float32",
+        stored="" if bits == 32 else ", most stored as int8, the last layer, biases and scales as float32",
         bits=bits,
         height=height,
         width=width,
@@ -181,6 +180,7 @@ class _Writer:
         self.arrays: dict[str, _Array] = {}
         self.stored = dict(weights)
         self._scales: dict[str, NDArray[np.float32]] = {}
+        self._last_kernel = [layer.weight for layer in network.layers if layer.weight][-1]
 
     def call(self, layer: Layer, places: dict[str, int], height: int, width: int) -> str:
         """The C call of one layer."""
@@ -213,7 +213,8 @@ class _Writer:
                 rest = [-(-height // step), -(-width // step), channels]
             case Kind.UPSAMPLE_NEAREST | Kind.UPSAMPLE_BILINEAR:
                 rest = [rows, columns, channels]
-        return f"{layer.kind}({', '.join(map(str, [*inputs, place(layer.output), *rest]))})"
+        suffix = "_float" if self._bits == 8 and layer.weight == self._last_kernel else ""
+        return f"{layer.kind}{suffix}({', '.join(map(str, [*inputs, place(layer.output), *rest]))})"
 
     def _weights_of(self, layer: Layer) -> list[str]:
         """Names of a convolution's kernel, scale and bias, or 0."""
@@ -236,7 +237,8 @@ class _Writer:
             layer.kind is Kind.DEPTHWISE and layer.weight == name for layer in self._network.layers
         )
         order = (2, 3, 0, 1) if depthwise else (0, 2, 3, 1)
-        if self._bits == 8:
+        small = self._bits == 8 and name != self._last_kernel
+        if small:
             largest = np.abs(kernel).max(axis=(1, 2, 3))
             scale = np.where(largest > 0, largest / _LARGEST_INT8, 1).astype(np.float32)
             rounded = np.rint(kernel / scale[:, None, None, None])
@@ -246,7 +248,10 @@ class _Writer:
         else:
             numbers = [_number(value) for value in kernel.transpose(order).ravel()]
         self.arrays[c_name] = _Array(
-            name=c_name, type="weight", numbers=numbers, size_bytes=kernel.size * self._bits // 8
+            name=c_name,
+            type="weight" if small or self._bits == 32 else "float",
+            numbers=numbers,
+            size_bytes=kernel.size * (1 if small else 4),
         )
         return c_name
 

@@ -161,7 +161,7 @@ def read_model(path: Path) -> tuple[ModelInfo, Weights]:
         from onnx import numpy_helper
     except ImportError:
         raise MissingPartError("onnx", "Reading a model's weights", "export") from None
-    content = _read_bytes(path)
+    content = read_content(path)
     try:
         proto = onnx.load_model_from_string(content)
         weights = {
@@ -181,24 +181,20 @@ def read_model(path: Path) -> tuple[ModelInfo, Weights]:
     return info, weights
 
 
-def open_session(model: Path | bytes, threads: int = 0) -> Any:
-    """An ONNX Runtime session on a model file or its content; `threads` of 0 uses all cores.
+def open_session(content: bytes, name: str, threads: int = 0) -> Any:
+    """An ONNX Runtime session on a model file's content; `threads` of 0 uses all cores.
 
     Raises:
-        FileError: missing, damaged, or not a model of ours.
+        FileError: damaged, or not a model of ours; it calls the model by `name`.
     """
     import onnxruntime
 
-    name = str(model) if isinstance(model, Path) else "the model"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     options.enable_mem_pattern = False  # it takes the memory of all layers at once
     try:
-        content = _read_bytes(model) if isinstance(model, Path) else model
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except FileError:
-        raise
     except Exception as error:  # ONNX Runtime has a dozen kinds of its own
         raise FileError(
             f"{name} cannot be read as a model ({str(error).splitlines()[0][:100]})",
@@ -209,7 +205,12 @@ def open_session(model: Path | bytes, threads: int = 0) -> Any:
     return session
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
+    """The bytes of a model file.
+
+    Raises:
+        FileError: it cannot be read, or is larger than any model.
+    """
     try:
         if path.stat().st_size > MOST_BYTES:
             raise FileError(f"{path} is larger than any model of ours", expected=f"at most {MOST_BYTES:,} bytes")

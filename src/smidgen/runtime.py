@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import PairsError
-from smidgen.model import METADATA_KEY, ModelInfo, open_session
+from smidgen.fast import Run, has_fast_engine, open_fast_engine
+from smidgen.model import METADATA_KEY, ModelInfo, open_session, read_content
 from smidgen.pairs.pairs import Images
 from smidgen.tiles import Span, plan_spans
 
@@ -25,18 +26,24 @@ def model_file(path: Path) -> Path:
 
 
 class Runtime:
-    """A model, ready to denoise, by ONNX Runtime."""
+    """A model, ready to denoise: by ONNX Runtime, large images by OpenVINO where it is installed."""
 
-    def __init__(self, model: Path | bytes, threads: int = 0) -> None:
-        """Open a model file, the one in a run folder, or a file's content; `threads` of 0 uses all cores.
+    def __init__(self, model: Path | bytes, threads: int = 0, *, fast: bool = True) -> None:
+        """Open a model.
+
+        Args:
+            model: a model file, a run folder, or a file's content.
+            threads: of the processor; 0 uses all cores.
+            fast: whether large images may go to OpenVINO.
 
         Raises:
             FileError: missing, damaged, or not a model of ours.
         """
-        if isinstance(model, Path):
-            model = model_file(model)
-        self.name = str(model) if isinstance(model, Path) else "the model"
-        self._session = open_session(model, threads)
+        self.name = "the model" if isinstance(model, bytes) else str(model_file(model))
+        self._content = model if isinstance(model, bytes) else read_content(model_file(model))
+        self._threads = threads
+        self._session = open_session(self._content, self.name, threads)
+        self._fast = fast and has_fast_engine()
         text = self._session.get_modelmeta().custom_metadata_map[METADATA_KEY]
         self.info = ModelInfo.from_json(text, self.name)
 
@@ -100,16 +107,25 @@ class Runtime:
         for column in columns:
             tile = strip[:, column.first : column.last]
             if self.info.spec.channels == 1:
-                result = np.concatenate([self._run(tile[None, ..., [c]])[0] for c in range(tile.shape[2])], axis=2)
+                result = np.concatenate(
+                    [self._run(tile[None, ..., [c]], large=True)[0] for c in range(tile.shape[2])], axis=2
+                )
             else:
-                result = self._run(tile[None])[0]
+                result = self._run(tile[None], large=True)[0]
             denoised[:, column.start : column.stop] = result[rows.inner, column.inner]
         return denoised
 
-    def _run(self, noisy: Images) -> Images:
+    def _run(self, noisy: Images, *, large: bool = False) -> Images:
         """All at once."""
-        (result,) = self._session.run(["denoised"], {"noisy": np.ascontiguousarray(noisy.transpose(0, 3, 1, 2))})
+        ready = np.ascontiguousarray(noisy.transpose(0, 3, 1, 2))
+        if large and self._fast:
+            return self._fast_engine(ready).transpose(0, 2, 3, 1)
+        (result,) = self._session.run(["denoised"], {"noisy": ready})
         return np.asarray(result).transpose(0, 2, 3, 1)
+
+    @functools.cached_property
+    def _fast_engine(self) -> Run:
+        return open_fast_engine(self._content, self._threads)
 
 
 def _rows(image: Images, first: int, last: int) -> Images:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smidgen.errors import PairsError
+from smidgen.errors import InputError, PairsError
 from smidgen.model import ModelInfo, write_model
 from smidgen.network.spec import PyramidSpec
 from smidgen.runtime import Runtime
@@ -61,3 +61,10 @@ def test_wrong_channels_are_refused(tiny_model: Path):
     """Colour images for a grey model are an error that names both."""
     with pytest.raises(PairsError, match="1 channels"):
         Runtime(tiny_model).denoise(np.zeros((1, 5, 5, 3), np.float32))
+
+
+@pytest.mark.parametrize("threads", [-1, 100_000])
+def test_impossible_threads_are_refused(tiny_model: Path, threads: int):
+    """A number of threads that would hang the machine is an error of the input."""
+    with pytest.raises(InputError, match="threads"):
+        Runtime(tiny_model, threads)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.errors import PairsError
+from smidgen.errors import InputError, PairsError
 from smidgen.fast import Run, has_fast_engine, open_fast_engine
 from smidgen.model import METADATA_KEY, ModelInfo, open_session, read_content
 from smidgen.pairs.pairs import Images
 from smidgen.tiles import Span, plan_spans
 
 MODEL_FILE = "model.onnx"
+MOST_THREADS = 256
 # The side of a tile, without what it overlaps its neighbours by. Larger ones waste less on the
 # overlap, smaller ones need less memory: this one takes about 300 MiB.
 _TILE = 640
@@ -38,7 +39,10 @@ class Runtime:
 
         Raises:
             FileError: missing, damaged, or not a model of ours.
+            InputError: so many threads cannot be.
         """
+        if not 0 <= threads <= MOST_THREADS:
+            raise InputError(f"{threads} threads are asked for", expected=f"0 (all cores) to {MOST_THREADS}")
         self.name = "the model" if isinstance(model, bytes) else str(model_file(model))
         self._content = model if isinstance(model, bytes) else read_content(model_file(model))
         self._threads = threads

@@ -15,6 +15,7 @@ _LEARNING_RATES = {"soap": 3e-2, "adam": 1e-3, "adamw": 3e-3, "sgd": 1e-1}
 DEFAULT_STEPS = 20_000
 # A batch is 64 images of 28 x 28, or fewer larger ones with as many pixels.
 _LARGEST_BATCH = 64
+_MOST_THREADS = 256
 _PIXELS_A_BATCH = 64 * 28 * 28
 
 
@@ -49,6 +50,8 @@ class TrainingSettings:
         for name in ("epochs", "batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}", expected="at least 1")
+        if self.threads > _MOST_THREADS:
+            raise InputError(f"{self.threads} threads are asked for", expected=f"at most {_MOST_THREADS}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise InputError(f"the learning rate is {self.learning_rate}", expected="a positive number")
         if self.optimizer not in OPTIMIZERS:

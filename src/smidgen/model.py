@@ -249,8 +249,9 @@ class _GraphWriter:
                 self._add("Relu", [x], out)
             case Kind.RMS_NORM:
                 square = self._add("Mul", [x, x], f"{out}.square")
-                mean = self._add("ReduceMean", [square], f"{out}.mean", axes=[1])
-                raised = self._add("Add", [mean, self._constant("epsilon", np.float32(RMS_EPSILON))], f"{out}.raised")
+                # The mean as a convolution with 1/C, which runtimes compute faster than a reduction.
+                epsilon = self._constant("epsilon", np.array([RMS_EPSILON], np.float32))
+                raised = self._add("Conv", [square, self._mean_kernel(layer.channels), epsilon], f"{out}.raised")
                 root = self._add("Sqrt", [raised], f"{out}.root")
                 self._add("Div", [x, root], out)
             case Kind.ADD:
@@ -287,6 +288,17 @@ class _GraphWriter:
             gain = self._add("Unsqueeze", [f"{_PREFIX}{layer.gain}", axes], f"{layer.output}.gain")
             kernel = self._add("Mul", [kernel, gain], f"{layer.output}.kernel")
         return [kernel, f"{_PREFIX}{layer.bias}"] if layer.bias else [kernel]
+
+    def _mean_kernel(self, channels: int) -> str:
+        """A kernel (1, C, 1, 1) of 1/C, which runtimes compute once when they load the file."""
+        from onnx import helper
+
+        name = f"mean_of_{channels}"
+        if name not in self.constants:
+            value = helper.make_tensor("value", 1, [1], [1 / channels])  # 1: float32
+            shape = self._constant(name, np.array([1, channels, 1, 1], np.int64))
+            self._add("ConstantOfShape", [shape], f"{name}.kernel", value=value)
+        return f"{name}.kernel"
 
     def _half(self, name: str, channels: int) -> tuple[str, str]:
         """The first and the last `channels` rows of a kernel or bias; cut once, however often it is used."""

@@ -1,4 +1,5 @@
 import io
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -78,7 +79,14 @@ def test_the_ending_decides_the_kind(tmp_path: Path, pictures: Path, tiny_model:
 @pytest.mark.parametrize(
     ("images", "out", "message"),
     [
-        (["in/a.png"], "in/a.png", "own source"),
+        (["in/a.png"], "in/a.png", "would be replaced"),
+        (["in/deeper", "in/deeper/e.tif"], "in", "both be written"),
+        (["in/twice"], "in/twice/more", "holds images already"),
+        (["in/a.png"], "x.gif", "no ending"),
+        (["in/a.png"], "x.png --range 0 inf", "impossible"),
+        (["in/a.png"], "x.png --threads -1", "threads"),
+        (["in/a.png", "in/b.bmp"], "-", "standard output"),
+        ([""], "out", "empty name"),
         (["in/a.png", "in/b.bmp"], "one.png", "name of a folder"),
         (["in/none.png"], "x.png", "does not exist"),
         (["in/broken.png"], "x.png", "not an image"),
@@ -98,6 +106,9 @@ def test_bad_input(
     """What cannot be done ends with exit code 2, a sentence that says why, and nothing written."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (pictures / "twice" / "more").mkdir(parents=True)
+    for name in ("a.png", "more/a.png"):
+        shutil.copy(pictures / "a.png", pictures / "twice" / name)
     before = sorted(tmp_path.rglob("*"))
     assert main(["denoise", str(tiny_model), *images, *([] if out is None else ["-o", *out.split()])]) == 2
     assert message in capsys.readouterr().err
@@ -120,3 +131,14 @@ def test_a_large_tiff_goes_by_rows(tmp_path: Path, tiny_model: Path, monkeypatch
     with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
         assert tiff.pages.first.is_tiled
         assert tiff.pages.first.shape == (100, 80)
+
+
+def test_results_beside_the_images(tmp_path: Path, pictures: Path, tiny_model: Path):
+    """Results may go into a new folder among the images, or around them; hidden files stay where they are."""
+    (pictures / "broken.png").unlink()
+    (pictures / ".hidden.png").write_bytes(b"no picture")
+    assert main(["denoise", str(tiny_model), str(pictures), "-o", str(pictures / "out")]) == 0
+    assert (pictures / "out" / "deeper" / "e.tif").exists()
+    assert not (pictures / "out" / ".hidden.png").exists()
+    assert main(["denoise", str(tiny_model), str(pictures / "deeper"), "-o", str(pictures)]) == 0
+    assert (pictures / "e.tif").exists()

@@ -151,3 +151,30 @@ def test_a_damaged_large_tiff_leaves_nothing(tmp_path: Path):
     with pytest.raises(FileError, match="damaged"):
         denoise_large_tiff(make_runtime(), tmp_path / "a.tif", tmp_path / "b.tif")
     assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]
+
+
+def test_a_tall_image(generator: np.random.Generator):
+    """An image whose last strip lies within the margin of the one before is denoised like any other."""
+    page = generator.integers(0, 255, (47361, 2, 1), np.uint8)
+    result, _ = denoise_picture(make_runtime(spec=PyramidSpec(width=1, hidden=1)), picture_of(page))
+    assert result.pages[0].shape == page.shape
+
+
+def test_floats_keep_their_scale_in_any_precision(unit: np.ndarray):
+    """Doubles on a scale of 0 to 255 stay on it when written as single floats."""
+    handling = Handling(value_range=Range(0, 255), depth=DEPTHS["float"])
+    single, _ = denoise_picture(make_runtime(), picture_of(255 * unit), handling)
+    double, _ = denoise_picture(make_runtime(), picture_of((255 * unit).astype(np.float64)), handling)
+    np.testing.assert_allclose(double.pages[0], single.pages[0], atol=1e-3)
+    assert single.pages[0].max() > 2
+
+
+def test_white_zero_as_floats_is_light_on_high(tmp_path: Path, unit: np.ndarray):
+    """A white-is-zero TIFF written as floats by rows says that black is zero, and its values agree."""
+    runtime, page = make_runtime(), np.rint(unit * 255).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", 255 - page[..., 0], photometric="miniswhite")
+    denoise_large_tiff(runtime, tmp_path / "a.tif", tmp_path / "b.tif", Handling(depth=DEPTHS["float"]))
+    expected, _ = denoise_picture(runtime, picture_of(page), Handling(depth=DEPTHS["float"]))
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert tiff.pages.first.photometric == 1
+        np.testing.assert_allclose(tiff.pages.first.asarray(), expected.pages[0][..., 0], atol=1e-6)

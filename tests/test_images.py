@@ -145,7 +145,9 @@ def test_what_is_written_comes_back(kind: str, dtype: type, samples: int, genera
         np.testing.assert_array_equal(back.alphas[0], alpha)
 
 
-@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3), (6, 4, 5), (6, 4, 5, 1), (4, 5, 1)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(4, 5), (4, 5, 3), (6, 4, 5), (6, 4, 5, 1), (4, 5, 1), (4, 5, 4), (3, 4, 5, 2)], ids=str
+)
 def test_arrays_keep_their_shape(tmp_path: Path, shape: tuple[int, ...]):
     """An array file comes back with the axes and the type it had."""
     array = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
@@ -228,3 +230,30 @@ def test_every_ending_has_a_kind_that_can_be_written():
     page = np.zeros((2, 2, 1), np.uint8)
     for kind in set(KINDS.values()):
         assert read_picture(pack_picture(Picture(pages=(page,), alphas=(None,), kind=kind))).kind == kind
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "1"])
+def test_one_transparent_grey_is_alpha(tmp_path: Path, mode: str):
+    """A PNG that says one grey value means nothing comes with that as alpha."""
+    values = {"L": GREY8, "I;16": GREY8.astype(np.uint16) * 200, "1": GREY8 > 100}[mode]
+    transparent = int(values[1, 2])
+    Image.fromarray(values).save(tmp_path / "a.png", transparency=transparent)
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.alphas[0] is not None
+    np.testing.assert_array_equal(picture.alphas[0][..., 0] == 0, values == transparent)
+
+
+def test_volumes_and_complex_values_are_refused(tmp_path: Path):
+    """A TIFF of a volume or of complex numbers is not a picture."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 32, 32), np.uint8), volumetric=True, tile=(1, 16, 16))
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((32, 32), np.complex64))
+    for name in ("a.tif", "b.tif"):
+        with pytest.raises(FileError, match=name):
+            read_picture(tmp_path / name)
+
+
+def test_pages_that_no_array_holds():
+    """Pages of different sizes are not forced into one array."""
+    pages = (np.zeros((3, 3, 1), np.uint8), np.zeros((4, 3, 1), np.uint8))
+    with pytest.raises(FileError, match="different sizes"):
+        pack_picture(Picture(pages=pages, alphas=(None, None), kind="npy"))

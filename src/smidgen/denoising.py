@@ -49,6 +49,8 @@ class Notes:
 
     def add(self, values: NDArray[Any], normalised: NDArray[np.float32], rule: Range) -> None:
         """Look at some values."""
+        if values.size == 0:
+            return
         self.count += values.size
         self.total += float(normalised.sum(dtype=np.float64))
         self.outside += rule.outside(values)
@@ -64,10 +66,11 @@ class Notes:
             )
         elif rule.low < self.largest < rule.low + _DIM * (rule.high - rule.low):
             likely = next((scale for scale in FULL_SCALES if scale >= self.largest), self.largest)
-            found.append(
-                f"the largest value is {self.largest:g}, on a scale of {rule}; "
-                f"if full scale is another, give it, as with --range 0 {likely:g}"
-            )
+            if likely < rule.high:
+                found.append(
+                    f"the largest value is {self.largest:g}, on a scale of {rule}; "
+                    f"if full scale is another, give it, as with --range 0 {likely:g}"
+                )
         trained = info.dataset.get("means", {}).get("noisy")
         mean = self.total / max(1, self.count)
         if not found and trained is not None and abs(1 - mean - trained) + _CLEARLY < abs(mean - trained):
@@ -212,7 +215,7 @@ def _denoise_strips(
 
 def _encode(denoised: NDArray[np.float32], depth: np.dtype[Any], original: np.dtype[Any], rule: Range) -> NDArray[Any]:
     """Values in [0, 1] as `depth`: by the rule for the picture's own type, to full scale for another."""
-    scale = rule if depth == original else full_scale(depth)
+    scale = rule if depth == original or depth.kind == original.kind == "f" else full_scale(depth)
     result = np.empty(denoised.shape, depth)
     for row, values in zip(result, denoised, strict=True):  # by rows: float64 of a whole strip is a lot
         restored = values.astype(np.float64) * (scale.high - scale.low) + scale.low

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ IMAGE_SUFFIXES = frozenset(KINDS) - {".npy"}
 MOST_PIXELS = 170_000_000  # just below where Pillow suspects an attack
 _KINDS_IN_WORDS = "PNG, TIFF, JPEG, BMP, WebP"
 _LOSSY_QUALITY = 95
+_SAMPLES = (1, 2, 3, 4)
 # Values of TIFF tags 262, 284 and 338.
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _PLANES_APART = 2
@@ -38,6 +40,7 @@ class Picture:
         alphas: of each page `(H, W, 1)`, or None.
         kind: of the file, a value of `KINDS`.
         stacked: whether an array file had an axis for its pages, and one for its channels.
+        alpha_kind: how a TIFF tells its alpha (tag 338): 0 unspecified, 1 multiplied in, 2 apart.
         white_is_zero: how a TIFF stored it; the values here are light on high.
         icc_profile: of the colours, where there is one.
     """
@@ -46,6 +49,7 @@ class Picture:
     alphas: tuple[NDArray[Any] | None, ...]
     kind: str
     stacked: tuple[bool, bool] = (False, False)
+    alpha_kind: int = 2
     white_is_zero: bool = False
     icc_profile: bytes | None = None
 
@@ -97,6 +101,8 @@ def read_picture(source: Path | bytes) -> Picture:
         raise FileError(f"{name} may not be read by this user") from None
     except MemoryError:
         raise FileError(f"{name} does not fit in memory") from None
+    except Image.DecompressionBombError:
+        raise FileError(f"{name} is huge", expected=f"at most {MOST_PIXELS:,} pixels") from None
     except UnidentifiedImageError:
         raise FileError(f"{name} is not an image", expected=f"a {_KINDS_IN_WORDS} or npy file") from None
     except Exception as error:  # decoders raise nearly anything on damaged input
@@ -108,16 +114,22 @@ def read_picture(source: Path | bytes) -> Picture:
 
 def count_tiff_pixels(path: Path) -> int:
     """Pixels of a TIFF's first page, read off its header; 0 for what is no TIFF."""
-    if KINDS.get(path.suffix.lower()) != "tiff":
+    if KINDS.get(path.suffix.lower()) != "tiff" or not path.is_file():
         return 0
-    import tifffile
-
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with import_tifffile().TiffFile(path) as tiff:
             page = tiff.pages.first
             return int(page.imagelength * page.imagewidth)
-    except (OSError, ValueError, IndexError):
+    except Exception:  # whoever reads it will say what is wrong
         return 0
+
+
+def import_tifffile() -> Any:
+    """Tifffile, which takes a moment to import, without its log."""
+    import tifffile
+
+    tifffile.logger().setLevel(logging.CRITICAL)
+    return tifffile
 
 
 def pack_picture(picture: Picture) -> bytes:
@@ -148,52 +160,81 @@ def _check_size(name: str, height: int, width: int) -> None:
 
 
 def _read_array(file: BinaryIO, name: str) -> Picture:
-    """(H, W), (H, W, 1 or 3), or with an axis for images before these."""
+    """(H, W), (H, W, 1 to 4) with alpha as the 2nd or 4th, or with an axis for images before these."""
     array = np.load(file, allow_pickle=False)
     if array.dtype.kind not in "uif" or array.size == 0:
         raise FileError(f"{name} holds {array.dtype} values of shape {array.shape}", expected="images of numbers")
-    channels = array.ndim == 4 or (array.ndim == 3 and array.shape[2] in (1, 3))
+    channels = array.ndim == 4 or (array.ndim == 3 and array.shape[2] in _SAMPLES)
     stacked = array.ndim == 4 or (array.ndim == 3 and not channels)
-    if array.ndim not in (2, 3, 4) or (channels and array.shape[-1] not in (1, 3)):
+    if array.ndim not in (2, 3, 4) or (channels and array.shape[-1] not in _SAMPLES):
         raise FileError(f"{name} has shape {array.shape}", expected="(H, W), (H, W, C), (N, H, W) or (N, H, W, C)")
     whole = array if channels else array[..., None]
+    colours = 3 if whole.shape[-1] >= 3 else 1
     pages = tuple(whole) if stacked else (whole,)
-    return Picture(pages=pages, alphas=(None,) * len(pages), kind="npy", stacked=(stacked, channels))
+    return Picture(
+        pages=tuple(page[..., :colours] for page in pages),
+        alphas=tuple(page[..., colours:] if page.shape[2] > colours else None for page in pages),
+        kind="npy",
+        stacked=(stacked, channels),
+    )
 
 
 def _unstack(picture: Picture) -> NDArray[Any]:
+    """An array with the axes it was read with; a picture from another kind of file gets those it needs."""
     stacked, channels = picture.stacked
-    pages = picture.pages if channels or picture.pages[0].shape[2] > 1 else [page[..., 0] for page in picture.pages]
+    pages = [
+        page if alpha is None else np.concatenate([page, alpha], axis=2)
+        for page, alpha in zip(picture.pages, picture.alphas, strict=True)
+    ]
+    if len({(page.shape, page.dtype) for page in pages}) > 1:
+        raise FileError("npy cannot hold pages of different sizes or depths", remedy="Write a .tif file")
+    if not channels and pages[0].shape[2] == 1:
+        pages = [page[..., 0] for page in pages]
     return np.stack(pages) if stacked or len(pages) > 1 else pages[0]
 
 
 def _read_tiff(file: BinaryIO, name: str) -> Picture:
-    import tifffile
-
-    pages, alphas, white = [], [], False
-    with tifffile.TiffFile(file) as tiff:
+    pages, alphas, white, alpha_kind = [], [], False, 2
+    with import_tifffile().TiffFile(file) as tiff:
         for page in tiff.pages:
             frame = page.aspage()
             _check_size(name, frame.imagelength, frame.imagewidth)
+            if frame.imagedepth > 1:
+                raise FileError(f"{name} holds a volume of {frame.imagedepth} planes", expected="pages of one plane")
             image = _read_page(frame)
             if image is None:  # palettes, black-and-white, print colours and some compressions are Pillow's
                 if len(tiff.pages) > 1:
-                    raise FileError(f"{name} has pages of a kind that cannot be read", expected="grey or RGB pages")
+                    raise FileError(
+                        f"{name} has several pages, and their colours or compression ({frame.compression!s}) can only "
+                        "be read in files of one page",
+                        expected="grey or RGB pages, uncompressed or with deflate",
+                    )
                 file.seek(0)
                 return replace(_read_other(file, name), kind="tiff")
             white = white or frame.photometric == _WHITE_IS_ZERO
             colours = 3 if frame.photometric == _RGB else 1
             pages.append(image[..., :colours])
             alphas.append(image[..., colours:] if image.shape[2] > colours else None)
+            if frame.extrasamples:
+                alpha_kind = int(frame.extrasamples[0])
         profile = tiff.pages.first.iccprofile
-    return Picture(pages=tuple(pages), alphas=tuple(alphas), kind="tiff", white_is_zero=white, icc_profile=profile)
+    return Picture(
+        pages=tuple(pages),
+        alphas=tuple(alphas),
+        kind="tiff",
+        alpha_kind=alpha_kind,
+        white_is_zero=white,
+        icc_profile=profile,
+    )
 
 
 def _read_page(page: "tifffile.TiffPage") -> NDArray[Any] | None:
     """`(H, W, C)`, light on high, with alpha as a last channel; None where tifffile cannot."""
     colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(page.photometric, 0)
     extra = page.samplesperpixel - colours
-    if not colours or extra not in (0, 1) or page.bitspersample < 8:
+    whole = page.dtype is not None and page.dtype.kind in "uif" and page.imagedepth == 1
+    turned = page.photometric == _WHITE_IS_ZERO and whole and page.dtype.kind != "u"
+    if not colours or extra not in (0, 1) or page.bitspersample < 8 or not whole or turned:
         return None
     with contextlib.suppress(ValueError):  # a compression tifffile needs a codec package for
         image: NDArray[Any] = page.asarray()
@@ -218,11 +259,9 @@ def turn_white(image: NDArray[Any], white_is_zero: bool) -> NDArray[Any]:
 
 
 def _write_tiff(file: BinaryIO, picture: Picture) -> None:
-    import tifffile
-
-    with tifffile.TiffWriter(file, bigtiff=sum(page.nbytes for page in picture.pages) > 2**31) as writer:
+    with import_tifffile().TiffWriter(file, bigtiff=sum(page.nbytes for page in picture.pages) > 2**31) as writer:
         for page, alpha in zip(picture.pages, picture.alphas, strict=True):
-            white = picture.white_is_zero and page.shape[2] == 1
+            white = picture.white_is_zero and page.shape[2] == 1 and page.dtype.kind == "u"
             image = turn_white(page, white)
             if alpha is not None:
                 image = np.concatenate([image, alpha], axis=2)
@@ -230,7 +269,7 @@ def _write_tiff(file: BinaryIO, picture: Picture) -> None:
                 image if image.shape[2] > 1 else image[..., 0],
                 photometric="rgb" if page.shape[2] == 3 else "miniswhite" if white else "minisblack",
                 planarconfig="contig" if image.shape[2] > 1 else None,
-                extrasamples=None if alpha is None else ["unassalpha"],
+                extrasamples=None if alpha is None else [picture.alpha_kind],
                 iccprofile=picture.icc_profile,
                 metadata=None,
                 contiguous=False,
@@ -246,7 +285,8 @@ def _read_other(file: BinaryIO, name: str) -> Picture:
             raise FileError(f"{name} is a {image.format} file", expected=f"a {_KINDS_IN_WORDS} file")
         if kind != "mpo" and getattr(image, "n_frames", 1) > 1:
             raise FileError(f"{name} is an animation of {getattr(image, 'n_frames', 1)} frames", expected="one image")
-        profile = image.info.get("icc_profile")
+        # A profile of print or Lab colours says nothing about what they are turned into.
+        profile = None if image.mode in ("CMYK", "LAB", "YCbCr", "HSV") else image.info.get("icc_profile")
         # Pillow reduces all 16-bit PNGs but grey ones to 8 bits.
         if kind == "png" and image.mode in ("RGB", "RGBA", "LA") and _png_depth(file) == 16:
             array: NDArray[Any] = _read_deep_png(file)
@@ -264,15 +304,19 @@ def _read_other(file: BinaryIO, name: str) -> Picture:
 
 def _as_array(image: Image.Image) -> NDArray[Any]:
     """`(H, W, C)` of a Pillow image, alpha last."""
-    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    transparency = image.info.get("transparency")
+    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or transparency is not None
     if image.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "RGB", "RGBa", "RGBX"):
         image = image.convert("RGBA" if transparent else "RGB")
-    elif image.mode == "1":
-        image = image.convert("L")
-    elif transparent and image.mode in ("L", "La"):
+    elif image.mode == "La":
         image = image.convert("LA")
     array = np.asarray(image)
+    if array.dtype == bool:
+        array, transparency = array.astype(np.uint8) * 255, 255 if transparency else transparency
     array = array.astype(np.uint16) if array.dtype in (np.int32, np.dtype(">u2")) else array
+    if array.ndim == 2 and isinstance(transparency, int):  # one grey value stands for nothing
+        alpha = np.where(array == transparency, 0, np.iinfo(array.dtype).max).astype(array.dtype)
+        array = np.stack([array, alpha], axis=2)
     return array.reshape(*array.shape[:2], -1)
 
 
@@ -310,7 +354,9 @@ def _write_other(file: BinaryIO, picture: Picture) -> None:
         _write_deep_png(file, image)
         return
     if image.dtype != np.uint8 and not deep:
-        raise FileError(f"{picture.kind} cannot hold {image.dtype} values", remedy="Write a .tif or .npy file")
+        raise FileError(
+            f"{picture.kind} cannot hold {image.dtype} values", remedy="Write a .tif file, or add --depth 8"
+        )
     if alpha is not None and picture.kind in ("jpeg", "bmp"):
         raise FileError(f"{picture.kind} cannot hold transparency", remedy="Write a .png file")
     result = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)

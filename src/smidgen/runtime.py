@@ -29,7 +29,7 @@ def model_file(path: Path) -> Path:
 class Runtime:
     """A model, ready to denoise: by ONNX Runtime, large images by OpenVINO where it is installed."""
 
-    def __init__(self, model: Path | bytes, threads: int = 0, *, fast: bool = True) -> None:
+    def __init__(self, model: str | Path | bytes, threads: int = 0, *, fast: bool = True) -> None:
         """Open a model.
 
         Args:
@@ -43,8 +43,9 @@ class Runtime:
         """
         if not 0 <= threads <= MOST_THREADS:
             raise InputError(f"{threads} threads are asked for", expected=f"0 (all cores) to {MOST_THREADS}")
-        self.name = "the model" if isinstance(model, bytes) else str(model_file(model))
-        self._content = model if isinstance(model, bytes) else read_content(model_file(model))
+        path = None if isinstance(model, bytes) else model_file(Path(model))
+        self.name = "the model" if path is None else str(path)
+        self._content = model if isinstance(model, bytes) else read_content(model_file(Path(model)))
         self._threads = threads
         self._session = open_session(self._content, self.name, threads)
         self._fast = fast and has_fast_engine()
@@ -103,19 +104,20 @@ class Runtime:
         cut = {"reach": network.reach, "stride": network.stride}
         columns = plan_spans(width, _TILE, **cut)
         for span in plan_spans(height, _TILE, **cut):
-            yield span.start, self._denoise_strip(read(span.first, span.last), span, columns)
+            yield span.start, self._denoise_strip(read(span.first, span.last), span, columns, height * width)
 
-    def _denoise_strip(self, strip: Images, rows: Span, columns: list[Span]) -> Images:
-        """The inner rows of a strip, from all of its rows."""
+    def _denoise_strip(self, strip: Images, rows: Span, columns: list[Span], pixels: int) -> Images:
+        """The inner rows of a strip, from all of its rows, of an image of so many pixels."""
+        large = pixels > _TILE**2
         denoised = np.empty((rows.stop - rows.start, *strip.shape[1:]), np.float32)
         for column in columns:
             tile = strip[:, column.first : column.last]
             if self.info.spec.channels == 1:
                 result = np.concatenate(
-                    [self._run(tile[None, ..., [c]], large=True)[0] for c in range(tile.shape[2])], axis=2
+                    [self._run(tile[None, ..., [c]], large=large)[0] for c in range(tile.shape[2])], axis=2
                 )
             else:
-                result = self._run(tile[None], large=True)[0]
+                result = self._run(tile[None], large=large)[0]
             denoised[:, column.start : column.stop] = result[rows.inner, column.inner]
         return denoised
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from smidgen.errors import FileError
-from smidgen.images import orientation_of
+from smidgen.images import import_tifffile, orientation_of
 
 _TILE = 256
 _MOST_SEGMENT_BYTES = 64 * 2**20
@@ -37,42 +36,47 @@ class TiffRows:
         """
         self._name = str(path)
         try:
-            self._tiff = tifffile.TiffFile(path)
-        except (OSError, ValueError) as error:  # tifffile's own errors are ValueErrors
+            self._tiff = import_tifffile().TiffFile(path)
+        except Exception as error:  # tifffile raises nearly anything on damaged input
             raise FileError(f"{path} cannot be read as an image ({error})") from None
         try:
             page = self._tiff.pages.first
             self._check(page, len(self._tiff.pages))
-        except BaseException:
+        except FileError:
             self._tiff.close()
             raise
+        except Exception as error:
+            self._tiff.close()
+            raise FileError(f"{path} is damaged ({type(error).__name__}: {error})") from None
         self._page = page
         self.height, self.width = page.imagelength, page.imagewidth
         self.colours = 3 if page.photometric == _RGB else 1
         self.alpha = page.samplesperpixel > self.colours
         self.dtype = np.dtype(page.dtype).newbyteorder("=")
         self.white_is_zero = page.photometric == _WHITE_IS_ZERO
+        self._alpha_kind = int(page.extrasamples[0]) if page.extrasamples else 2
         self.icc_profile = page.iccprofile
         self.compressed = page.compression != _UNCOMPRESSED
         self._rows = page.tilelength if page.is_tiled else page.rowsperstrip
         self._across = -(-self.width // page.tilewidth) if page.is_tiled else 1
 
-    def _check(self, page: "tifffile.TiffPage", pages: int) -> None:
+    def _check(self, page: Any, pages: int) -> None:
         colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(page.photometric, 0)
-        segment = (
-            page.tilelength * page.tilewidth
-            if page.is_tiled
-            else min(page.rowsperstrip, page.imagelength) * page.imagewidth
-        )
+        rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
+        columns = page.tilewidth if page.is_tiled else page.imagewidth
+        whole = -(-page.imagelength // rows) * -(-page.imagewidth // columns) == len(page.dataoffsets)
+        known = page.dtype is not None and page.dtype.kind in "uif"
+        signed_white = page.photometric == _WHITE_IS_ZERO and known and page.dtype.kind != "u"
+        bytes_ = rows * columns * page.samplesperpixel * page.bitspersample // 8
         reasons = {
-            f"it has {pages} pages": pages > 1,
-            "it is neither grey nor RGB": not colours or page.samplesperpixel - colours not in (0, 1),
+            f"it has {pages} pages": pages > 1 or page.imagedepth > 1,
+            "it is neither grey nor RGB": not colours or page.samplesperpixel - colours not in (0, 1) or signed_white,
             "its colours stand apart": page.samplesperpixel > 1 and page.planarconfig != 1,
-            "it has fewer than 8 bits": page.bitspersample < 8,
+            "its values are no numbers of 8 bits or more": page.bitspersample < 8 or not known,
             "it is turned": orientation_of(page) != 1,
-            f"its compression ({page.compression.name}) is not known": page.compression
-            not in (_UNCOMPRESSED, *_DEFLATE),
-            "it is stored as one piece": segment * page.samplesperpixel * page.bitspersample // 8 > _MOST_SEGMENT_BYTES,
+            f"its compression ({page.compression!s}) is not known": page.compression not in (_UNCOMPRESSED, *_DEFLATE),
+            "it is stored as one piece": bytes_ > _MOST_SEGMENT_BYTES,
+            "pieces are missing": not whole and page.planarconfig == 1,
         }
         found = [reason for reason, holds in reasons.items() if holds]
         if found:
@@ -85,6 +89,10 @@ class TiffRows:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._tiff.close()
 
     def read(self, first: int, last: int) -> NDArray[Any]:
@@ -106,7 +114,7 @@ class TiffRows:
                 begin, end = max(first, top), min(last, top + height, self.height)
                 wide = min(width, self.width - left)
                 result[begin - first : end - first, left : left + wide] = segment[0, begin - top : end - top, :wide]
-        except (OSError, ValueError, IndexError, RuntimeError) as error:
+        except Exception as error:  # decoders raise nearly anything on damaged input
             raise FileError(f"{self._name} is damaged (rows {first} to {last}: {error})") from None
         return result
 
@@ -120,8 +128,8 @@ class TiffRows:
         """
         samples = self._page.samplesperpixel
         size = self.height * self.width * samples * dtype.itemsize
-        grey = "miniswhite" if self.white_is_zero else "minisblack"
-        with tifffile.TiffWriter(path, bigtiff=size > 2**31) as writer:
+        grey = "miniswhite" if self.white_is_zero and dtype.kind == "u" else "minisblack"
+        with import_tifffile().TiffWriter(path, bigtiff=size > 2**31) as writer:
             writer.write(
                 _tiles(rows, self.width, samples),
                 shape=(self.height, self.width) + ((samples,) if samples > 1 else ()),
@@ -129,7 +137,7 @@ class TiffRows:
                 tile=(_TILE, _TILE),
                 photometric="rgb" if self.colours == 3 else grey,
                 planarconfig="contig" if samples > 1 else None,
-                extrasamples=["unassalpha"] if self.alpha else None,
+                extrasamples=[self._alpha_kind] if self.alpha else None,
                 compression="zlib" if self.compressed else None,
                 predictor=self.compressed and dtype.kind == "u",
                 iccprofile=self.icc_profile,

@@ -2,11 +2,13 @@
 
 import argparse
 import glob
+import math
 import os
 import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 
 from smidgen.denoising import DEPTHS, Handling, denoise_large_tiff, denoise_picture
 from smidgen.errors import FileError, InputError, SmidgenError
@@ -20,6 +22,7 @@ _PIPE = "-"
 _SUFFIXES = IMAGE_SUFFIXES | {".npy"}
 # Larger TIFFs are read by rows, where their make allows.
 _LARGE_PIXELS = 8_000_000
+_NARROWEST = 1e-12
 _SECONDS_BETWEEN_SIGNS = 0.2
 
 
@@ -50,11 +53,12 @@ def denoise(arguments: argparse.Namespace) -> int:
                 remarked[remark] = remarked.get(remark, 0) + 1
                 if len(jobs) == 1 or remarked[remark] == 1:
                     progress.say(f"{job.source or 'standard input'}: {remark}")
-        except (SmidgenError, OSError) as error:
+        except Exception as error:  # whatever one image brings about, the others are done
             if len(jobs) == 1:
                 raise
             failed += 1
-            progress.say(f"skipped: {error}")
+            what = error if isinstance(error, SmidgenError | OSError) else f"{type(error).__name__}: {error}"
+            progress.say(f"skipped {job.source}: {what}")
     progress.end()
     for remark, count in remarked.items():
         if count > 1:
@@ -75,36 +79,51 @@ def _plan(images: list[str], out: str | None) -> list[_Job]:
             raise InputError("standard input and files are both given", expected="one or the other")
         return [_Job(None, None if out in (None, _PIPE) else Path(str(out)))]
     if out is None or out == _PIPE:
-        sources = [source for source, _ in _find(images)]
-        if out == _PIPE and len(sources) == 1:
-            return [_Job(sources[0], None)]
-        raise InputError("no place for the result is given", expected="-o OUT: a file, or a folder for several images")
-    found, place = _find(images), Path(out)
+        if out is None:
+            raise InputError("no place for the result is given", expected="-o OUT: a file, or a folder for several")
+        sources = [source for source, _ in _find(images, None)]
+        if len(sources) > 1:
+            raise InputError(
+                f"{len(sources)} images cannot go to standard output", expected="one, or a folder as -o OUT"
+            )
+        return [_Job(sources[0], None)]
+    if not out or not all(images):
+        raise InputError("an empty name is given", expected="files and folders; . is the current folder")
+    place = Path(out)
+    found = _find(images, place)
     several = len(found) > 1 or any(os.path.isdir(image) for image in images)  # noqa: PTH112
+    if not several and not place.is_dir() and place.suffix and place.suffix.lower() not in _SUFFIXES:
+        raise InputError(f"{out} has no ending of an image file", expected=", ".join(sorted(_SUFFIXES)))
     if several or place.is_dir() or place.suffix.lower() not in _SUFFIXES:
         if several and place.suffix.lower() in _SUFFIXES and not place.is_dir():
             raise InputError(f"{out} is the name of one file for {len(found)} images", expected="the name of a folder")
         jobs = [_Job(source, place / name) for source, name in found]
     else:
         jobs = [_Job(found[0][0], place)]
+    read = {job.source.resolve() for job in jobs if job.source}
     targets: dict[Path, Path | None] = {}
     for job in jobs:
         target = job.target or place
         if target in targets:
             raise InputError(f"{job.source} and {targets[target]} would both be written to {target}")
         targets[target] = job.source
-        if job.source is not None and target.exists() and target.samefile(job.source):
-            raise InputError(f"{target} would replace its own source", remedy="Choose another -o")
+        if target.resolve() in read:
+            raise InputError(f"{target} is itself to be read and would be replaced", remedy="Choose another -o")
     return jobs
 
 
-def _find(images: list[str]) -> list[tuple[Path, Path]]:
-    """Each image file and its name in an output folder."""
+def _find(images: list[str], place: Path | None) -> list[tuple[Path, Path]]:
+    """Each image file and its name in an output folder `place`."""
     found: list[tuple[Path, Path]] = []
     for image in images:
         path = Path(image)
         if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+            if place is not None and path.resolve() in place.resolve().parents and place.is_dir() and _walk(place):
+                raise InputError(
+                    f"{place} lies in {path} and holds images already: whether to read or to replace them is unclear",
+                    remedy="Choose another -o",
+                )
+            files = _walk(path)
             if not files:
                 raise FileError(f"the folder {path} holds no images", expected=", ".join(sorted(_SUFFIXES)))
             found += [(file, file.relative_to(path)) for file in files]
@@ -118,25 +137,34 @@ def _find(images: list[str]) -> list[tuple[Path, Path]]:
     return found
 
 
+def _walk(folder: Path) -> list[Path]:
+    """The images in a folder and those below it; hidden files are left out."""
+
+    def fail(error: OSError) -> None:
+        raise FileError(f"the folder {error.filename} cannot be read ({error.strerror})")
+
+    return sorted(
+        Path(where, name)
+        for where, _, names in os.walk(folder, onerror=fail)
+        for name in names
+        if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
+    )
+
+
 def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, progress: "_Progress") -> list[str]:
     if job.source is None:
-        content: Path | bytes = sys.stdin.buffer.read()
+        content: Path | bytes = _standard(sys.stdin).buffer.read()
         if not content:
             raise InputError("standard input is empty", expected="an image")
     else:
-        content = job.source
-        pixels = count_tiff_pixels(job.source)
+        content = job.source if job.source.is_file() or not job.source.exists() else job.source.read_bytes()
         suffix = "" if job.target is None else job.target.suffix.lower()
-        if pixels > _LARGE_PIXELS and job.target is not None and KINDS.get(suffix) == "tiff":
+        if job.target is not None and KINDS.get(suffix) == "tiff" and _goes_by_rows(job.source):
             make_folder(job.target.parent)
-            try:
-                return denoise_large_tiff(runtime, job.source, job.target, handling, progress.watch)
-            except FileError:
-                if pixels > MOST_PIXELS:
-                    raise
+            return denoise_large_tiff(runtime, job.source, job.target, handling, progress.watch)
     picture, remarks = denoise_picture(runtime, read_picture(content), handling)
     if job.target is None:
-        sys.stdout.buffer.write(pack_picture(picture))
+        _standard(sys.stdout).buffer.write(pack_picture(picture))
         return remarks
     kind = KINDS.get(job.target.suffix.lower())
     if kind is None:
@@ -147,12 +175,32 @@ def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, progress: "_Pr
     return remarks
 
 
+def _goes_by_rows(source: Path) -> bool:
+    """Whether a file is a TIFF too large to be read at once, or large and of a make that can be read by rows."""
+    pixels = count_tiff_pixels(source)
+    if pixels <= _LARGE_PIXELS or pixels > MOST_PIXELS:
+        return pixels > _LARGE_PIXELS
+    from smidgen.tiff_rows import TiffRows
+
+    try:
+        TiffRows(source).close()
+    except FileError:
+        return False
+    return True
+
+
+def _standard(stream: TextIO | None) -> TextIO:
+    if stream is None:
+        raise InputError("standard input or output is closed", expected="it to be open")
+    return stream
+
+
 def _parse_range(given: list[float] | None) -> Range | None:
     if given is None:
         return None
     low, high = given
-    if not low < high:
-        raise InputError(f"the range {low:g} {high:g} is empty", expected="--range LOW HIGH with LOW below HIGH")
+    if not (math.isfinite(low) and math.isfinite(high) and high - low > _NARROWEST):
+        raise InputError(f"the range {low:g} {high:g} is impossible", expected="--range LOW HIGH with LOW below HIGH")
     return Range(low, high)
 
 

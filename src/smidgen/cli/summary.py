@@ -20,7 +20,8 @@ def summary(arguments: argparse.Namespace) -> int:
     runtime = Runtime(path)
     info, network = runtime.info, runtime.info.spec.network()
     if arguments.card:
-        print(write_card(str(arguments.model), info), end="")
+        card = write_card(str(arguments.model), info)
+        print(json.dumps({"card": card}) if arguments.json else card, end="\n" if arguments.json else "")
         return 0
     facts: dict[str, Any] = {
         "model": runtime.name,

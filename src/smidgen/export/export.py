@@ -56,6 +56,10 @@ def export_model(model: Path, to: str, out: Path, *, size: tuple[int, int] = (28
         raise InputError(f"there is no format {to!r}", expected=", ".join(FORMATS))
     if bits != 32 and to != "c":
         raise InputError(f"{to} has no {bits}-bit weights", expected="--int8 only with --to c")
+    if to in ("keras", "h5") and out.suffix != f".{to}":
+        raise InputError(
+            f"Keras knows its files by their ending, and {out} ends otherwise", expected=f"a name in .{to}"
+        )
     if min(size) < 1 or size[0] * size[1] > _MOST_PIXELS:
         raise InputError(f"the size {size[0]}x{size[1]} is not possible", expected=f"1 to {_MOST_PIXELS:,} pixels")
     path = model_file(model)

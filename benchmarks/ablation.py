@@ -189,8 +189,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--only", nargs="+", choices=list(variants()), default=list(variants()), metavar="NAME")
     args = parser.parse_args()
-    names = list(variants())
+    names = args.only
     jobs = [(name, seed, args.steps, args.data) for seed in range(args.seeds) for name in names]
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
     with get_context("spawn").Pool(args.processes, maxtasksperchild=4) as pool:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from smidgen.cli.main import main
-from smidgen.images import read_picture
+from smidgen.images.picture import read_picture
 from smidgen.runtime import Runtime
 
 
@@ -125,7 +125,7 @@ def test_a_large_tiff_goes_by_rows(tmp_path: Path, tiny_model: Path, monkeypatch
     import tifffile
 
     monkeypatch.setattr("smidgen.cli.denoise._LARGE_PIXELS", 1000)
-    monkeypatch.setattr("smidgen.images.MOST_PIXELS", 1000)
+    monkeypatch.setattr("smidgen.images.picture.MOST_PIXELS", 1000)
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((100, 80), np.uint16))
     assert main(["denoise", str(tiny_model), str(tmp_path / "a.tif"), "-o", str(tmp_path / "b.tif")]) == 0
     with tifffile.TiffFile(tmp_path / "b.tif") as tiff:

@@ -6,7 +6,7 @@ import tifffile
 
 from smidgen.denoising import DEPTHS, Handling, choose_ranges, denoise_large_tiff, denoise_picture
 from smidgen.errors import FileError, InputError
-from smidgen.images import Picture
+from smidgen.images.picture import Picture
 from smidgen.model import ModelInfo, pack_model
 from smidgen.network.spec import PyramidSpec
 from smidgen.pairs.ranges import Range

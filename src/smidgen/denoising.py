@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from smidgen.errors import InputError
 from smidgen.files import fill_whole
-from smidgen.images import Picture, turn_white
+from smidgen.images.picture import Picture
+from smidgen.images.tiff import turn_white
 from smidgen.model import ModelInfo
 from smidgen.pairs.ranges import FULL_SCALES, Range
 from smidgen.runtime import Runtime
@@ -149,7 +150,7 @@ def denoise_large_tiff(
         FileError: the source cannot be read by rows or is damaged, or the target not be written.
         InputError: as for `denoise_picture`.
     """
-    from smidgen.tiff_rows import TiffRows
+    from smidgen.images.tiff_rows import TiffRows
 
     handling = handling or Handling()
     with TiffRows(source) as tiff:

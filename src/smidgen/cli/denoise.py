@@ -13,7 +13,8 @@ from typing import TextIO
 from smidgen.denoising import DEPTHS, Handling, denoise_large_tiff, denoise_picture
 from smidgen.errors import FileError, InputError, SmidgenError
 from smidgen.files import make_folder, write_whole
-from smidgen.images import IMAGE_SUFFIXES, KINDS, MOST_PIXELS, count_tiff_pixels, pack_picture, read_picture
+from smidgen.images.picture import IMAGE_SUFFIXES, KINDS, MOST_PIXELS, pack_picture, read_picture
+from smidgen.images.tiff import count_tiff_pixels
 from smidgen.pairs.ranges import Range
 from smidgen.runtime import Runtime
 from smidgen.zoo.zoo import find_model
@@ -180,7 +181,7 @@ def _goes_by_rows(source: Path) -> bool:
     pixels = count_tiff_pixels(source)
     if pixels <= _LARGE_PIXELS or pixels > MOST_PIXELS:
         return pixels > _LARGE_PIXELS
-    from smidgen.tiff_rows import TiffRows
+    from smidgen.images.tiff_rows import TiffRows
 
     try:
         TiffRows(source).close()

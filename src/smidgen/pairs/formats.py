@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import FileError, PairsError
-from smidgen.images import IMAGE_SUFFIXES, read_image
+from smidgen.images.picture import IMAGE_SUFFIXES, read_image
 from smidgen.pairs.checks import RawPairs, make_labels, make_raw_pairs
 from smidgen.pairs.unpickle import read_pickle
 

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import FileError
-from smidgen.images import import_tifffile, orientation_of
+from smidgen.images.tiff import WHITE_IS_ZERO, alpha_kind, count_colours, import_tifffile, orientation_of
 
 _TILE = 256
 _MOST_SEGMENT_BYTES = 64 * 2**20
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _UNCOMPRESSED, _DEFLATE = 1, (8, 32946)
 
 
@@ -50,23 +49,23 @@ class TiffRows:
             raise FileError(f"{path} is damaged ({type(error).__name__}: {error})") from None
         self._page = page
         self.height, self.width = page.imagelength, page.imagewidth
-        self.colours = 3 if page.photometric == _RGB else 1
+        self.colours = count_colours(page)
         self.alpha = page.samplesperpixel > self.colours
         self.dtype = np.dtype(page.dtype).newbyteorder("=")
-        self.white_is_zero = page.photometric == _WHITE_IS_ZERO
-        self._alpha_kind = int(page.extrasamples[0]) if page.extrasamples else 2
+        self.white_is_zero = page.photometric == WHITE_IS_ZERO
+        self._alpha_kind = alpha_kind(page)
         self.icc_profile = page.iccprofile
         self.compressed = page.compression != _UNCOMPRESSED
         self._rows = page.tilelength if page.is_tiled else page.rowsperstrip
         self._across = -(-self.width // page.tilewidth) if page.is_tiled else 1
 
     def _check(self, page: Any, pages: int) -> None:
-        colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(page.photometric, 0)
+        colours = count_colours(page)
         rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
         columns = page.tilewidth if page.is_tiled else page.imagewidth
         whole = -(-page.imagelength // rows) * -(-page.imagewidth // columns) == len(page.dataoffsets)
         known = page.dtype is not None and page.dtype.kind in "uif"
-        signed_white = page.photometric == _WHITE_IS_ZERO and known and page.dtype.kind != "u"
+        signed_white = page.photometric == WHITE_IS_ZERO and known and page.dtype.kind != "u"
         bytes_ = rows * columns * page.samplesperpixel * page.bitspersample // 8
         reasons = {
             f"it has {pages} pages": pages > 1 or page.imagedepth > 1,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smidgen.errors import FileError
-from smidgen.tiff_rows import TiffRows
+from smidgen.images.tiff_rows import TiffRows
 
 LAYOUTS = [{}, {"rowsperstrip": 7}, {"tile": (32, 48)}, {"tile": (64, 64), "compression": "zlib", "predictor": True}]
 

@@ -1,21 +1,26 @@
-"""Image files to arrays and back: 8 and 16 bits, floats, grey and colour, alpha, pages."""
+"""Pictures of every kind of file: 8 and 16 bits, floats, grey and colour, alpha, pages."""
 
-import contextlib
 import io
-import logging
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from smidgen.errors import FileError
-
-if TYPE_CHECKING:
-    import tifffile
+from smidgen.images.tiff import (
+    ALPHA_APART,
+    WHITE_IS_ZERO,
+    alpha_kind,
+    count_colours,
+    import_tifffile,
+    read_page,
+    turn_upright,
+    turn_white,
+)
 
 KINDS = {
     ".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "jpeg", ".jpeg": "jpeg",
@@ -26,9 +31,6 @@ MOST_PIXELS = 170_000_000  # just below where Pillow suspects an attack
 _KINDS_IN_WORDS = "PNG, TIFF, JPEG, BMP, WebP"
 _LOSSY_QUALITY = 95
 _SAMPLES = (1, 2, 3, 4)
-# Values of TIFF tags 262, 284 and 338.
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
-_PLANES_APART = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class Picture:
     alphas: tuple[NDArray[Any] | None, ...]
     kind: str
     stacked: tuple[bool, bool] = (False, False)
-    alpha_kind: int = 2
+    alpha_kind: int = ALPHA_APART
     white_is_zero: bool = False
     icc_profile: bytes | None = None
 
@@ -110,26 +112,6 @@ def read_picture(source: Path | bytes) -> Picture:
             f"{name} cannot be read as an image ({type(error).__name__}: {str(error)[:80]})",
             expected=f"a {_KINDS_IN_WORDS} or npy file",
         ) from None
-
-
-def count_tiff_pixels(path: Path) -> int:
-    """Pixels of a TIFF's first page, read off its header; 0 for what is no TIFF."""
-    if KINDS.get(path.suffix.lower()) != "tiff" or not path.is_file():
-        return 0
-    try:
-        with import_tifffile().TiffFile(path) as tiff:
-            page = tiff.pages.first
-            return int(page.imagelength * page.imagewidth)
-    except Exception:  # whoever reads it will say what is wrong
-        return 0
-
-
-def import_tifffile() -> Any:
-    """Tifffile, which takes a moment to import, without its log."""
-    import tifffile
-
-    tifffile.logger().setLevel(logging.CRITICAL)
-    return tifffile
 
 
 def pack_picture(picture: Picture) -> bytes:
@@ -194,14 +176,14 @@ def _unstack(picture: Picture) -> NDArray[Any]:
 
 
 def _read_tiff(file: BinaryIO, name: str) -> Picture:
-    pages, alphas, white, alpha_kind = [], [], False, 2
+    pages, alphas, white = [], [], False
     with import_tifffile().TiffFile(file) as tiff:
         for page in tiff.pages:
             frame = page.aspage()
             _check_size(name, frame.imagelength, frame.imagewidth)
             if frame.imagedepth > 1:
                 raise FileError(f"{name} holds a volume of {frame.imagedepth} planes", expected="pages of one plane")
-            image = _read_page(frame)
+            image = read_page(frame)
             if image is None:  # palettes, black-and-white, print colours and some compressions are Pillow's
                 if len(tiff.pages) > 1:
                     raise FileError(
@@ -211,51 +193,19 @@ def _read_tiff(file: BinaryIO, name: str) -> Picture:
                     )
                 file.seek(0)
                 return replace(_read_other(file, name), kind="tiff")
-            white = white or frame.photometric == _WHITE_IS_ZERO
-            colours = 3 if frame.photometric == _RGB else 1
+            white = white or frame.photometric == WHITE_IS_ZERO
+            colours = count_colours(frame)
             pages.append(image[..., :colours])
             alphas.append(image[..., colours:] if image.shape[2] > colours else None)
-            if frame.extrasamples:
-                alpha_kind = int(frame.extrasamples[0])
-        profile = tiff.pages.first.iccprofile
+        first = tiff.pages.first
     return Picture(
         pages=tuple(pages),
         alphas=tuple(alphas),
         kind="tiff",
-        alpha_kind=alpha_kind,
+        alpha_kind=alpha_kind(first),
         white_is_zero=white,
-        icc_profile=profile,
+        icc_profile=first.iccprofile,
     )
-
-
-def _read_page(page: "tifffile.TiffPage") -> NDArray[Any] | None:
-    """`(H, W, C)`, light on high, with alpha as a last channel; None where tifffile cannot."""
-    colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(page.photometric, 0)
-    extra = page.samplesperpixel - colours
-    whole = page.dtype is not None and page.dtype.kind in "uif" and page.imagedepth == 1
-    turned = page.photometric == _WHITE_IS_ZERO and whole and page.dtype.kind != "u"
-    if not colours or extra not in (0, 1) or page.bitspersample < 8 or not whole or turned:
-        return None
-    with contextlib.suppress(ValueError):  # a compression tifffile needs a codec package for
-        image: NDArray[Any] = page.asarray()
-        if page.planarconfig == _PLANES_APART and image.ndim == 3:
-            image = image.transpose(1, 2, 0)
-        image = image.reshape(*image.shape[:2], -1)
-        if page.photometric == _WHITE_IS_ZERO:
-            image = np.concatenate([turn_white(image[..., :1], True), image[..., 1:]], axis=2)
-        return _turn_upright(image, orientation_of(page))
-    return None
-
-
-def orientation_of(page: "tifffile.TiffPage") -> int:
-    """The value of tag 274, 1 where the first row is on top and the first column on the left."""
-    tag = page.tags.get("Orientation")
-    return 1 if tag is None else int(tag.value)
-
-
-def turn_white(image: NDArray[Any], white_is_zero: bool) -> NDArray[Any]:
-    """Light on high from a TIFF whose zero is white, or back."""
-    return np.iinfo(image.dtype).max - image if white_is_zero and image.dtype.kind == "u" else image
 
 
 def _write_tiff(file: BinaryIO, picture: Picture) -> None:
@@ -294,7 +244,7 @@ def _read_other(file: BinaryIO, name: str) -> Picture:
             array = _as_array(image)
         # Asked for only now: Pillow turns TIFFs itself while it loads them, and then forgets the tag.
         orientation = image.getexif().get(0x0112, 1)
-    array = _turn_upright(array, orientation)
+    array = turn_upright(array, orientation)
     colours = 3 if array.shape[2] >= 3 else 1
     alpha = array[..., colours:] if array.shape[2] > colours else None
     return Picture(
@@ -318,19 +268,6 @@ def _as_array(image: Image.Image) -> NDArray[Any]:
         alpha = np.where(array == transparency, 0, np.iinfo(array.dtype).max).astype(array.dtype)
         array = np.stack([array, alpha], axis=2)
     return array.reshape(*array.shape[:2], -1)
-
-
-def _turn_upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Apply EXIF and TIFF tag 274 (1 to 8)."""
-    if orientation == 1:
-        return array
-    if orientation >= 5:
-        array = array.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    return np.ascontiguousarray(array)
 
 
 def _png_depth(file: BinaryIO) -> int:

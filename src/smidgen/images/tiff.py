@@ -1,0 +1,88 @@
+"""TIFF files by tifffile: what is in a page, and which way round."""
+
+import contextlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SUFFIXES = frozenset({".tif", ".tiff"})
+# Values of TIFF tags 262, 284 and 338.
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
+_PLANES_APART = 2
+ALPHA_APART = 2
+
+
+def import_tifffile() -> Any:
+    """Tifffile, which takes a moment to import, without its log."""
+    import tifffile
+
+    tifffile.logger().setLevel(logging.CRITICAL)
+    return tifffile
+
+
+def count_tiff_pixels(path: Path) -> int:
+    """Pixels of a TIFF's first page, read off its header; 0 for what is no TIFF."""
+    if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        return 0
+    try:
+        with import_tifffile().TiffFile(path) as tiff:
+            page = tiff.pages.first
+            return int(page.imagelength * page.imagewidth)
+    except Exception:  # whoever reads it will say what is wrong
+        return 0
+
+
+def count_colours(page: Any) -> int:
+    """1 for grey, 3 for RGB, 0 for what is neither."""
+    return {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3}.get(page.photometric, 0)
+
+
+def alpha_kind(page: Any) -> int:
+    """How alpha is told (tag 338): 0 unspecified, 1 multiplied in, 2 apart."""
+    return int(page.extrasamples[0]) if page.extrasamples else ALPHA_APART
+
+
+def read_page(page: Any) -> NDArray[Any] | None:
+    """`(H, W, C)`, light on high, with alpha as a last channel; None where tifffile cannot."""
+    colours = count_colours(page)
+    extra = page.samplesperpixel - colours
+    whole = page.dtype is not None and page.dtype.kind in "uif" and page.imagedepth == 1
+    turned = page.photometric == WHITE_IS_ZERO and whole and page.dtype.kind != "u"
+    if not colours or extra not in (0, 1) or page.bitspersample < 8 or not whole or turned:
+        return None
+    with contextlib.suppress(ValueError):  # a compression tifffile needs a codec package for
+        image: NDArray[Any] = page.asarray()
+        if page.planarconfig == _PLANES_APART and image.ndim == 3:
+            image = image.transpose(1, 2, 0)
+        image = image.reshape(*image.shape[:2], -1)
+        if page.photometric == WHITE_IS_ZERO:
+            image = np.concatenate([turn_white(image[..., :1], True), image[..., 1:]], axis=2)
+        return turn_upright(image, orientation_of(page))
+    return None
+
+
+def orientation_of(page: Any) -> int:
+    """The value of tag 274, 1 where the first row is on top and the first column on the left."""
+    tag = page.tags.get("Orientation")
+    return 1 if tag is None else int(tag.value)
+
+
+def turn_white(image: NDArray[Any], white_is_zero: bool) -> NDArray[Any]:
+    """Light on high from a TIFF whose zero is white, or back."""
+    return np.iinfo(image.dtype).max - image if white_is_zero and image.dtype.kind == "u" else image
+
+
+def turn_upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Apply EXIF and TIFF tag 274 (1 to 8)."""
+    if orientation == 1:
+        return array
+    if orientation >= 5:
+        array = array.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return np.ascontiguousarray(array)

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from smidgen.images.tiff import count_tiff_pixels, turn_upright, turn_white
+
+
+def test_pixels_are_counted_without_reading_them(tmp_path: Path):
+    """A TIFF tells its size by its header; what is none has no pixels."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 50, 3), np.uint8), photometric="rgb")
+    (tmp_path / "b.tif").write_text("hello")
+    assert count_tiff_pixels(tmp_path / "a.tif") == 1500
+    assert count_tiff_pixels(tmp_path / "b.tif") == 0
+    assert count_tiff_pixels(tmp_path / "none.tif") == 0
+    assert count_tiff_pixels(tmp_path / "a.png") == 0
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turning_keeps_every_pixel(orientation: int):
+    """Each of the eight ways is a rearrangement; doing it again as often as needed gives the picture back."""
+    image = np.arange(12).reshape(3, 4, 1)
+    turned = turn_upright(image, orientation)
+    assert sorted(turned.ravel()) == list(range(12))
+    for _ in range(3):
+        turned = turn_upright(turned, orientation)
+    np.testing.assert_array_equal(turned, image)
+
+
+def test_white_turns_both_ways():
+    """Turning white to zero and back gives the same values; floats have no largest value and stay."""
+    image = np.arange(5, dtype=np.uint16)
+    np.testing.assert_array_equal(turn_white(turn_white(image, True), True), image)
+    np.testing.assert_array_equal(turn_white(image.astype(float), True), image)

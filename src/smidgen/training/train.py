@@ -192,7 +192,7 @@ class _Loop:
 
     def run_epoch(self) -> None:
         """Show all training pairs once, validate, and replace the state."""
-        started = time.monotonic()
+        started, core_started = time.monotonic(), time.process_time()
         total, seen, step, rate = 0.0, 0, self.state.step, 0.0
         for noisy, clean in self._dataset.train.batches(self._settings.batch_size, self._generator):
             rate = self._settings.rate_at(step, self._total_steps)
@@ -208,6 +208,7 @@ class _Loop:
             "val_loss": self._validate(),
             "learning_rate": rate,
             "images_per_second": seen / (time.monotonic() - started),
+            "core_seconds": time.process_time() - core_started,
         }
         self.state = self._next_state(record, self.state.seconds + time.monotonic() - started)
         self._tell(step, total / seen, record["images_per_second"])

@@ -17,10 +17,10 @@ from typing import Any
 DOCS = Path(__file__).parents[1] / "docs"
 TITLE = """# Results
 
-Made by `python tools/make_results.py` from the runs in [runs/](runs); everything was chosen on validation. ± is the standard deviation over training seeds. BCE cannot reach 0 on grey targets: the floor
-is their own entropy. *Legible* is the share of digits that the shipped reader, trained on clean digits only, reads as
-labelled, with its 95 % Wilson interval (of the seed that reads worst). Strengths of the classical denoisers were chosen
-on validation.
+Made by `python tools/make_results.py` from the runs in [runs/](runs); everything was chosen on validation. ± is the
+standard deviation over training seeds. BCE cannot reach 0 on grey targets: the floor is their own entropy. *Legible* is
+the share of digits that the shipped reader, trained on clean digits only, reads as labelled, with its 95 % Wilson
+interval (of the seed that reads worst). Strengths of the classical denoisers were chosen on validation.
 """
 METRICS = (("bce", "{:.4f}"), ("mse", "{:.2e}"), ("psnr_db", "{:.2f}"), ("ssim", "{:.3f}"))
 

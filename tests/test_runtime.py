@@ -26,7 +26,7 @@ def test_parts_equal_the_whole(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
     runtime = Runtime(tiny_model)
     noisy = np.random.default_rng(0).random((7, 6, 6, 1), dtype=np.float32)
     before, whole = noisy.copy(), runtime.denoise(noisy)
-    monkeypatch.setattr("smidgen.runtime._TILE", 9)
+    monkeypatch.setattr("smidgen.runtime._PIXELS_AT_ONCE", 80)
     np.testing.assert_allclose(runtime.denoise(noisy), whole, atol=1e-6)
     np.testing.assert_array_equal(noisy, before)
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from smidgen.errors import InputError
 from smidgen.tasks.archives import load_full, load_sample
-from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, example_images, load_task
+from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, FreshSource, example_images, load_task
 
 
 def test_sample_task_pairs_as_designed():
@@ -65,3 +66,11 @@ def test_examples_need_nothing_downloaded(name: str):
     """Every task has noisy examples from the embedded sample; other names have none."""
     assert example_images(name, 3).shape == (3, 28, 28, 1)
     assert len(example_images("mine.pkl", 3)) == 0
+
+
+def test_fewer_digits_than_garments(generator: np.random.Generator):
+    """Digits and garments need not be equally many: every digit is shown once, with some garment."""
+    source = load_task(SAMPLE_TASK).train
+    assert isinstance(source, FreshSource)
+    few = replace(source, clean=source.clean[:70], labels=source.labels[:70])
+    assert sum(len(clean) for _, clean in few.batches(64, generator)) == 70

@@ -64,7 +64,7 @@ class FreshSource:
             if self.other is None or partners is None:
                 other = generator.standard_normal(clean.shape, dtype=np.float32)
             else:
-                other = _unit(self.other[partners[start : start + batch_size]])
+                other = _unit(self.other[partners[start : start + len(clean)]])
             yield self.corruption(clean, other), clean
 
     def example(self, n: int) -> Pairs:

@@ -32,7 +32,8 @@ def test_wheel_is_small_and_whole(tmp_path: Path):
     names = set(zipfile.ZipFile(wheel).namelist())
     for name in ("tasks/sample/mnist.npz", "tasks/sample/fashion-mnist.npz", "tasks/sample/MNIST-LICENCE.txt",
                  "tasks/sample/FASHION-MNIST-LICENCE.txt", "reader/digits.onnx", "report/report.html.jinja",
-                 "py.typed"):  # fmt: skip
+                 "export/denoiser.c.jinja", "export/page.html.jinja", "export/engine.js",
+                 "zoo/digits-on-garments.onnx", "py.typed"):  # fmt: skip
         assert f"smidgen/{name}" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert any(name.endswith("licenses/NOTICE") for name in names)
@@ -42,7 +43,7 @@ def test_running_needs_no_torch(tiny_model: Path):
     """Model files are run and summarised, and pairs inspected, without any of the training packages."""
     script = (
         "import sys\n"
-        "for name in ('torch', 'onnx', 'skimage', 'scipy', 'matplotlib', 'pandas', 'jinja2'):\n"
+        "for name in ('torch', 'onnx', 'skimage', 'scipy', 'matplotlib', 'pandas', 'jinja2', 'openvino'):\n"
         "    sys.modules[name] = None\n"
         "import numpy\n"
         "from pathlib import Path\n"
@@ -52,6 +53,10 @@ def test_running_needs_no_torch(tiny_model: Path):
         "assert Runtime(path).denoise(numpy.zeros((1, 5, 5, 1), numpy.float32)).shape == (1, 5, 5, 1)\n"
         "assert main(['summary', str(path)]) == 0\n"
         "assert main(['inspect', 'digits-on-garments-sample']) == 0\n"
+        "assert main(['models']) == 0\n"
+        "from PIL import Image\n"
+        "Image.new('L', (9, 7)).save(path.with_name('a.png'))\n"
+        "assert main(['denoise', str(path), str(path.with_name('a.png')), '-o', str(path.with_name('b.png'))]) == 0\n"
     )
     subprocess.run([sys.executable, "-c", script, str(tiny_model)], check=True, capture_output=True)
     assert (resources.files("smidgen") / "py.typed").is_file()

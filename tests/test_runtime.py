@@ -39,6 +39,8 @@ def test_tiled_equals_whole(deep_model: Runtime, height: int, width: int, tile: 
     whole = deep_model.denoise(noisy)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("smidgen.runtime._TILE", tile)
+        patch.setattr("smidgen.runtime._WIDE", 75)
+        patch.setattr("smidgen.runtime._LOW_TILE", tile // 2 + 1)
         np.testing.assert_allclose(deep_model.denoise(noisy), whole, atol=1e-5)
 
 

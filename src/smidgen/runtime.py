@@ -19,6 +19,8 @@ MOST_THREADS = 256
 # The side of a tile, without what it overlaps its neighbours by. Larger ones waste less on the
 # overlap, smaller ones need less memory: this one takes about 300 MiB.
 _TILE = 640
+# Strips of wide images are lower, since they are held as wholes.
+_WIDE, _LOW_TILE = 4096, 448
 # Of small images, so many pixels at a time: what stays in the processor's cache.
 _PIXELS_AT_ONCE = 50_000
 
@@ -105,7 +107,7 @@ class Runtime:
         network = self.info.spec.network()
         cut = {"reach": network.reach, "stride": network.stride}
         columns = plan_spans(width, _TILE, **cut)
-        for span in plan_spans(height, _TILE, **cut):
+        for span in plan_spans(height, _TILE if width <= _WIDE else _LOW_TILE, **cut):
             yield span.start, self._denoise_strip(read(span.first, span.last), span, columns, height * width)
 
     def _denoise_strip(self, strip: Images, rows: Span, columns: list[Span], pixels: int) -> Images:

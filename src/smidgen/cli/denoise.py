@@ -79,9 +79,9 @@ def _plan(images: list[str], out: str | None) -> list[_Job]:
         if len(images) > 1:
             raise InputError("standard input and files are both given", expected="one or the other")
         return [_Job(None, None if out in (None, _PIPE) else Path(str(out)))]
-    if out is None or out == _PIPE:
-        if out is None:
-            raise InputError("no place for the result is given", expected="-o OUT: a file, or a folder for several")
+    if out is None:
+        raise InputError("no place for the result is given", expected="-o OUT: a file, or a folder for several")
+    if out == _PIPE:
         sources = [source for source, _ in _find(images, None)]
         if len(sources) > 1:
             raise InputError(

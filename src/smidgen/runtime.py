@@ -17,10 +17,10 @@ from smidgen.tiles import Span, plan_spans
 MODEL_FILE = "model.onnx"
 MOST_THREADS = 256
 # The side of a tile, without what it overlaps its neighbours by. Larger ones waste less on the
-# overlap, smaller ones need less memory: this one takes about 300 MiB.
-_TILE = 640
+# overlap, smaller ones need less memory.
+_TILE = 832
 # Strips of wide images are lower, since they are held as wholes.
-_WIDE, _LOW_TILE = 4096, 448
+_WIDE, _LOW_TILE = 4096, 280
 # Of small images, so many pixels at a time: what stays in the processor's cache.
 _PIXELS_AT_ONCE = 50_000
 

@@ -1,5 +1,6 @@
 """How a large image is cut so that the pieces together give exactly what the whole would."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -19,7 +20,7 @@ class Span:
 
 
 def plan_spans(length: int, step: int, *, reach: int, stride: int) -> list[Span]:
-    """Spans of about `step` (up to half as much again) that cover 0 to `length`.
+    """Spans of about `step` (up to a quarter more) that cover 0 to `length`.
 
     Each begins on a multiple of `stride`, so that its coarse pixels are those of the whole, and is
     computed from a margin of at least `reach`, so that nothing it depends on is missing.
@@ -29,7 +30,7 @@ def plan_spans(length: int, step: int, *, reach: int, stride: int) -> list[Span]
         step: of a span.
         reach, stride: of the network.
     """
-    spans = max(1, round(length / step))
+    spans = math.ceil(length / (1.25 * step))
     step = -(-length // (spans * stride)) * stride
     margin = -(-reach // stride) * stride
     return [

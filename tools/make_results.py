@@ -31,7 +31,8 @@ def store(folder: Path) -> Path:
     name = f"{run['dataset']['name']}-{run['spec']['kind']}-{run['evaluation']['num_parameters']}"
     path = DOCS / "runs" / f"{name}-seed{run['settings']['seed']}-{run['evaluation']['split']}.json"
     path.parent.mkdir(exist_ok=True)
-    run["evaluation"]["model"] = path.stem  # where it lay when it was judged is nobody's business
+    run["evaluation"]["model"] = path.stem  # not where it lay when it was judged
+    del run["command"]
     path.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     return path
 

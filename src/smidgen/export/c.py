@@ -44,7 +44,7 @@ def write_c(network: Network, weights: Weights, size: tuple[int, int], *, bits: 
         network, weights: what to write.
         size: of the images.
         bits: 32 for float32 weights; 8 for int8 kernels with a float32 scale for each output channel. The
-            last kernel stays float32: it has few numbers, and its rounding would be seen.
+            first and the last stay float32: they are small, and their rounding would be seen.
         title: the first line of the file's comment.
     """
     from importlib import resources
@@ -64,7 +64,7 @@ def write_c(network: Network, weights: Weights, size: tuple[int, int], *, bits: 
     text = environment.from_string(template.read_text(encoding="utf-8")).render(
         title=title.replace("*/", "* /"),
         network=network,
-        stored="" if bits == 32 else ", most stored as int8, the last layer, biases and scales as float32",
+        stored="" if bits == 32 else ", most stored as int8, the first and last layer, biases and scales as float32",
         bits=bits,
         height=height,
         width=width,
@@ -180,7 +180,8 @@ class _Writer:
         self.arrays: dict[str, _Array] = {}
         self.stored = dict(weights)
         self._scales: dict[str, NDArray[np.float32]] = {}
-        self._last_kernel = [layer.weight for layer in network.layers if layer.weight][-1]
+        kernels = [layer.weight for layer in network.layers if layer.weight]
+        self._exact = {kernels[0], kernels[-1]}
 
     def call(self, layer: Layer, places: dict[str, int], height: int, width: int) -> str:
         """The C call of one layer."""
@@ -213,7 +214,7 @@ class _Writer:
                 rest = [-(-height // step), -(-width // step), channels]
             case Kind.UPSAMPLE_NEAREST | Kind.UPSAMPLE_BILINEAR:
                 rest = [rows, columns, channels]
-        suffix = "_float" if self._bits == 8 and layer.weight == self._last_kernel else ""
+        suffix = "_float" if self._bits == 8 and layer.weight in self._exact else ""
         return f"{layer.kind}{suffix}({', '.join(map(str, [*inputs, place(layer.output), *rest]))})"
 
     def _weights_of(self, layer: Layer) -> list[str]:
@@ -237,7 +238,7 @@ class _Writer:
             layer.kind is Kind.DEPTHWISE and layer.weight == name for layer in self._network.layers
         )
         order = (2, 3, 0, 1) if depthwise else (0, 2, 3, 1)
-        small = self._bits == 8 and name != self._last_kernel
+        small = self._bits == 8 and name not in self._exact
         if small:
             largest = np.abs(kernel).max(axis=(1, 2, 3))
             scale = np.where(largest > 0, largest / _LARGEST_INT8, 1).astype(np.float32)

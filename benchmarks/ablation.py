@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -131,7 +132,7 @@ def fit(spec: type[PyramidSpec], **shape: int) -> PyramidSpec:
     return spec(width=width, hidden=max(hidden for hidden in range(width, 200) if fits(width, hidden)), **shape)
 
 
-def variants() -> dict[str, tuple[PyramidSpec, dict[str, object]]]:
+def variants() -> dict[str, tuple[PyramidSpec, dict[str, Any]]]:
     """Name -> spec, and what of the recipe changes."""
     default = fit(PyramidSpec)
     return {
@@ -160,10 +161,10 @@ def run(job: tuple[str, int, int, Path | None]) -> tuple[str, int, float, float,
     spec, changes = variants()[name]
     changes = dict(changes)
     dataset = load_task(DEFAULT_TASK, data)
-    dataset = first_digits(dataset, steps * BATCH_SIZE // EPOCHS, fixed=bool(changes.pop("fixed", False)))
-    training._LONGEST_GRADIENT = float(changes.pop("clip", 1.0))  # type: ignore[arg-type]
+    dataset = first_digits(dataset, steps * BATCH_SIZE // EPOCHS, fixed=changes.pop("fixed", False))
+    training._LONGEST_GRADIENT = changes.pop("clip", 1.0)
     settings_class = changes.pop("class", TrainingSettings)
-    settings = settings_class(epochs=EPOCHS, threads=1, seed=seed, **{"batch_size": BATCH_SIZE} | changes)  # type: ignore[operator]
+    settings = settings_class(epochs=EPOCHS, threads=1, seed=seed, **{"batch_size": BATCH_SIZE} | changes)
     started = time.process_time()
     trained = training.train(dataset, spec, settings)
     seconds = time.process_time() - started

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from smidgen.model import ModelInfo, write_model
-from smidgen.network.spec import PyramidSpec
+from smidgen.model import ModelInfo, pack_model, write_model
+from smidgen.network.spec import PyramidSpec, Spec
 from smidgen.pairs.pairs import Dataset, FixedSource, Pairs
+from smidgen.runtime import Runtime
 
 # A busy machine is no failure.
 settings.register_profile("smidgen", deadline=None)
@@ -73,6 +74,11 @@ def random_weights(spec: object, generator: np.random.Generator) -> dict[str, np
         weight.name: generator.normal(weight.mean, 0.3, weight.shape).astype(np.float32)
         for weight in spec.network().weights
     }
+
+
+def runtime_of(spec: Spec, weights: dict[str, np.ndarray]) -> Runtime:
+    """A model of this spec with these weights, ready to denoise."""
+    return Runtime(pack_model(ModelInfo(spec=spec, budget=99_999), weights))
 
 
 @pytest.fixture

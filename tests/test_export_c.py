@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 
 from smidgen.errors import InputError
 from smidgen.export.c import compile_c, plan_memory, write_c
-from smidgen.model import ModelInfo, pack_model
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
-from smidgen.runtime import Runtime
-from tests.conftest import needs_debian, random_weights
+from tests.conftest import needs_debian, random_weights, runtime_of
 
 SPECS = [
     PlainSpec(),
@@ -39,10 +37,6 @@ int main(void)
 """
 
 
-def runtime_of(spec: Spec, weights: dict[str, np.ndarray]) -> Runtime:
-    return Runtime(pack_model(ModelInfo(spec=spec, budget=99_999), weights))
-
-
 @pytest.mark.parametrize("size", [(28, 28), (1, 1), (7, 13)], ids=str)
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 @pytest.mark.parametrize("bits", [32, 8])
@@ -51,7 +45,7 @@ def test_c_answers_as_the_model(spec: Spec, size: tuple[int, int], bits: int, ge
     weights = random_weights(spec, generator)
     source = write_c(spec.network(), weights, size, bits=bits, title="test")
     noisy = generator.random((3, *size, spec.channels), dtype=np.float32)
-    denoised = compile_c(source.text, size, spec.channels)(noisy)
+    denoised = compile_c(source, size, spec.channels)(noisy)
     np.testing.assert_allclose(denoised, runtime_of(spec, source.weights).denoise(noisy), atol=1e-5)
 
 

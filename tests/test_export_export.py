@@ -67,7 +67,7 @@ def test_the_shipped_model_answers_the_same_everywhere(generator: np.random.Gene
     compare("torch", torch.sigmoid(logits).permute(0, 2, 3, 1).numpy())
     compare("keras", build_keras(network, weights, (28, 28)).predict(noisy, verbose=0))
     source = write_c(network, weights, (28, 28), bits=32, title="")
-    compare("c", compile_c(source.text, (28, 28), 1)(noisy))
+    compare("c", compile_c(source, (28, 28), 1)(noisy))
     compare("page", run_engine(network, weights)(noisy[:50]), 50)
 
 
@@ -77,7 +77,7 @@ def test_int8_loses_next_to_nothing():
     info, weights = read_model(path)
     pairs = load_task(SAMPLE_TASK).test
     source = write_c(info.spec.network(), weights, (28, 28), bits=8, title="")
-    small, full = compile_c(source.text, (28, 28), 1)(pairs.noisy), Runtime(path).denoise(pairs.noisy)
+    small, full = compile_c(source, (28, 28), 1)(pairs.noisy), Runtime(path).denoise(pairs.noisy)
     loss_db = psnr(full, pairs.clean).mean() - psnr(small, pairs.clean).mean()
     assert loss_db <= 0.1
     read = [float((read_digits(images).digits == pairs.labels).mean()) for images in (full, small)]

@@ -8,11 +8,9 @@ import pytest
 from PIL import Image
 
 from smidgen.export.html import run_engine, write_html
-from smidgen.model import ModelInfo, pack_model
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
-from smidgen.runtime import Runtime
 from smidgen.tasks.tasks import SAMPLE_TASK, example_images
-from tests.conftest import needs_debian, random_weights
+from tests.conftest import needs_debian, random_weights, runtime_of
 
 SPECS = [
     PlainSpec(),
@@ -20,10 +18,6 @@ SPECS = [
     PyramidSpec(width=3, hidden=4, scales=3, passes=2),
     default_spec(),
 ]
-
-
-def runtime_of(spec: Spec, weights: dict[str, np.ndarray]) -> Runtime:
-    return Runtime(pack_model(ModelInfo(spec=spec, budget=99_999), weights))
 
 
 def page_of(spec: Spec, weights: dict[str, np.ndarray]) -> str:

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from smidgen.export.keras import build_keras, explain_count, import_keras, save_keras
-from smidgen.model import ModelInfo, pack_model
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
-from smidgen.runtime import Runtime
-from tests.conftest import random_weights
+from tests.conftest import random_weights, runtime_of
 
 SPECS = [PlainSpec(), PyramidSpec(channels=3, width=3, hidden=4, scales=3, passes=2), default_spec()]
 
@@ -21,7 +19,7 @@ def test_keras_answers_as_the_model_before_and_after_saving(
     weights = random_weights(spec, generator)
     model = build_keras(spec.network(), weights, size)
     noisy = generator.random((3, *size, spec.channels), dtype=np.float32)
-    expected = Runtime(pack_model(ModelInfo(spec=spec, budget=99_999), weights)).denoise(noisy)
+    expected = runtime_of(spec, weights).denoise(noisy)
     np.testing.assert_allclose(model.predict(noisy, verbose=0), expected, atol=1e-5)
     assert model.count_params() == sum(explain_count(spec.network()).values())
     for ending in ("keras", "h5"):

@@ -25,8 +25,8 @@ def open_fast_engine(model: bytes, threads: int = 0) -> Run:
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if threads:
         settings["INFERENCE_NUM_THREADS"] = threads
-    compiled = openvino.Core().compile_model(openvino.Core().read_model(model), "CPU", settings)
-    request = compiled.create_infer_request()
+    core = openvino.Core()
+    request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
 
     def run(noisy: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.array(request.infer({0: noisy})[0])  # a copy: the engine writes the next result to the same place

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from smidgen.errors import InputError, PairsError
 from smidgen.fast import Run, has_fast_engine, open_fast_engine
 from smidgen.model import METADATA_KEY, ModelInfo, open_session, read_content
+from smidgen.network.layers import Network
 from smidgen.pairs.pairs import Images
 from smidgen.tiles import Span, plan_spans
 
@@ -47,9 +48,11 @@ class Runtime:
         """
         if not 0 <= threads <= MOST_THREADS:
             raise InputError(f"{threads} threads are asked for", expected=f"0 (all cores) to {MOST_THREADS}")
-        path = None if isinstance(model, bytes) else model_file(Path(model))
-        self.name = "the model" if path is None else str(path)
-        self._content = model if isinstance(model, bytes) else read_content(model_file(Path(model)))
+        if isinstance(model, bytes):
+            self.name, self._content = "the model", model
+        else:
+            path = model_file(Path(model))
+            self.name, self._content = str(path), read_content(path)
         self._threads = threads
         self._session = open_session(self._content, self.name, threads)
         self._fast = fast and has_fast_engine()
@@ -104,8 +107,7 @@ class Runtime:
         Yields:
             The number of a strip's first row, and its denoised rows `(h, W, C)`.
         """
-        network = self.info.spec.network()
-        cut = {"reach": network.reach, "stride": network.stride}
+        cut = {"reach": self._network.reach, "stride": self._network.stride}
         columns = plan_spans(width, _TILE, **cut)
         for span in plan_spans(height, _TILE if width <= _WIDE else _LOW_TILE, **cut):
             yield span.start, self._denoise_strip(read(span.first, span.last), span, columns, height * width)
@@ -132,6 +134,10 @@ class Runtime:
             return self._fast_engine(ready).transpose(0, 2, 3, 1)
         (result,) = self._session.run(["denoised"], {"noisy": ready})
         return np.asarray(result).transpose(0, 2, 3, 1)
+
+    @functools.cached_property
+    def _network(self) -> Network:
+        return self.info.spec.network()
 
     @functools.cached_property
     def _fast_engine(self) -> Run:

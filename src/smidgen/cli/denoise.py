@@ -13,14 +13,13 @@ from typing import TextIO
 from smidgen.denoising import DEPTHS, Handling, denoise_large_tiff, denoise_picture
 from smidgen.errors import FileError, InputError, SmidgenError
 from smidgen.files import make_folder, write_whole
-from smidgen.images.picture import IMAGE_SUFFIXES, KINDS, MOST_PIXELS, pack_picture, read_picture
+from smidgen.images.picture import KINDS, MOST_PIXELS, pack_picture, read_picture
 from smidgen.images.tiff import count_tiff_pixels
 from smidgen.pairs.ranges import Range
 from smidgen.runtime import Runtime
 from smidgen.zoo.zoo import find_model
 
 _PIPE = "-"
-_SUFFIXES = IMAGE_SUFFIXES | {".npy"}
 # Larger TIFFs are read by rows, where their make allows.
 _LARGE_PIXELS = 8_000_000
 _NARROWEST = 1e-12
@@ -92,11 +91,11 @@ def _plan(images: list[str], out: str | None) -> list[_Job]:
         raise InputError("an empty name is given", expected="files and folders; . is the current folder")
     place = Path(out)
     found = _find(images, place)
-    several = len(found) > 1 or any(os.path.isdir(image) for image in images)  # noqa: PTH112
-    if not several and not place.is_dir() and place.suffix and place.suffix.lower() not in _SUFFIXES:
-        raise InputError(f"{out} has no ending of an image file", expected=", ".join(sorted(_SUFFIXES)))
-    if several or place.is_dir() or place.suffix.lower() not in _SUFFIXES:
-        if several and place.suffix.lower() in _SUFFIXES and not place.is_dir():
+    several = len(found) > 1 or any(Path(image).is_dir() for image in images)
+    if not several and not place.is_dir() and place.suffix and place.suffix.lower() not in KINDS:
+        raise InputError(f"{out} has no ending of an image file", expected=", ".join(sorted(KINDS)))
+    if several or place.is_dir() or place.suffix.lower() not in KINDS:
+        if several and place.suffix.lower() in KINDS and not place.is_dir():
             raise InputError(f"{out} is the name of one file for {len(found)} images", expected="the name of a folder")
         jobs = [_Job(source, place / name) for source, name in found]
     else:
@@ -126,7 +125,7 @@ def _find(images: list[str], place: Path | None) -> list[tuple[Path, Path]]:
                 )
             files = _walk(path)
             if not files:
-                raise FileError(f"the folder {path} holds no images", expected=", ".join(sorted(_SUFFIXES)))
+                raise FileError(f"the folder {path} holds no images", expected=", ".join(sorted(KINDS)))
             found += [(file, file.relative_to(path)) for file in files]
         elif glob.has_magic(image) and not path.exists():
             files = sorted(Path(name) for name in glob.glob(image, recursive=True) if Path(name).is_file())  # noqa: PTH207
@@ -148,7 +147,7 @@ def _walk(folder: Path) -> list[Path]:
         Path(where, name)
         for where, _, names in os.walk(folder, onerror=fail)
         for name in names
-        if Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
+        if Path(name).suffix.lower() in KINDS and not name.startswith(".")
     )
 
 
@@ -169,7 +168,7 @@ def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, progress: "_Pr
         return remarks
     kind = KINDS.get(job.target.suffix.lower())
     if kind is None:
-        raise InputError(f"{job.target} has no ending of an image file", expected=", ".join(sorted(_SUFFIXES)))
+        raise InputError(f"{job.target} has no ending of an image file", expected=", ".join(sorted(KINDS)))
     packed = pack_picture(replace(picture, kind=kind))
     make_folder(job.target.parent)
     write_whole(job.target, packed)
@@ -215,13 +214,10 @@ class _Progress:
 
     def begin(self, number: int, job: _Job) -> None:
         self._number, self._name = number, str(job.source or "standard input")
-        self._show(0.0)
+        self.watch(0.0)
 
     def watch(self, share: float) -> None:
-        """Of the image under way."""
-        self._show(share)
-
-    def _show(self, share: float) -> None:
+        """So much of the image under way is done."""
         now = time.monotonic()
         if not sys.stderr.isatty() or now - self._last < _SECONDS_BETWEEN_SIGNS:
             return

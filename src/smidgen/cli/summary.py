@@ -2,13 +2,12 @@
 
 import argparse
 import json
-import math
 from typing import Any
 
 from smidgen.card import write_card
 from smidgen.cli.show import table
 from smidgen.errors import InputError
-from smidgen.network.layers import Kind, Layer, Network
+from smidgen.network.layers import Kind, Layer, Network, size_at_scale
 from smidgen.runtime import Runtime
 from smidgen.zoo.zoo import find_model
 
@@ -76,8 +75,8 @@ def _layer_name(layer: Layer) -> str:
 
 
 def _shape(layer: Layer, height: int, width: int) -> str:
-    step = 2**layer.scale
-    return f"{math.ceil(height / step)} x {math.ceil(width / step)} x {layer.channels}"
+    rows, columns = size_at_scale(height, width, layer.scale)
+    return f"{rows} x {columns} x {layer.channels}"
 
 
 def _flat(content: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """A model as one C99 file for images of one size."""
 
 import ctypes
+import math
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from smidgen.errors import InputError, SmidgenError
 from smidgen.model import Weights
-from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network
+from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network, size_at_scale
 
 _LARGEST_INT8 = 127
 
@@ -90,8 +91,7 @@ def plan_memory(network: Network, height: int, width: int) -> tuple[dict[str, in
     lives: dict[str, list[int]] = {}  # place's owner -> first and last layer that needs it, and floats
     owners: dict[str, str] = {}
     for number, layer in enumerate(network.layers[:-1]):
-        step = 1 << layer.scale
-        size = channels[layer.output] * -(-height // step) * -(-width // step)
+        size = channels[layer.output] * math.prod(size_at_scale(height, width, layer.scale))
         free = [
             owners[name]
             for name in layer.inputs
@@ -111,7 +111,7 @@ def plan_memory(network: Network, height: int, width: int) -> tuple[dict[str, in
 
 
 def compile_c(
-    source: str, size: tuple[int, int], channels: int
+    source: CSource, size: tuple[int, int], channels: int
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """Compile the file with the system's C compiler; gives `(N, H, W, C)` -> `(N, H, W, C)`.
 
@@ -128,7 +128,7 @@ def compile_c(
         )
     with tempfile.TemporaryDirectory() as folder:
         file, library = Path(folder, "denoiser.c"), Path(folder, "denoiser.so")
-        file.write_text(source, encoding="utf-8")
+        file.write_text(source.text, encoding="utf-8")
         command = [compiler, "-std=c99", "-O2", "-shared", "-fPIC", "-o", str(library), str(file), "-lm"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
@@ -136,7 +136,7 @@ def compile_c(
         function = ctypes.CDLL(str(library)).smidgen_denoise
     pointer = ctypes.POINTER(ctypes.c_float)
     function.argtypes, function.restype = [pointer] * 3, None
-    work = np.empty(plan_size(source), np.float32)
+    work = np.empty(source.work_bytes // 4, np.float32)
 
     def denoise(noisy: NDArray[np.float32]) -> NDArray[np.float32]:
         if noisy.shape[1:] != (*size, channels):
@@ -148,11 +148,6 @@ def compile_c(
         return denoised
 
     return denoise
-
-
-def plan_size(source: str) -> int:
-    """Floats of work memory that a C file asks for."""
-    return int(source.split("#define SMIDGEN_WORK_FLOATS ")[1].split()[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +186,7 @@ class _Writer:
                 return "in" if name == "noisy" else "out"
             return f"work + {places[name]}" if places[name] else "work"
 
-        step = 1 << layer.scale
-        rows, columns = -(-height // step), -(-width // step)
+        rows, columns = size_at_scale(height, width, layer.scale)
         channels = layer.channels
         x = layer.inputs[0]
         inputs = [place(x)]
@@ -210,8 +204,7 @@ class _Writer:
             case Kind.RELU | Kind.SIGMOID:
                 rest = [rows * columns * channels]
             case Kind.MAX_POOL | Kind.MEAN_POOL:
-                step //= 2
-                rest = [-(-height // step), -(-width // step), channels]
+                rest = [*size_at_scale(height, width, layer.scale - 1), channels]
             case Kind.UPSAMPLE_NEAREST | Kind.UPSAMPLE_BILINEAR:
                 rest = [rows, columns, channels]
         suffix = "_float" if self._bits == 8 and layer.weight in self._exact else ""

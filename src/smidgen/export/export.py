@@ -1,6 +1,5 @@
 """Writes a model in another form, and checks that form before it leaves it."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from smidgen.export.c import compile_c, write_c
 from smidgen.export.check import check_images, verify
 from smidgen.export.html import run_engine, write_html
 from smidgen.export.keras import build_keras, explain_count, import_keras, save_keras
-from smidgen.files import write_whole
+from smidgen.files import fill_whole, write_whole
 from smidgen.model import ModelInfo, Weights, pack_model, read_model
 from smidgen.network.layers import Network
 from smidgen.runtime import Runtime, model_file
@@ -76,7 +75,7 @@ def _export_c(
     path: Path, info: ModelInfo, network: Network, weights: Weights, out: Path, size: tuple[int, int], bits: int
 ) -> Exported:
     source = write_c(network, weights, size, bits=bits, title=_title(info))
-    run = compile_c(source.text, size, network.channels)
+    run = compile_c(source, size, network.channels)
     reference = Runtime(path) if bits == 32 else Runtime(pack_model(info, source.weights))
     difference = verify(run, reference.denoise, check_images(size, network.channels), "C file")
     facts: dict[str, int | float | str] = {"weight_bytes": source.weight_bytes, "work_bytes": source.work_bytes}
@@ -123,12 +122,15 @@ def _export_keras(
         raise SmidgenError(f"Keras counts {model.count_params():,} numbers where {explained} were expected.")
     keras = import_keras()
     noisy = check_images(size, network.channels)
-    with tempfile.TemporaryDirectory(dir=out.parent if out.parent.is_dir() else None) as folder:
-        file = Path(folder, f"model.{to}")
+    difference = 0.0
+
+    def fill(file: Path) -> None:
+        nonlocal difference
         save_keras(model, file)
         loaded = keras.models.load_model(file, compile=False)
         difference = verify(lambda x: loaded.predict(x, verbose=0), Runtime(path).denoise, noisy, f"{to} file")
-        write_whole(out, file.read_bytes())
+
+    fill_whole(out, fill)
     return Exported(path=out, difference=difference, facts={"keras_count": model.count_params(), **explained})
 
 

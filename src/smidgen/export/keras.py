@@ -1,6 +1,5 @@
 """A model as a Keras 3 functional model of standard layers, for images of one size."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from smidgen.errors import MissingPartError
 from smidgen.model import Weights
-from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network
+from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network, size_at_scale
 
 
 def import_keras() -> Any:
@@ -88,10 +87,6 @@ class _Builder:
             keras_layer.set_weights(numbers)
         return model
 
-    def _size_at(self, scale: int) -> tuple[int, int]:
-        height, width = self._size
-        return math.ceil(height / 2**scale), math.ceil(width / 2**scale)
-
     def _once(self, name: str, make: Callable[..., Any], numbers: list[NDArray[np.float32]], **settings: Any) -> Any:
         if name not in self._made:
             self._made[name] = make(name=name.replace(".", "_"), **settings)
@@ -115,12 +110,12 @@ class _Builder:
             case Kind.MAX_POOL:
                 return layers.MaxPooling2D(2, padding="same")(x)
             case Kind.MEAN_POOL:
-                height, width = self._size_at(layer.scale - 1)
+                height, width = size_at_scale(*self._size, layer.scale - 1)
                 if height % 2 or width % 2:
                     x = layers.ZeroPadding2D(((0, height % 2), (0, width % 2)))(x)
                 return layers.AveragePooling2D(2)(x)
             case Kind.UPSAMPLE_NEAREST | Kind.UPSAMPLE_BILINEAR:
-                height, width = self._size_at(layer.scale)
+                height, width = size_at_scale(*self._size, layer.scale)
                 way = "nearest" if layer.kind is Kind.UPSAMPLE_NEAREST else "bilinear"
                 x = layers.UpSampling2D(2, interpolation=way)(x)
                 if height % 2 or width % 2:
@@ -156,7 +151,7 @@ class _Builder:
     def _gate(self, layer: Layer, x: Any) -> Any:
         """The first half of the channels times the second; standard layers crop only places, so turn first."""
         layers, channels = self._keras.layers, layer.channels
-        height, width = self._size_at(layer.scale)
+        height, width = size_at_scale(*self._size, layer.scale)
         turned = layers.Permute((2, 1))(layers.Reshape((height * width, 2 * channels))(x))
         product = layers.Multiply()(
             [layers.Cropping1D((0, channels))(turned), layers.Cropping1D((channels, 0))(turned)]

@@ -30,6 +30,12 @@ class Kind(StrEnum):
 RMS_EPSILON = 1e-3
 
 
+def size_at_scale(height: int, width: int, scale: int) -> tuple[int, int]:
+    """Rows and columns that a tensor at a scale has for an image of `height` x `width`."""
+    step = 1 << scale
+    return -(-height // step), -(-width // step)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Weight:
     """A learned tensor and how it starts: N(mean, std), plus `peak` at the kernel's centre."""
@@ -145,8 +151,7 @@ class Network:
         scales = {"noisy": 0} | {layer.output: layer.scale for layer in self.layers}
 
         def size(name: str) -> int:
-            step = 1 << scales[name]
-            return 4 * channels[name] * math.ceil(height / step) * math.ceil(width / step)
+            return 4 * channels[name] * math.prod(size_at_scale(height, width, scales[name]))
 
         alive, fullest = {"noisy"}, 0
         for number, layer in enumerate(self.layers):

@@ -11,6 +11,7 @@ from smidgen.model import ModelInfo, pack_model
 from smidgen.network.spec import PyramidSpec
 from smidgen.pairs.ranges import Range
 from smidgen.runtime import Runtime
+from smidgen.sources import open_dataset
 from tests.conftest import TINY, random_weights
 
 
@@ -72,13 +73,32 @@ def test_values_of_the_training_type_follow_the_models_rules():
     about = {
         "noisy_range": Range(0, 4095),
         "clean_range": Range(0, 1023),
-        "dataset": {"found": {"X": {"dtype": "uint16"}}},
+        "dataset": {"found": {"X": {"type": "uint16"}, "y": {"type": "uint16"}}},
     }
     info = make_runtime(**about).info
     assert choose_ranges(info, np.dtype(np.uint16)) == (Range(0, 4095), Range(0, 1023))
     assert choose_ranges(info, np.dtype(np.uint8)) == (Range(0, 255), Range(0, 255))
     assert choose_ranges(info, np.dtype(np.float32)) == (Range(0, 1), Range(0, 1))
     assert choose_ranges(info, np.dtype(np.uint8), Range(3, 9)) == (Range(3, 9), Range(3, 9))
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(np.uint16, Range(0, 1023)), (np.float32, Range(0, 4095))])
+def test_rules_of_pairs_that_were_really_read(
+    tmp_path: Path, generator: np.random.Generator, kind: type, expected: Range
+):
+    """What reading a file of 12-bit pairs records is what decides; floats as y leave outputs on the picture's scale."""
+    clean = generator.integers(0, 1023, (30, 8, 8)).astype(np.uint16)
+    clean[:, 0, 0] = 1023
+    np.savez(tmp_path / "p.npz", X=4 * clean, y=(clean if kind is np.uint16 else clean / 1023).astype(kind))
+    dataset = open_dataset(str(tmp_path / "p.npz"))
+    info = ModelInfo(
+        spec=TINY,
+        budget=99,
+        dataset=dataset.describe(),
+        noisy_range=dataset.noisy_range,
+        clean_range=dataset.clean_range,
+    )
+    assert choose_ranges(info, np.dtype(np.uint16)) == (Range(0, 4095), expected)
 
 
 def test_inverting(unit: np.ndarray):

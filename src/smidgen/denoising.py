@@ -86,13 +86,17 @@ def choose_ranges(info: ModelInfo, dtype: np.dtype[Any], given: Range | None = N
     """The rules for a picture's values and for its denoised values.
 
     Values of the type that the model was trained on follow the model's rules, so that outputs are
-    in y's units. Other whole numbers go from 0 to the largest of their type, other floats from 0 to 1.
+    in y's units; where y's were floats and the picture's are whole numbers, outputs stay on the
+    picture's scale, which can hold them. Other whole numbers go from 0 to the largest of their type,
+    other floats from 0 to 1.
     """
     if given is not None:
         return given, given
-    trained = np.dtype(info.dataset.get("found", {}).get("X", {}).get("dtype", "float32"))
-    if dtype == trained or (dtype.kind == trained.kind == "f"):
-        return info.noisy_range, info.clean_range
+    found = info.dataset.get("found", {})
+    noisy, clean = (np.dtype(found.get(name, {}).get("type", "float32")) for name in ("X", "y"))
+    if dtype == noisy or dtype.kind == noisy.kind == "f":
+        fits = dtype.kind == "f" or clean.kind != "f"
+        return info.noisy_range, info.clean_range if fits else info.noisy_range
     full = full_scale(dtype)
     return full, full
 

@@ -32,7 +32,7 @@ def test_json_is_the_only_output(pickled: Path, run: Path, capsys: pytest.Captur
     assert json.loads(capsys.readouterr().out)["baselines"] == {}
     assert main(arguments) == 0
     assert set(json.loads(capsys.readouterr().out)["baselines"]) == {
-        "doing nothing", "median", "total variation", "non-local means",
+        "doing nothing", "median", "total variation", "wavelet", "non-local means",
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ def test_strengths_are_chosen_on_validation_and_help():
     noisy = np.clip(clean + 0.15 * generator.standard_normal(clean.shape, dtype=np.float32), 0, 1)
     val, test = Pairs(noisy[:6], clean[:6]), Pairs(noisy[6:], clean[6:])
     baselines = choose_baselines(val)
-    assert [b.name for b in baselines] == ["doing nothing", "median", "total variation", "non-local means"]
+    assert [b.name for b in baselines] == ["doing nothing", "median", "total variation", "wavelet", "non-local means"]
     errors = {b.name: mse(b.denoise(test.noisy), test.clean).mean() for b in baselines}
     assert all(errors[name] < 0.5 * errors["doing nothing"] for name in errors if name != "doing nothing")
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.filters import median
 from skimage.morphology import disk
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
+from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
 
 from smidgen.pairs.pairs import Images, Pairs
 from smidgen.scores import mse
@@ -38,6 +38,11 @@ def _total_variation(image: NDArray[np.float32], strength: float) -> NDArray[np.
     return np.asarray(denoise_tv_chambolle(image, weight=strength, channel_axis=-1), np.float32)
 
 
+def _wavelet(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+    """Soft thresholds by BayesShrink for noise of this standard deviation."""
+    return np.asarray(denoise_wavelet(image, sigma=strength, channel_axis=-1), np.float32)
+
+
 def _non_local_means(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
     denoised = denoise_nl_means(image, h=strength, fast_mode=True, channel_axis=-1, **_PATCH)
     return np.asarray(denoised, np.float32).reshape(image.shape)  # it drops a single channel
@@ -47,6 +52,7 @@ def _non_local_means(image: NDArray[np.float32], strength: float) -> NDArray[np.
 _FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {
     "median": (_median, (1, 2, 3)),
     "total variation": (_total_variation, (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)),
+    "wavelet": (_wavelet, (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)),
     "non-local means": (_non_local_means, (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)),
 }
 

@@ -1,12 +1,13 @@
 """Judge a model on pairs, beside the baselines on the same images."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from smidgen.judging.baselines import choose_baselines
+from smidgen.judging.baselines import Baseline, choose_baselines
 from smidgen.judging.legibility import Reading, Truth, find_truth, legibility, legibility_by_digit, read_digits
 from smidgen.pairs.pairs import Images, Pairs
 from smidgen.runtime import Runtime
@@ -119,8 +120,37 @@ def evaluate(
         PairsError: the model does not take images of this kind.
     """
     denoised = runtime.denoise(pairs.noisy)
+    spec, budget = runtime.info.spec, runtime.info.budget
+    return judge(
+        denoised, pairs, name=name, split=split, baselines=choose_baselines(val) if with_baselines else [],
+        model=runtime.name, num_parameters=spec.num_parameters, budget=budget,
+    )  # fmt: skip
+
+
+def judge(
+    denoised: Images,
+    pairs: Pairs,
+    *,
+    name: str,
+    split: str,
+    baselines: Sequence[Baseline] = (),
+    model: str,
+    num_parameters: int,
+    budget: int,
+) -> Evaluation:
+    """Judge denoised images, whatever made them.
+
+    Args:
+        denoised: (N, H, W, C), of `pairs.noisy`.
+        pairs: what to score on.
+        name, split: what to call them.
+        baselines: to be scored beside.
+        model, num_parameters, budget: what made the images.
+
+    Raises:
+        PairsError: the shapes differ.
+    """
     truth = find_truth(pairs)
-    chosen = choose_baselines(val) if with_baselines else []
     reading: Reading | None = None
     extra: dict[str, Any]
     if isinstance(truth, Truth):
@@ -134,16 +164,16 @@ def evaluate(
     else:
         extra = {"no_legibility": truth}
     return Evaluation(
-        model=runtime.name,
-        num_parameters=runtime.info.spec.num_parameters,
-        budget=runtime.info.budget,
+        model=model,
+        num_parameters=num_parameters,
+        budget=budget,
         pairs=name,
         split=split,
         n=len(pairs),
         floor=bce_floor(pairs.clean),
         scores=_score(denoised, pairs, truth, reading),
-        baselines={b.name: _score(b.denoise(pairs.noisy), pairs, truth) for b in chosen},
-        strengths={b.name: b.strength for b in chosen},
+        baselines={b.name: _score(b.denoise(pairs.noisy), pairs, truth) for b in baselines},
+        strengths={b.name: b.strength for b in baselines},
         denoised=denoised,
         reading=reading,
         **extra,

@@ -21,12 +21,13 @@ test: $(VENV)/.installed debian
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[train,export,keras,fast,dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[train,search,export,keras,fast,dev]'
 	touch $@
 
-# What the tests of the exports run: two C compilers and a browser. Without root their tests skip.
+# What the tests of exports and search run: two C compilers, a browser, a database. Without root their tests skip.
 debian:
 	@missing=; for part in gcc clang chromium; do command -v $$part > /dev/null || missing="$$missing $$part"; done; \
+	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || missing="$$missing postgresql"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y -qq --no-install-recommends $$missing libc6-dev > /dev/null; \

@@ -11,8 +11,8 @@ class Terminal(io.StringIO):
         return True
 
 
-PROGRESS = Progress(epoch=2, epochs=3, step=20, total_steps=30, loss=0.1234, val_loss=0.2, best_val_loss=0.19,
-                    images_per_second=1500.0, seconds_left=75.0)  # fmt: skip
+PROGRESS = Progress(epoch=2, epochs=3, epochs_done=1, step=20, total_steps=30, loss=0.1234,
+                    val_loss=0.2, best_val_loss=0.19, images_per_second=1500.0, seconds_left=75.0)  # fmt: skip
 
 
 def test_progress_shows_what_matters_on_a_terminal_only():

@@ -46,6 +46,18 @@ def test_json_of_train_is_one_object(pickled: Path, tmp_path: Path, capsys: pyte
     assert content["settings"]["optimizer"] == "adam"
 
 
+def test_two_passes(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """--passes 2 goes over the pyramid twice under the same budget; the classic network has no passes."""
+    assert main(small_training(pickled, tmp_path / "run", "--passes", "2", "--json")) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["spec"]["passes"] == 2
+    assert content["evaluation"]["num_parameters"] <= 400
+    assert main(small_training(pickled, tmp_path / "other", "--passes", "2", "--network", "plain")) == 2
+    assert "no passes" in capsys.readouterr().err
+    assert main(small_training(pickled, tmp_path / "other", "--passes", "0")) == 2
+    assert not (tmp_path / "other").exists()
+
+
 def test_resume_goes_on(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """A finished run is not overwritten; --resume takes it up."""
     assert main(small_training(pickled, tmp_path / "run")) == 0

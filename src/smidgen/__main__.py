@@ -1,7 +1,6 @@
 """`python -m smidgen`."""
 
-import sys
-
 from smidgen.cli.main import main
 
-sys.exit(main())
+if __name__ == "__main__":  # the workers of a search import this module too
+    raise SystemExit(main())

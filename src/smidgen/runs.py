@@ -75,6 +75,25 @@ def make_run(
     check_budget(spec, budget)
     make_folder(folder)
     trained = train(dataset, spec, settings, folder=folder, resume=resume, watch=watch)
+    return leave_run(
+        dataset, spec, settings, trained, budget=budget, folder=folder, command=command, split=split, say=say
+    )
+
+
+def leave_run(
+    dataset: Dataset,
+    spec: Spec,
+    settings: TrainingSettings,
+    trained: Trained,
+    *,
+    budget: int,
+    folder: Path,
+    command: str,
+    split: str = "val",
+    say: Callable[[str], None] = lambda text: None,
+) -> Run:
+    """Judge what a training gave, and leave the model file, figures and report; see `make_run`."""
+    make_folder(folder)
     info = ModelInfo(
         spec=spec,
         budget=budget,

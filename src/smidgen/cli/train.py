@@ -11,7 +11,7 @@ from smidgen.cli.evaluate import scores_table
 from smidgen.cli.pairs_options import open_pairs
 from smidgen.cli.show import duration, progress_line, say
 from smidgen.errors import InputError
-from smidgen.network.spec import DEFAULT_BUDGET, PlainSpec, Spec, check_budget, default_spec, parse_budget
+from smidgen.network.spec import DEFAULT_BUDGET, PlainSpec, PyramidSpec, Spec, check_budget, default_spec, parse_budget
 from smidgen.pairs.pairs import Dataset
 from smidgen.runs import REPORT_FILE, Run, make_run, write_report
 from smidgen.runtime import MODEL_FILE
@@ -27,7 +27,7 @@ def demo(arguments: argparse.Namespace) -> int:
     """Train on the embedded sample, judge on its test part and show the result."""
     dataset = open_dataset(SAMPLE_TASK)
     spec = default_spec()
-    settings = default_settings(spec, len(dataset.train), _pixels(dataset), epochs=_DEMO_EPOCHS, threads=_cores())
+    settings = default_settings(spec, len(dataset.train), _pixels(dataset), epochs=_DEMO_EPOCHS, threads=cores())
     folder = arguments.out or _free_folder("demo")
     say(f"{SAMPLE_TASK}: {len(dataset.train):,} digits and garments, paired afresh each epoch")
     run = make_run(
@@ -42,7 +42,7 @@ def train(arguments: argparse.Namespace) -> int:
     budget = parse_budget(arguments.budget)
     dataset = open_pairs(arguments)
     channels = dataset.shape[2]
-    spec: Spec = PlainSpec(channels=channels) if arguments.network == "plain" else default_spec(budget, channels)
+    spec = _spec(arguments, budget, channels)
     check_budget(spec, budget)
     settings = default_settings(
         spec,
@@ -55,7 +55,7 @@ def train(arguments: argparse.Namespace) -> int:
         loss=arguments.loss,
         patience=arguments.patience,
         seed=arguments.seed,
-        threads=arguments.threads or _cores(),
+        threads=arguments.threads or cores(),
     )
     say(
         f"{dataset.name}: {len(dataset.train):,} training, {len(dataset.val):,} validation and "
@@ -64,11 +64,19 @@ def train(arguments: argparse.Namespace) -> int:
     for warning in dataset.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     run = make_run(
-        dataset, spec, settings, budget=budget, folder=_choose_folder(arguments, dataset),
+        dataset, spec, settings, budget=budget, folder=_folder(arguments, dataset),
         command=shlex.join(["smidgen", *sys.argv[1:]]), split=arguments.split, resume=arguments.resume,
         watch=progress_line(), say=say,
     )  # fmt: skip
     return _finish(run, arguments.json)
+
+
+def _spec(arguments: argparse.Namespace, budget: int, channels: int) -> Spec:
+    if arguments.network == PyramidSpec.kind:
+        return default_spec(budget, channels, arguments.passes)
+    if arguments.passes != 1:
+        raise InputError(f"the {arguments.network} network makes no passes", remedy="Leave out --passes")
+    return PlainSpec(channels=channels)
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -93,12 +101,15 @@ def _finish(run: Run, as_json: bool) -> int:
     return 1 if content["ending"] in ("interrupted", "diverged") else 0
 
 
-def _choose_folder(arguments: argparse.Namespace, dataset: Dataset) -> Path:
-    if arguments.out:
-        return Path(arguments.out)
-    if arguments.resume:
+def _folder(arguments: argparse.Namespace, dataset: Dataset) -> Path:
+    if arguments.resume and not arguments.out:
         raise InputError("--resume needs to know which run", remedy="Name its folder with --out")
-    return _free_folder(Path(dataset.name).stem or "run")
+    return choose_folder(arguments.out, dataset)
+
+
+def choose_folder(out: Path | None, dataset: Dataset) -> Path:
+    """The folder asked for, or a free one named after the pairs."""
+    return out or _free_folder(Path(dataset.name).stem or "run")
 
 
 def _free_folder(name: str) -> Path:
@@ -114,5 +125,6 @@ def _pixels(dataset: Dataset) -> int:
     return height * width
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Of the processor, as many as this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

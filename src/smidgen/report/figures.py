@@ -1,7 +1,7 @@
 """The pictures of a run, drawn with matplotlib; each function returns a PNG file's bytes."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -77,6 +77,64 @@ def draw_curves(history: Sequence[dict[str, float]], *, floor: float, best_epoch
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
+    return _png(figure)
+
+
+def draw_points(
+    x_values: Sequence[float], y_values: Sequence[float], groups: Sequence[str], *, x: str, y: str
+) -> bytes:
+    """One point for each pair of values, coloured by group, the horizontal axis logarithmic."""
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for group, colour, marker in zip(dict.fromkeys(groups), (_VAL, _TRAIN, _QUIET, _INK), "osx^", strict=False):
+        mine = [place for place, name in enumerate(groups) if name == group]
+        axes.plot([x_values[i] for i in mine], [y_values[i] for i in mine], linestyle="", marker=marker,
+                  color=colour, alpha=0.8, label=group)  # fmt: skip
+    axes.set_xscale("log")
+    # One loss far off would flatten all others.
+    top = float(np.quantile(y_values, 0.9)) + 0.3 * float(np.ptp(np.sort(y_values)[: max(1, len(y_values) * 9 // 10)]))
+    if top > min(y_values):
+        axes.set_ylim(top=min(max(y_values) * 1.02, top))
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def draw_bars(shares: Mapping[str, float], *, x: str) -> bytes:
+    """A bar for each name, the longest on top."""
+    ordered = sorted(shares.items(), key=lambda item: item[1])
+    figure = Figure(figsize=(6, 0.9 + 0.32 * len(ordered)), layout="constrained")
+    axes = figure.add_subplot()
+    bars = axes.barh([name.replace("_", " ") for name, _ in ordered], [share for _, share in ordered], color=_TRAIN)
+    axes.bar_label(bars, fmt="%.2f", padding=3, color=_INK, fontsize=9)
+    axes.set_xlabel(x)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def draw_front(points: Sequence[tuple[str, int, float]], others: Sequence[tuple[str, int, float]] = ()) -> bytes:
+    """Mean squared error against parameters, both logarithmic.
+
+    Args:
+        points: name, parameters and error of the models on the front, joined by a line.
+        others: the same of what they are compared with.
+    """
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    ordered = sorted(points, key=lambda point: point[1])
+    axes.plot([p[1] for p in ordered], [p[2] for p in ordered], color=_VAL, marker="o")
+    axes.plot([p[1] for p in others], [p[2] for p in others], color=_QUIET, marker="s", linestyle="")
+    for (name, parameters, error), colour in [(p, _VAL) for p in ordered] + [(p, _QUIET) for p in others]:
+        axes.annotate(name, (parameters, error), xytext=(6, 5), textcoords="offset points", color=colour, fontsize=9)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.margins(x=0.15, y=0.15)
+    axes.set_xlabel("learned numbers")
+    axes.set_ylabel("mean squared error")
+    axes.grid(True, which="both", alpha=0.15)
+    axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 
 

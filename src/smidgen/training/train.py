@@ -38,11 +38,13 @@ _PIXELS_A_PART = 100_000
 class Progress:
     """Where a training stands, for whoever watches it.
 
-    Losses are of the training so far in this epoch and of the last validation; NaN before one.
+    `epochs_done` counts validated epochs. Losses are of the training so far in this epoch and of
+    the last validation; NaN before one.
     """
 
     epoch: int
     epochs: int
+    epochs_done: int
     step: int
     total_steps: int
     loss: float
@@ -276,6 +278,7 @@ class _Loop:
             Progress(
                 epoch=min(step // self._steps_an_epoch + 1, self._settings.epochs),
                 epochs=self._settings.epochs,
+                epochs_done=len(history),
                 step=step,
                 total_steps=self._total_steps,
                 loss=loss,

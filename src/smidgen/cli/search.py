@@ -1,0 +1,179 @@
+"""`smidgen search` and `smidgen front`."""
+
+import argparse
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from smidgen.cli.pairs_options import open_pairs
+from smidgen.cli.show import duration, progress_line, say, table
+from smidgen.cli.train import choose_folder, cores
+from smidgen.errors import InputError, MissingPartError
+from smidgen.files import make_folder, write_whole
+from smidgen.network.spec import default_spec, parse_budget
+from smidgen.pairs.pairs import Dataset
+from smidgen.report.figures import draw_front
+from smidgen.runs import RUN_FILE, make_run
+from smidgen.training.settings import default_settings
+
+if TYPE_CHECKING:
+    from smidgen.search.study import Plan, Standing
+
+_TRIALS = 30
+_ROWS_SHOWN = 10
+
+
+def search(arguments: argparse.Namespace) -> int:
+    """Look for the best network and training a budget can buy."""
+    try:
+        import optuna  # noqa: F401
+    except ImportError:
+        raise MissingPartError("optuna", "A search", "search") from None
+    from smidgen.search.results import BEST_FOLDER, TRIALS_FILE, list_rows, write_results
+    from smidgen.search.study import run_study
+
+    plan = _plan(arguments)
+    jobs = cores() if arguments.jobs is None else arguments.jobs
+    if jobs < 1:
+        raise InputError(f"{jobs} jobs are asked for", expected="at least 1")
+    say(f"{plan.dataset.name}: {plan.num_trials} trials under {plan.space.budget:,} parameters, {jobs} at a time")
+    for warning in plan.dataset.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    study, ending = run_study(plan, jobs, _standing_line())
+    say("judging the best")
+    run = write_results(study, plan, command=shlex.join(["smidgen", *sys.argv[1:]]), split=arguments.split)
+    rows = list_rows(study)
+    if arguments.json:
+        best = None if run is None else run.content
+        print(json.dumps({"study": plan.name, "ending": ending, "trials": [asdict(row) for row in rows], "best": best}))
+        return int(ending != "finished")
+    shown = [row for row in rows if row.val_loss is not None][: None if plan.space.grid else _ROWS_SHOWN]
+    if shown:
+        names = [name for name in shown[0].values if len({str(row.values.get(name)) for row in rows}) > 1]
+        cells = [
+            [f"{row.val_loss:.5f}", row.state, f"{row.parameters:,}", f"{row.epochs}",
+             duration(row.seconds or 0), *(_short(row.values.get(name, "")) for name in names)]
+            for row in shown
+        ]  # fmt: skip
+        print(table([["val loss", "", "parameters", "epochs", "time", *(n.replace("_", " ") for n in names)], *cells]))
+    counts = [f"{sum(row.state == state for row in rows)} {state}" for state in dict.fromkeys(r.state for r in rows)]
+    print(f"\ntrials:   {', '.join(counts) or 'none'} ({plan.folder / TRIALS_FILE})")
+    if run is None:
+        print("best:     none was trained to its end yet")
+    else:
+        legible = run.evaluation.scores.legibility
+        reading = "" if legible is None else f", legible {legible.rate:.1%}"
+        print(f"best:     {plan.folder / BEST_FOLDER} (MSE {run.evaluation.scores.mse:.2e}{reading})")
+    if ending != "finished":
+        print("stopped:  the same command goes on")
+    return int(ending != "finished")
+
+
+def _plan(arguments: argparse.Namespace) -> "Plan":
+    """What is to be searched, on what, and where it is kept."""
+    from smidgen.search.space import full_space, read_grid
+    from smidgen.search.storage import storage_url
+    from smidgen.search.study import Plan
+
+    budget = parse_budget(arguments.budget)
+    dataset = open_pairs(arguments)
+    common = {"seed": arguments.seed, "threads": arguments.threads, "epochs": arguments.epochs}
+    common = {name: value for name, value in common.items() if value is not None}
+    if arguments.grid:
+        if arguments.trials is not None:
+            raise InputError("both --trials and --grid are given", remedy="A grid is tried whole; leave out --trials")
+        space = read_grid(arguments.grid, dataset, budget, **common)
+        number = len(space.combinations())
+    else:
+        space = full_space(dataset, budget, **common)
+        number = _TRIALS if arguments.trials is None else arguments.trials
+    if number < 1:
+        raise InputError(f"{number} trials are asked for", expected="at least 1")
+    folder = choose_folder(arguments.out, dataset)
+    name = arguments.study or _study_name(dataset, space.describe())
+    make_folder(folder)
+    return Plan(
+        url=storage_url(arguments.storage, folder.resolve()), name=name, dataset=dataset, space=space,
+        num_trials=number, folder=folder, seed=arguments.seed, prune=bool(arguments.prune or not arguments.grid),
+    )  # fmt: skip
+
+
+def _study_name(dataset: Dataset, space: dict[str, Any]) -> str:
+    """The same for the same command, on whatever machine it is given."""
+    content = json.dumps([dataset.fingerprint, space], sort_keys=True)
+    return f"{Path(dataset.name).stem} {hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _standing_line() -> Callable[["Standing"], None]:
+    """One line that renews itself, silent off a terminal."""
+
+    def watch(now: "Standing") -> None:
+        if not sys.stderr.isatty():
+            return
+        best = "" if now.best is None else f"best {now.best:.5f}  "
+        failed = f", {now.failed} failed" if now.failed else ""
+        left = "" if now.seconds_left is None else f"  about {duration(now.seconds_left)} left"
+        line = (
+            f"{best}{now.done}/{now.total} trials ({now.finished} finished, {now.pruned} pruned{failed}), "
+            f"{now.running} running{left}"
+        )
+        print(f"\r\033[K{line}", end="\n" if now.done == now.total else "", file=sys.stderr, flush=True)
+
+    return watch
+
+
+def front(arguments: argparse.Namespace) -> int:
+    """Train the default spec at several budgets and draw what each buys."""
+    budgets = sorted({parse_budget(text) for text in arguments.budgets.split(",")})
+    dataset = open_pairs(arguments)
+    height, width, channels = dataset.shape
+    folder = choose_folder(arguments.out, dataset)
+    specs = [default_spec(budget, channels) for budget in budgets]  # all are checked before any is trained
+    rows, points = [], []
+    for budget, spec in zip(budgets, specs, strict=True):
+        settings = default_settings(
+            spec, len(dataset.train), height * width,
+            epochs=arguments.epochs, seed=arguments.seed, threads=arguments.threads or cores(),
+        )  # fmt: skip
+        say(f"budget {budget:,}: {spec.num_parameters:,} parameters, {settings.epochs} epochs")
+        place = folder / str(budget)
+        finished = place / RUN_FILE
+        if finished.exists():
+            content = json.loads(finished.read_text(encoding="utf-8"))
+        else:
+            content = make_run(
+                dataset, spec, settings, budget=budget, folder=place, command=shlex.join(["smidgen", *sys.argv[1:]]),
+                split=arguments.split, resume=True, watch=progress_line(), say=say,
+            ).content  # fmt: skip
+        scores = content["evaluation"]["scores"]
+        rows.append({"budget": budget, "num_parameters": spec.num_parameters, "scores": scores, "run": str(place)})
+        points.append((f"{budget:,}", spec.num_parameters, float(scores["mse"])))
+        if content["ending"] == "interrupted":
+            print("smidgen: interrupted; the same command goes on", file=sys.stderr)
+            finished.unlink()
+            return 1
+    write_whole(folder / "front.png", draw_front(points))
+    write_whole(folder / "front.json", json.dumps(rows, indent=1) + "\n")
+    if arguments.json:
+        print(json.dumps(rows))
+        return 0
+    cells = [["budget", "parameters", "BCE", "MSE", "PSNR dB", "legible"]]
+    for row in rows:
+        scores = row["scores"]
+        legible = scores["legibility"]
+        cells.append(
+            [f"{row['budget']:,}", f"{row['num_parameters']:,}", f"{scores['bce']:.4f}", f"{scores['mse']:.2e}",
+             f"{scores['psnr_db']:.2f}", f"{legible['denoised']['rate']:.1%}" if legible else "–"]
+        )  # fmt: skip
+    print(table(cells))
+    print(f"\nfigure:   {folder / 'front.png'}")
+    return 0

@@ -1,0 +1,1 @@
+"""What to try, under a budget, on one machine or many."""

@@ -1,0 +1,198 @@
+"""What a search may propose: values that always make a network within the budget."""
+
+import itertools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from smidgen.errors import FileError, InputError
+from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, check_budget, widest_pyramid
+from smidgen.pairs.pairs import Dataset
+from smidgen.training.settings import OPTIMIZERS, TrainingSettings, default_settings
+
+Value = str | int | float
+_SHAPE = ("kernel", "scales", "passes")
+_BATCHES_A_DEFAULT = (0.5, 1, 2)
+_RATE_FACTORS = (0.1, 3.0)
+_HIDDEN_RATIOS = (0.5, 3.0)
+_MOST_COMBINATIONS = 10_000
+# What a grid file may set, and of which type.
+_GRID_TYPES: dict[str, tuple[type, ...]] = {
+    "network": (str,),
+    "kernel": (int,),
+    "scales": (int,),
+    "passes": (int,),
+    "hidden_ratio": (int, float),
+    "epochs": (int,),
+    "batch_size": (int,),
+    "optimizer": (str,),
+    "learning_rate": (int, float),
+    "patience": (int,),
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network and how to train it."""
+
+    spec: Spec
+    settings: TrainingSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """Named values to choose from, and how they become a candidate.
+
+    Attributes:
+        budget: most learned numbers.
+        channels, num_pairs, pixels: of the images; pairs in an epoch, pixels H·W.
+        common: training settings that all candidates share.
+        choices: values of each name that is one of a few.
+        ranges: lowest and highest of each name that is a number on a logarithmic scale.
+        grid: whether every combination is to be tried.
+    """
+
+    budget: int
+    channels: int
+    num_pairs: int
+    pixels: int
+    common: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, tuple[Value, ...]] = field(default_factory=dict)
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    grid: bool = False
+
+    def suggest(self, trial: Any) -> Candidate:
+        """A candidate whose values an Optuna trial chooses."""
+        values: dict[str, Value] = {}
+        for name, options in self.choices.items():
+            values[name] = trial.suggest_categorical(name, options)
+        for name, (low, high) in self.ranges.items():
+            values[name] = trial.suggest_float(name, low, high, log=True)
+        return self.build(values)
+
+    def build(self, values: Mapping[str, Any]) -> Candidate:
+        """The candidate of these values; the width is solved from the rest and the budget.
+
+        Raises:
+            BudgetError: not even the narrowest network fits, or a fixed one does not.
+            InputError: a value is out of range.
+        """
+        left = dict(values)
+        shape = {name: int(left.pop(name)) for name in _SHAPE if name in left}
+        network, ratio = left.pop("network", PyramidSpec.kind), float(left.pop("hidden_ratio", 1.0))
+        spec: Spec
+        if network == PlainSpec.kind:
+            spec = PlainSpec(channels=self.channels)
+            check_budget(spec, self.budget)
+        else:
+            spec = widest_pyramid(self.budget, ratio, channels=self.channels, **shape)
+        factor = float(left.pop("learning_rate_factor", 1.0))
+        settings = default_settings(spec, self.num_pairs, self.pixels, **(self.common | left))
+        return Candidate(spec, replace(settings, learning_rate=factor * settings.learning_rate))
+
+    def combinations(self) -> list[dict[str, Value]]:
+        """Every combination of the choices."""
+        return [
+            dict(zip(self.choices, combination, strict=True))
+            for combination in itertools.product(*self.choices.values())
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        """As plain data that tells one search from another."""
+        return {
+            "budget": self.budget,
+            "common": self.common,
+            "choices": {name: list(options) for name, options in self.choices.items()},
+            "ranges": {name: list(ends) for name, ends in self.ranges.items()},
+        }
+
+
+def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
+    """Architecture and training: every combination fits the budget.
+
+    Where the budget is so small that the largest kernel, depth and number of passes do not fit
+    together even at width 1, the largest of them are left out.
+
+    Raises:
+        BudgetError: no network fits.
+    """
+    channels, pixels = dataset.shape[2], dataset.shape[0] * dataset.shape[1]
+    shapes: dict[str, tuple[Value, ...]] = {"passes": (1, 2), "scales": (2, 3, 4, 5), "kernel": (3, 5, 7)}
+    while (largest := _narrowest(shapes, channels)).num_parameters > budget:
+        name = max(shapes, key=lambda name: len(shapes[name]))
+        if len(shapes[name]) == 1:
+            check_budget(largest, budget)
+        shapes[name] = shapes[name][:-1]
+    usual = default_settings(largest, len(dataset.train), pixels, **common)
+    batches = tuple(max(1, round(usual.batch_size * factor)) for factor in _BATCHES_A_DEFAULT)
+    return Space(
+        budget=budget,
+        channels=channels,
+        num_pairs=len(dataset.train),
+        pixels=pixels,
+        common={"epochs": usual.epochs} | common,
+        choices=shapes | {"optimizer": ("soap", "adamw"), "batch_size": tuple(dict.fromkeys(batches))},
+        # The narrowest network was tried with as many hidden channels as its width of 1 can ask for.
+        ranges={"hidden_ratio": _HIDDEN_RATIOS, "learning_rate_factor": _RATE_FACTORS},
+    )
+
+
+def _narrowest(shapes: Mapping[str, tuple[Value, ...]], channels: int) -> PyramidSpec:
+    shape = {name: int(options[-1]) for name, options in shapes.items()}
+    return PyramidSpec(channels=channels, width=1, hidden=round(_HIDDEN_RATIOS[1]), **shape)
+
+
+def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space:
+    """The space of a grid file: TOML, a value or a list of values for each name.
+
+    Raises:
+        FileError: it cannot be read or is not TOML.
+        InputError: a name or value is not one a search knows, or there are too many combinations.
+        BudgetError: a combination does not fit the budget.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise FileError(f"the grid {path} cannot be read ({error})", expected="a TOML file") from None
+    if not content:
+        raise InputError(f"the grid {path} is empty", expected=f"values for some of {', '.join(_GRID_TYPES)}")
+    choices = {name: _options(path, name, value) for name, value in content.items()}
+    number = 1
+    for options in choices.values():
+        number *= len(options)
+    if number > _MOST_COMBINATIONS:
+        raise InputError(f"the grid {path} has {number:,} combinations", expected=f"at most {_MOST_COMBINATIONS:,}")
+    height, width, channels = dataset.shape
+    space = Space(
+        budget=budget,
+        channels=channels,
+        num_pairs=len(dataset.train),
+        pixels=height * width,
+        common={name: value for name, value in common.items() if value is not None and name not in choices},
+        choices=choices,
+        grid=True,
+    )
+    for combination in space.combinations():
+        space.build(combination)
+    return space
+
+
+def _options(path: Path, name: str, value: Any) -> tuple[Value, ...]:
+    """One entry of a grid file, checked."""
+    if name not in _GRID_TYPES:
+        raise InputError(f"the grid {path} sets {name!r}", expected=f"only {', '.join(_GRID_TYPES)}")
+    options = value if isinstance(value, list) else [value]
+    kinds = _GRID_TYPES[name]
+    wrong = [option for option in options if not isinstance(option, kinds) or isinstance(option, bool)]
+    if wrong or not options:
+        expected = "a number, or a list of numbers" if str not in kinds else "a name, or a list of names"
+        raise InputError(f"{name} is {value!r} in the grid {path}", expected=expected)
+    known = {"network": (PyramidSpec.kind, PlainSpec.kind), "optimizer": OPTIMIZERS}.get(name)
+    unknown = [option for option in options if known and option not in known]
+    if known and unknown:
+        raise InputError(f"{name} is {unknown[0]!r} in the grid {path}", expected=" or ".join(known))
+    if name == "hidden_ratio" and not all(0 < option < 1000 for option in options):
+        raise InputError(f"hidden_ratio is {value!r} in the grid {path}", expected="positive numbers")
+    return tuple(dict.fromkeys(options))

@@ -1,0 +1,118 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smidgen.errors import BudgetError, FileError, InputError
+from smidgen.network.spec import PlainSpec, PyramidSpec
+from smidgen.pairs.pairs import Dataset, FixedSource
+from smidgen.search.space import full_space, read_grid
+from tests.conftest import make_pairs
+
+
+def bars(channels: int = 1) -> Dataset:
+    pairs = make_pairs(20, np.random.default_rng(0))
+    pairs = replace(pairs, noisy=np.repeat(pairs.noisy, channels, 3), clean=np.repeat(pairs.clean, channels, 3))
+    return Dataset(name="bars", train=FixedSource(pairs), val=pairs, test=pairs, fingerprint="bars")
+
+
+@pytest.mark.parametrize(("budget", "channels"), [(3600, 1), (300, 1), (30_000, 3), (80, 1)])
+def test_ten_thousand_proposals_fit_the_budget(budget: int, channels: int):
+    """No proposal is over the budget; the closed formula is the network's own count; none is thrown away."""
+    space = full_space(bars(channels), budget, epochs=9)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    proposals = 10_000 if budget == 3600 else 300
+    for number in range(proposals):
+        trial = study.ask()
+        spec = space.suggest(trial).spec
+        assert spec.num_parameters <= budget
+        if number % 100 == 0:
+            assert spec.network().num_parameters == spec.num_parameters
+    assert len(study.trials) == proposals
+
+
+def test_proposals_use_the_budget_up():
+    """What is left after the width goes into the hidden channels: nearly all of 3,600 is used."""
+    space = full_space(bars(), 3600, epochs=9)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    used = [space.suggest(study.ask()).spec.num_parameters for _ in range(200)]
+    assert min(used) > 3300
+
+
+@given(st.integers(1, 120))
+def test_a_budget_below_the_smallest_network_is_refused(budget: int):
+    """Where nothing fits, the error says so before any trial; otherwise every proposal fits."""
+    try:
+        space = full_space(bars(), budget, epochs=1)
+    except BudgetError as error:
+        assert "learned numbers" in str(error)
+        return
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    assert all(space.suggest(study.ask()).spec.num_parameters <= budget for _ in range(20))
+
+
+def test_grid_is_the_full_product(tmp_path: Path):
+    """Lists and single values make every combination once, in the file's order."""
+    path = tmp_path / "grid.toml"
+    path.write_text('network = "plain"\nepochs = [2, 3]\nbatch_size = [8, 16]\noptimizer = ["adam", "sgd"]\n')
+    space = read_grid(path, bars(), 3600, seed=5, epochs=None)
+    combinations = space.combinations()
+    assert len(combinations) == 8
+    first = space.build(combinations[0])
+    assert isinstance(first.spec, PlainSpec)
+    assert (first.settings.epochs, first.settings.batch_size, first.settings.optimizer) == (2, 8, "adam")
+    assert first.settings.seed == 5
+
+
+def test_grid_solves_the_width(tmp_path: Path):
+    """A grid over the architecture asks for shapes; the width follows from the budget."""
+    path = tmp_path / "grid.toml"
+    path.write_text("kernel = [3, 7]\nscales = 3\nlearning_rate = [1e-2]\n")
+    specs = [read_grid(path, bars(), 900).build(values).spec for values in read_grid(path, bars(), 900).combinations()]
+    assert all(isinstance(spec, PyramidSpec) and 800 < spec.num_parameters <= 900 for spec in specs)
+    assert [spec.kernel for spec in specs] == [3, 7]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("epochs = [1", "cannot be read"),
+        ("width = [3]", "sets 'width'"),
+        ("epochs = ['many']", "epochs is"),
+        ("epochs = [true]", "epochs is"),
+        ("epochs = []", "epochs is"),
+        ("optimizer = 'adamm'", "'adamm'"),
+        ("network = 'unet'", "'unet'"),
+        ("epochs = 0", "epochs is 0"),
+        ("learning_rate = -1.0", "learning rate"),
+        ("kernel = 4", "odd kernel"),
+        ("scales = 0", "scales"),
+        ("hidden_ratio = 0", "hidden_ratio"),
+        (f"epochs = {list(range(1, 400))}\nbatch_size = {list(range(1, 400))}", "combinations"),
+    ],
+)
+def test_bad_grids_are_refused(tmp_path: Path, text: str, message: str):
+    """A grid that cannot be tried is refused with the name that is wrong, before any trial."""
+    path = tmp_path / "grid.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_grid(path, bars(), 3600)
+
+
+def test_missing_grid(tmp_path: Path):
+    """A grid that is not there is named."""
+    with pytest.raises(FileError, match=r"nothing\.toml"):
+        read_grid(tmp_path / "nothing.toml", bars(), 3600)
+
+
+def test_plain_over_budget_in_a_grid(tmp_path: Path):
+    """The classic network has one size; a smaller budget refuses the grid."""
+    path = tmp_path / "grid.toml"
+    path.write_text('network = ["pyramid", "plain"]\n')
+    with pytest.raises(BudgetError):
+        read_grid(path, bars(), 1000)

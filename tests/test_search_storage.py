@@ -1,0 +1,96 @@
+import sqlite3
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
+
+from smidgen.errors import InputError
+from smidgen.search import storage as module
+from smidgen.search.storage import PatientStorage, StorageLostError, hide_password, open_storage, storage_url
+
+
+def test_a_file_in_the_folder_is_the_default(tmp_path: Path):
+    """Without --storage a study is a SQLite file beside its results."""
+    url = storage_url(None, tmp_path)
+    open_storage(url, create=True)
+    assert (tmp_path / "study.db").read_bytes().startswith(b"SQLite format 3")
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "not the address"),
+        ("mystery://host/name", "not the address"),
+        ("sqlite:////nowhere/at/all.db", "cannot be opened"),
+        ("postgresql://me:secret@127.0.0.1:1/none", "cannot be opened"),
+    ],
+)
+def test_bad_addresses(url: str, message: str):
+    """What is no database, or does not answer, is named, without its password."""
+    with pytest.raises(InputError, match=message) as error:
+        open_storage(storage_url(url, Path()), create=True)
+    assert "secret" not in str(error.value)
+
+
+def test_passwords_are_hidden():
+    """An address is shown without its password."""
+    assert hide_password("postgresql://me:secret@host/name") == "postgresql://me:***@host/name"
+
+
+def test_a_locked_database_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """While another holds the file for itself a question waits, and is answered when it lets go."""
+    monkeypatch.setattr(module, "_SQLITE_WAITS_SECONDS", 0)
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.0)
+    storage = open_storage(storage_url(None, tmp_path), create=True)
+    other = sqlite3.connect(tmp_path / "study.db", check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    waits = []
+
+    def let_go(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            other.rollback()
+
+    monkeypatch.setattr(module.time, "sleep", let_go)
+    study = optuna.create_study(storage=storage, study_name="locked")
+    assert study.study_name == "locked"
+    assert len(waits) == 3
+    other.close()
+
+
+def test_patience_ends_with_a_clear_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A database that stays away is given up, and the message says that nothing is lost."""
+    storage = open_storage(storage_url(None, tmp_path), create=True)
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
+
+    def gone(*args: object, **kwargs: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("server closed the connection"))
+
+    with pytest.raises(StorageLostError, match=r"server closed the connection.*is kept"):
+        module._patiently(gone)(storage)
+
+
+def test_a_full_disk_is_not_waited_for(tmp_path: Path):
+    """What no waiting can mend is raised at once."""
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+    with pytest.raises(OperationalError, match="disk is full"):
+        module._patiently(full)()
+
+
+def test_a_worker_that_died_before_its_first_sign_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A trial that runs without ever a heartbeat counts as dead after twice the grace, not before."""
+    storage = open_storage(storage_url(None, tmp_path), create=True, grace=1)
+    study = optuna.create_study(storage=storage)
+    with pytest.warns(UserWarning, match="Heartbeat"):
+        study.ask()
+    assert storage._get_stale_trial_ids(study._study_id) == []
+    monkeypatch.setattr(storage, "grace_period", -1)
+    assert len(storage._get_stale_trial_ids(study._study_id)) == 1
+    assert isinstance(storage, PatientStorage)
+    assert study.trials[0].state == TrialState.RUNNING

@@ -84,3 +84,14 @@ def test_parts_of_another_size():
     other = make_raw_pairs(np.random.rand(2, 6, 6), np.random.rand(2, 6, 6), None, "other")
     with pytest.raises(PairsError, match="other holds images"):
         split_pairs(numbered(20), val=other)
+
+
+def test_without_a_test_part_validation_stands_for_it():
+    """Whoever keeps their own test pairs gives no tenth away, and is not warned that the two parts are the same."""
+    generator = np.random.default_rng(5)
+    values = generator.random((20, 6, 6))
+    raw = make_raw_pairs(values + generator.random(values.shape), values, None, "arrays")
+    dataset = split_pairs(raw, val_share=0.25, test_share=0.0)
+    assert (len(dataset.train), len(dataset.val)) == (15, 5)
+    assert dataset.test is dataset.val
+    assert not any("stand in both" in warning for warning in dataset.warnings)

@@ -1,6 +1,7 @@
 """Are these arrays pairs? Faults end with a clear error, oddities become warnings."""
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,8 +73,11 @@ def odd_things(train: Pairs, val: Pairs, test: Pairs) -> list[str]:
             warnings.append(f"{constant} {what} images are constant (one value everywhere)")
     if _look_swapped(train):
         warnings.append("X looks cleaner than y: are X (noisy) and y (clean) swapped?")
-    seen = {name: _hashes(part.clean) for name, part in (("train", train), ("val", val), ("test", test))}
-    for first, second in (("train", "val"), ("train", "test"), ("val", "test")):
+    parts = {"train": train, "val": val, "test": test}
+    if val is test:
+        del parts["test"]
+    seen = {name: _hashes(part.clean) for name, part in parts.items()}
+    for first, second in itertools.combinations(parts, 2):
         common = seen[first] & seen[second]
         if common:
             warnings.append(f"{len(common)} clean images stand in both {first} and {second}")

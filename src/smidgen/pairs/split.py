@@ -9,7 +9,6 @@ from smidgen.pairs.ranges import Range, fit_range
 
 VAL_SHARE = 0.1
 TEST_SHARE = 0.1
-_FEWEST = 3
 
 
 def split_pairs(
@@ -19,6 +18,8 @@ def split_pairs(
     test: RawPairs | None = None,
     ranges: tuple[Range, Range] | None = None,
     seed: int = 0,
+    val_share: float = VAL_SHARE,
+    test_share: float = TEST_SHARE,
 ) -> Dataset:
     """Split into train, validation and test, and bring all to [0, 1].
 
@@ -30,25 +31,27 @@ def split_pairs(
         ranges: a model's rules for X and y, used as long as the values are on their scale;
             None fits rules on the training part.
         seed: of the draw.
+        val_share, test_share: of `raw`; a `test_share` of 0 lets the validation part stand for the test part.
 
     Raises:
         PairsError: too few pairs, or parts whose images differ in shape.
     """
     order = np.random.default_rng(seed).permutation(len(raw))
-    n_val = 0 if val is not None else max(1, round(VAL_SHARE * len(raw)))
-    n_test = 0 if test is not None else max(1, round(TEST_SHARE * len(raw)))
+    n_val = 0 if val is not None else max(1, round(val_share * len(raw)))
+    n_test = 0 if test is not None or test_share == 0 else max(1, round(test_share * len(raw)))
     if len(raw) < n_val + n_test + 1:
         raise PairsError(
             f"{raw.source} holds {len(raw)} pairs",
-            expected=f"at least {_FEWEST}: one each for training, validation and test",
+            expected=f"at least {1 + bool(n_val) + bool(n_test)}: one for each of training, validation and test",
         )
     source = fingerprint(raw)
     given = [part for part in (val, test) if part is not None]
     whole = fingerprint(raw, *given) if given else source
     # Test is drawn first, so that it is the same whether or not validation pairs are given.
     # Sorted, so that training sees the order of the file when nothing shuffles it.
-    test = test or raw.take(np.sort(order[:n_test]))
+    drawn = raw.take(np.sort(order[:n_test])) if n_test else None
     val = val or raw.take(np.sort(order[n_test : n_test + n_val]))
+    test = test or drawn or val
     train = raw.take(np.sort(order[n_test + n_val :]))
     for part in (val, test):
         if part.clean.shape[1:] != train.clean.shape[1:]:
@@ -57,7 +60,10 @@ def split_pairs(
                 expected=f"{train.clean.shape[1:]}, as in {raw.source}",
             )
     rules, warnings = _choose_rules(train, ranges)
-    parts = [Pairs(rules[0].normalise(p.noisy), rules[1].normalise(p.clean), p.labels) for p in (train, val, test)]
+    parts = [Pairs(rules[0].normalise(p.noisy), rules[1].normalise(p.clean), p.labels) for p in (train, val)]
+    parts.append(parts[1])
+    if test is not val:
+        parts[2] = Pairs(rules[0].normalise(test.noisy), rules[1].normalise(test.clean), test.labels)
     for what, rule, values in (
         ("X", rules[0], (train.noisy, val.noisy, test.noisy)),
         ("y", rules[1], (train.clean, val.clean, test.clean)),

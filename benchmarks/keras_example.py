@@ -1,0 +1,95 @@
+"""The keras.io autoencoder for image denoising (28,353 parameters) on `digits-in-noise`, by its own recipe, in Keras.
+
+    KERAS_BACKEND=torch python benchmarks/keras_example.py --out RUN [--data FOLDER] [--epochs 100] [--split test]
+
+Architecture and recipe as published at https://keras.io/examples/vision/autoencoder/: two convolutions
+and two transposed ones of 32 filters, Adam, binary cross-entropy, 100 epochs in batches of 128 on noisy
+images drawn once. One thing differs: the example measures on the images it publishes, here the validation
+part of the task takes that place and the test part is scored once. `RUN/run.json` is for
+`tools/make_results.py --add`.
+"""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import keras
+import numpy as np
+from keras import layers
+
+from smidgen.files import make_folder, write_whole
+from smidgen.judging.evaluate import judge
+from smidgen.tasks.tasks import load_task
+
+TASK = "digits-in-noise"
+
+
+def build() -> keras.Model:
+    image = keras.Input((28, 28, 1))
+    x = layers.Conv2D(32, 3, activation="relu", padding="same")(image)
+    x = layers.MaxPooling2D(2, padding="same")(x)
+    x = layers.Conv2D(32, 3, activation="relu", padding="same")(x)
+    x = layers.MaxPooling2D(2, padding="same")(x)
+    x = layers.Conv2DTranspose(32, 3, strides=2, activation="relu", padding="same")(x)
+    x = layers.Conv2DTranspose(32, 3, strides=2, activation="relu", padding="same")(x)
+    return keras.Model(image, layers.Conv2D(1, 3, activation="sigmoid", padding="same")(x))
+
+
+class Clock(keras.callbacks.Callback):
+    """Core-seconds and losses of each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[dict[str, float]] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._started = time.process_time()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        record = {"epoch": epoch + 1, "loss": logs["loss"], "val_loss": logs["val_loss"]}
+        self.records.append(record | {"core_seconds": time.process_time() - self._started})
+        print(self.records[-1], flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--split", choices=("val", "test"), default="val")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    keras.utils.set_random_seed(args.seed)
+    dataset = load_task(TASK, args.data)
+    train, val = dataset.train.example(len(dataset.train)), dataset.val
+    model = build()
+    model.compile(optimizer="adam", loss="binary_crossentropy")
+    clock = Clock()
+    model.fit(
+        train.noisy, train.clean, epochs=args.epochs, batch_size=128, shuffle=True,
+        validation_data=(val.noisy, val.clean), callbacks=[clock], verbose=0,
+    )  # fmt: skip
+    pairs = dataset.test if args.split == "test" else val
+    denoised = np.asarray(model.predict(pairs.noisy, batch_size=500, verbose=0), np.float32)
+    parameters = model.count_params()
+    judged = judge(
+        denoised, pairs, name=TASK, split=args.split,
+        model="keras.io example", num_parameters=parameters, budget=parameters,
+    )  # fmt: skip
+    content = {
+        "command": "", "dataset": {"name": TASK}, "spec": {"kind": "keras.io example"},
+        "settings": {"seed": args.seed, "threads": 1, "epochs": args.epochs, "batch_size": 128},
+        "evaluation": judged.to_dict(), "history": clock.records,
+    }  # fmt: skip
+    make_folder(args.out)
+    write_whole(args.out / "run.json", json.dumps(content, indent=1) + "\n")
+    print(json.dumps(content["evaluation"]["scores"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The default spec and recipe on pairs they were not made for, beside the best classical denoiser.
+
+    python benchmarks/odd_corruptions.py --data FOLDER [--steps 4000] [--only NAME…] [--out FILE]
+
+Digits and garments with salt and pepper, blurred with noise, and through JPEG; and 64 x 64 crops of
+photographs with noise, trained on crops of some pictures and scored on crops of others. Pairs are
+fixed, as a user's are. Classical denoisers are those of `smidgen evaluate`, and where they apply
+Wiener deconvolution with the true blur, and BM3D (`pip install bm3d`, not free for commercial use)
+with its sigma chosen; all strengths are chosen on validation. Scored on the first 1,000 test images.
+"""
+
+import argparse
+import io
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skimage.data
+from PIL import Image
+from scipy.ndimage import convolve1d
+from skimage.color import rgb2gray
+from skimage.restoration import wiener
+
+from smidgen.judging.baselines import choose_baselines
+from smidgen.network.spec import default_spec
+from smidgen.pairs.pairs import Dataset, FixedSource, Images, Pairs
+from smidgen.scores import mse
+from smidgen.tasks.archives import load_full
+from smidgen.training.settings import default_settings
+from smidgen.training.torch_network import TorchNetwork
+from smidgen.training.train import predict, train
+
+SCORED = 1000
+TUNED_ON = 100
+BLUR = np.array([1, 4, 6, 4, 1], np.float32) / 16
+PHOTOGRAPHS = {
+    "train": (
+        "astronaut",
+        "chelsea",
+        "coffee",
+        "rocket",
+        "hubble_deep_field",
+        "immunohistochemistry",
+        "brick",
+        "grass",
+    ),
+    "val": ("moon", "coins"),
+    "test": ("camera", "gravel"),
+}
+CROPS = {"train": 8000, "val": 400, "test": SCORED}
+SIDE = 64
+
+
+def salt_and_pepper(clean: Images, generator: np.random.Generator) -> Images:
+    """A quarter of the pixels black or white."""
+    draw = generator.random(clean.shape, dtype=np.float32)
+    return np.where(draw < 0.125, 0, np.where(draw > 0.875, 1, clean)).astype(np.float32)
+
+
+def blur_and_noise(clean: Images, generator: np.random.Generator) -> Images:
+    """A 5 x 5 binomial blur, then Gaussian noise of 0.1."""
+    blurred = convolve1d(convolve1d(clean, BLUR, 1), BLUR, 2)
+    return np.clip(blurred + np.float32(0.1) * generator.standard_normal(clean.shape, dtype=np.float32), 0, 1)
+
+
+def jpeg(clean: Images, generator: np.random.Generator) -> Images:
+    """JPEG at quality 10."""
+    noisy = np.empty_like(clean)
+    for image, result in zip(clean, noisy, strict=True):
+        file = io.BytesIO()
+        Image.fromarray(np.rint(image[..., 0] * 255).astype(np.uint8)).save(file, "jpeg", quality=10)
+        result[..., 0] = np.asarray(Image.open(file), np.float32) / 255
+    return noisy
+
+
+def noise(clean: Images, generator: np.random.Generator) -> Images:
+    """Gaussian noise of 0.1."""
+    return np.clip(clean + np.float32(0.1) * generator.standard_normal(clean.shape, dtype=np.float32), 0, 1)
+
+
+def small_images(archive: str) -> Callable[[Path | None], dict[str, Images]]:
+    def load(data: Path | None) -> dict[str, Images]:
+        found = load_full(archive, data)
+        parts = {"train": found.train, "val": found.val, "test": found.test[:SCORED]}
+        return {name: images[..., None].astype(np.float32) / 255 for name, images in parts.items()}
+
+    return load
+
+
+def crops(data: Path | None) -> dict[str, Images]:
+    """Grey crops of the pictures that come with scikit-image."""
+    generator = np.random.default_rng(0)
+    parts = {}
+    for part, names in PHOTOGRAPHS.items():
+        pictures = [np.asarray(getattr(skimage.data, name)()) for name in names]
+        grey = [rgb2gray(picture) if picture.ndim == 3 else picture / 255 for picture in pictures]
+        images = np.empty((CROPS[part], SIDE, SIDE, 1), np.float32)
+        for image in images:
+            picture = grey[generator.integers(len(grey))]
+            top, left = (generator.integers(size - SIDE + 1) for size in picture.shape)
+            image[..., 0] = picture[top : top + SIDE, left : left + SIDE]
+        parts[part] = images
+    return parts
+
+
+CASES: dict[str, tuple[Callable[[Path | None], dict[str, Images]], Callable[..., Images]]] = {
+    f"{name}, {corruption.__name__.replace('_', ' ')}": (load, corruption)
+    for name, load, corruptions in (
+        ("digits", small_images("mnist"), (salt_and_pepper, blur_and_noise, jpeg)),
+        ("garments", small_images("fashion-mnist"), (salt_and_pepper, blur_and_noise, jpeg)),
+        ("photographs", crops, (noise, jpeg)),
+    )
+    for corruption in corruptions
+}
+
+
+def deconvolve(noisy: Images, balance: float) -> Images:
+    kernel = np.outer(BLUR, BLUR)
+    return np.stack([np.clip(wiener(image[..., 0], kernel, balance, clip=False), 0, 1)[..., None] for image in noisy])
+
+
+def block_match(noisy: Images, sigma: float) -> Images:
+    import bm3d
+
+    return np.stack([np.clip(bm3d.bm3d(image[..., 0], sigma), 0, 1)[..., None] for image in noisy])
+
+
+def classical(val: Pairs, test: Pairs, corruption: Callable[..., Images]) -> dict[str, float]:
+    """Name and strength of each classical denoiser, and its MSE on the test pairs."""
+    found = {}
+    for baseline in choose_baselines(val):
+        strength = f" {baseline.strength:g}" if baseline.strength else ""
+        found[f"{baseline.name}{strength}"] = float(mse(baseline.denoise(test.noisy), test.clean).mean())
+    others: list[tuple[str, Callable[[Images, float], Images], tuple[float, ...]]] = []
+    if corruption is blur_and_noise:
+        others.append(("Wiener", deconvolve, (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)))
+    try:
+        import bm3d  # noqa: F401
+
+        others.append(("BM3D", block_match, (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)))
+    except ModuleNotFoundError:
+        print("# without BM3D, which is not installed")
+    some = val.first(TUNED_ON)
+    for name, denoise, strengths in others:
+        errors = {s: float(mse(denoise(some.noisy, s).astype(np.float32), some.clean).mean()) for s in strengths}
+        best = min(errors, key=errors.__getitem__)
+        found[f"{name} {best:g}"] = float(mse(denoise(test.noisy, best).astype(np.float32), test.clean).mean())
+    return found
+
+
+def run(name: str, data: Path | None, steps: int, threads: int) -> dict[str, Any]:
+    load, corruption = CASES[name]
+    generator = np.random.default_rng(1)
+    clean = load(data)
+    pairs = {part: Pairs(corruption(images, generator), images) for part, images in clean.items()}
+    dataset = Dataset(name=name, train=FixedSource(pairs["train"]), val=pairs["val"].first(SCORED), test=pairs["test"])
+    spec = default_spec()
+    height, width, _ = dataset.shape
+    settings = default_settings(spec, len(dataset.train), height * width, threads=threads)
+    epochs = max(1, round(steps * settings.batch_size / len(dataset.train)))
+    settings = default_settings(spec, len(dataset.train), height * width, threads=threads, epochs=epochs)
+    started = time.process_time()
+    trained = train(dataset, spec, settings)
+    minutes = (time.process_time() - started) / 60
+    model = TorchNetwork(spec.network())
+    model.import_weights(trained.weights)
+    ours = float(mse(predict(model, dataset.test.noisy), dataset.test.clean).mean())
+    others = classical(dataset.val, dataset.test, corruption)
+    return {"name": name, "mse": ours, "core_minutes": minutes, "epochs": epochs, "classical": others}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES), metavar="NAME")
+    parser.add_argument("--out", type=Path, help="also append each result to this file, one JSON object a line")
+    args = parser.parse_args()
+    print("| pairs | doing nothing | best classical | 3,527 parameters | core-minutes |\n|---|---|---|---|---|")
+    for name in args.only:
+        found = run(name, args.data, args.steps, args.threads)
+        if args.out:
+            with args.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(found) + "\n")
+        nothing = found["classical"].pop("doing nothing")
+        best = min(found["classical"], key=found["classical"].__getitem__)
+        print(
+            f"| {name} | {nothing:.2e} | {found['classical'][best]:.2e} ({best}) | {found['mse']:.2e} "
+            f"| {found['core_minutes']:.0f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

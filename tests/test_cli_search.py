@@ -118,6 +118,10 @@ def test_front_trains_each_budget_and_draws(pickled: Path, tmp_path: Path, capsy
     assert main(command) == 0
     assert "900" in capsys.readouterr().out
     assert (tmp_path / "front" / "300" / "model.onnx").stat().st_mtime_ns == made
+    assert main([*command, "--seed", "5"]) == 2
+    assert "another training" in capsys.readouterr().err
+    assert main([*command, "--split", "test", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["scores"] != rows[0]["scores"]
 
 
 @pytest.mark.parametrize("budgets", ["", "many", "10,900", "900,,"])

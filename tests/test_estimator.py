@@ -159,8 +159,9 @@ def test_wrong_use_is_told(images: tuple[np.ndarray, np.ndarray]):
         quick(budget=10).fit(x, y)
     with pytest.raises(InputError, match="'unet'"):
         quick(network="unet").fit(x, y)
-    with pytest.raises(InputError, match="validation is 2"):
-        quick(validation=2).fit(x, y)
+    for wrong in (2, 0.0, (x,), x):
+        with pytest.raises(InputError, match="validation is"):
+            quick(validation=wrong).fit(x, y)
 
 
 def test_parameters_and_clones():

@@ -6,7 +6,7 @@ from PIL import Image
 
 from smidgen.judging.legibility import Reading, Truth
 from smidgen.pairs.pairs import Dataset, Pairs
-from smidgen.report.figures import draw_curves, draw_first_pair, draw_strip
+from smidgen.report.figures import draw_bars, draw_curves, draw_first_pair, draw_front, draw_points, draw_strip
 
 
 def picture(png: bytes) -> np.ndarray:
@@ -50,3 +50,20 @@ def test_first_pair_shows_noisy_left_and_clean_right(small_dataset: Dataset):
     image = picture(draw_first_pair(Pairs(np.zeros(shape, np.float32), np.full(shape, 1, np.float32))))
     middle = image.shape[1] // 2
     assert image[:, :middle].mean() < image[:, middle:].mean() - 50
+
+
+def test_front_of_close_and_of_far_points():
+    """Points of nearly one size and points over decades are both drawn, with what they are compared with."""
+    near = draw_front([("3,527", 3527, 1.5e-3)], [("plain", 3217, 1e-2)])
+    far = draw_front([("450", 421, 5e-3), ("30,000", 29_950, 1e-3)])
+    assert near.startswith(b"\x89PNG")
+    assert far.startswith(b"\x89PNG")
+    assert near != far
+
+
+def test_points_and_bars_are_drawn_for_any_values():
+    """One trial, equal losses and losses far apart all give a picture."""
+    assert draw_points([5.0], [0.1], ["finished"], x="seconds", y="loss").startswith(b"\x89PNG")
+    assert draw_points([1, 2, 3], [0.1, 0.1, 0.1], ["a", "b", "a"], x="x", y="y").startswith(b"\x89PNG")
+    assert draw_points([1, 900, 3], [0.1, 99.0, 0.2], ["a", "b", "a"], x="x", y="y").startswith(b"\x89PNG")
+    assert draw_bars({"rate": 0.9, "kernel": 0.1}, x="share").startswith(b"\x89PNG")

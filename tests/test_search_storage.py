@@ -1,4 +1,5 @@
 import sqlite3
+import threading
 from pathlib import Path
 
 import optuna
@@ -24,6 +25,9 @@ def test_a_file_in_the_folder_is_the_default(tmp_path: Path):
         ("nonsense", "not the address"),
         ("mystery://host/name", "not the address"),
         ("sqlite:////nowhere/at/all.db", "cannot be opened"),
+        ("sqlite://", "in memory"),
+        ("postgresql://me:secret@host:port/none", "not the address"),
+        ("postgresql://me:{secret}@127.0.0.1:1/none", "cannot be opened"),
         ("postgresql://me:secret@127.0.0.1:1/none", "cannot be opened"),
     ],
 )
@@ -32,6 +36,36 @@ def test_bad_addresses(url: str, message: str):
     with pytest.raises(InputError, match=message) as error:
         open_storage(storage_url(url, Path()), create=True)
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a b", "a{b}", "w?x", "p%20c", "ümläut#1"])
+def test_folders_of_any_name(tmp_path: Path, name: str):
+    """The file lies in the folder whatever the folder is called."""
+    folder = tmp_path / name
+    folder.mkdir()
+    open_storage(storage_url(None, folder), create=True)
+    assert [path.name for path in folder.iterdir() if path.suffix == ".db"] == ["study.db"]
+
+
+def test_only_one_gets_a_waiting_trial(tmp_path: Path):
+    """Two workers that take waiting trials as fast as they can never get the same one."""
+    url = storage_url(None, tmp_path)
+    study = optuna.create_study(storage=open_storage(url, create=True), study_name="race")
+    for _ in range(80):
+        study.enqueue_trial({})
+    taken: list[int] = []
+
+    def take() -> None:
+        mine = optuna.load_study(study_name="race", storage=open_storage(url))
+        while (trial := mine._pop_waiting_trial_id()) is not None:
+            taken.append(trial)
+
+    threads = [threading.Thread(target=take) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == len(set(taken)) == 80
 
 
 def test_passwords_are_hidden():

@@ -14,16 +14,17 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
-from smidgen.errors import InputError
+from smidgen.errors import FileError, InputError
 from smidgen.network.spec import spec_from_dict
 from smidgen.pairs.pairs import Dataset
 from smidgen.scores import bce
 from smidgen.search.space import full_space
-from smidgen.search.storage import storage_url
-from smidgen.search.study import Plan, best_trial, prepare, run_study, slots_of, standing, trained_of, work
+from smidgen.search.storage import PatientStorage, StorageLostError, storage_url
+from smidgen.search.study import Plan, Standing, best_trial, prepare, run_study, slots_of, standing, trained_of, work
 from smidgen.training.torch_network import TorchNetwork
-from smidgen.training.train import predict
+from smidgen.training.train import Trained, predict
 from tests.conftest import needs_debian
 
 
@@ -52,7 +53,7 @@ def test_every_slot_ends_once_and_poor_ones_early(plan: Plan):
     ended = [slot[0] for slot in states(study)]
     assert {*ended} == {TrialState.COMPLETE, TrialState.PRUNED}
     for trial in study.trials:
-        done = trial.user_attrs["epochs_done"]
+        done = trial.user_attrs["spent"]["epochs"]
         assert done == 27 if trial.state == TrialState.COMPLETE else done in (1, 3, 9)
     now = standing(study, plan)
     assert (now.done, now.total, now.running, now.failed) == (8, 8, 0, 0)
@@ -74,8 +75,7 @@ def test_the_winner_is_the_model_that_was_measured(plan: Plan):
     """The weights that are kept score on validation what the table says."""
     trial = best_trial(one_worker(replace(plan, num_trials=4)))
     assert trial is not None
-    spec = {key: value for key, value in trial.user_attrs["spec"].items() if key != "num_parameters"}
-    model = TorchNetwork(spec_from_dict(spec).network())
+    model = TorchNetwork(spec_from_dict(trial.user_attrs["candidate"]["spec"]).network())
     model.import_weights(trained_of(trial).weights)
     assert bce(predict(model, plan.dataset.val.noisy), plan.dataset.val.clean) == pytest.approx(trial.value, rel=1e-6)
 
@@ -124,7 +124,7 @@ def test_another_search_in_the_same_place_is_refused(plan: Plan, small_dataset: 
 
 
 def test_a_slot_in_other_hands_is_left_alone(plan: Plan):
-    """Two machines that put the slots in line at the same moment do not train them twice."""
+    """Two machines that put the slots in line at the same moment do not train them twice, also when one is stopped."""
     plan = replace(plan, num_trials=2)
     study = prepare(plan)
     for slot in (0, 1):
@@ -152,6 +152,111 @@ def test_a_candidate_that_fails_does_not_end_the_search(plan: Plan, monkeypatch:
     assert standing(study, plan).failed == 1
     assert [t.user_attrs["error"] for t in study.trials if "error" in t.user_attrs] == ["MemoryError: too large"]
     assert len(study.trials) == 3
+
+
+def test_equal_losses_keep_a_winner(plan: Plan, monkeypatch: pytest.MonkeyPatch):
+    """Where two trials end level the first of them wins, and its weights are there, whichever ended first."""
+    import smidgen.search.study as module
+
+    real = module.train
+    found: list[Trained] = []
+
+    def train(*args: object, **kwargs: object) -> Trained:
+        if not found:
+            found.append(real(*args, **kwargs))
+            work(plan, lambda: best_trial(study) is not None)  # the second slot ends within the first
+        return found[0]
+
+    plan = replace(plan, num_trials=2, prune=False)
+    study = prepare(plan)
+    monkeypatch.setattr(module, "train", train)
+    work(plan)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
+    assert study.trials[0].value == study.trials[1].value
+    winner = best_trial(study)
+    assert winner is not None
+    assert winner.number == 0
+    assert trained_of(winner).weights.keys() == found[0].weights.keys()
+
+
+def test_a_worker_that_counted_as_dead_goes_on(plan: Plan, monkeypatch: pytest.MonkeyPatch):
+    """A worker whose trial another declared dead drops it; the slot is done again and the others too."""
+    import smidgen.search.study as module
+
+    real, plan = module.train, replace(plan, num_trials=2, prune=False)
+    study = prepare(plan)
+    calls = []
+
+    def train(*args: object, **kwargs: object) -> Trained:
+        trained = real(*args, **kwargs)
+        calls.append(1)
+        if len(calls) == 1:
+            (running,) = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            study._storage.set_trial_state_values(running._trial_id, TrialState.FAIL)
+        return trained
+
+    monkeypatch.setattr(module, "train", train)
+    work(plan)
+    assert [slot[-1] for slot in states(study)] == [TrialState.COMPLETE] * 2
+    assert len(study.trials) == 3
+
+
+def test_a_full_disk_puts_the_slot_back_in_line(plan: Plan, monkeypatch: pytest.MonkeyPatch):
+    """What is not the candidate's fault ends the worker with a word, and the slot is trained when it is mended."""
+    import smidgen.search.study as module
+
+    def train(*args: object, **kwargs: object) -> None:
+        raise FileError("the folder cannot be written to (No space left on device)")
+
+    plan = replace(plan, num_trials=1)
+    study = prepare(plan)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train", train)
+        with pytest.raises(Exception, match=r"No space left.*goes back in line"):
+            work(plan)
+    work(plan)
+    assert standing(study, plan).finished == 1
+
+
+def test_a_lost_database_ends_the_worker_with_a_word(plan: Plan, monkeypatch: pytest.MonkeyPatch):
+    """When the database stays away in mid-training the worker says so once, and soon."""
+    import smidgen.search.storage as module
+
+    looks = 0
+
+    def leave() -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 20:
+            monkeypatch.setattr(module, "_PATIENCE_SECONDS", -1.0)
+            monkeypatch.setattr(PatientStorage, "set_trial_user_attr", module._patiently(gone))
+            monkeypatch.setattr(PatientStorage, "set_trial_state_values", module._patiently(gone))
+        return False
+
+    def gone(*args: object, **kwargs: object) -> None:
+        raise OperationalError("UPDATE", {}, Exception("server closed the connection"))
+
+    prepare(plan)
+    with pytest.raises(StorageLostError, match=r"server closed the connection.*same command goes on"):
+        work(plan, leave)
+
+
+def test_a_killed_worker_is_replaced(plan: Plan):
+    """The only worker is killed in mid-training: another takes over and every slot ends."""
+    plan = replace(plan, num_trials=2, prune=False, grace=2,
+                   space=full_space(plan.dataset, 300, epochs=200, seed=0, threads=1))  # fmt: skip
+    killed = []
+
+    def watch(now: Standing) -> None:
+        children = multiprocessing.active_children()
+        if now.running and not killed and children:
+            killed.append(children[0].pid)
+            os.kill(children[0].pid or 0, signal.SIGKILL)
+
+    study, ending = run_study(plan, 1, watch)
+    assert ending == "finished"
+    assert killed
+    assert [slot[-1] for slot in states(study)] == [TrialState.COMPLETE] * 2
 
 
 def test_processes_share_a_file(plan: Plan):
@@ -215,16 +320,16 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 def on_server(plan: Plan, server: Server, **changes: object) -> Plan:
     """Trainings long enough to be killed in their middle."""
-    space = full_space(plan.dataset, 300, epochs=160, seed=0, threads=1)
+    space = full_space(plan.dataset, 300, epochs=250, seed=0, threads=1)
     return replace(plan, url=storage_url(server.url, plan.folder), space=space, prune=False, **changes)
 
 
 def test_killed_workers_lose_nothing(plan: Plan, server: Server):
     """Four workers on PostgreSQL, two killed in mid-trial: every slot ends once, the killed are linked to a retry."""
-    plan = on_server(plan, server, num_trials=6, grace=6)
+    plan = on_server(plan, server, num_trials=8, grace=6)
     study = prepare(plan)
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=work, args=(plan,)) for _ in range(4)]
+    workers = [context.Process(target=work, args=(plan,), daemon=True) for _ in range(4)]
     for worker in workers:
         worker.start()
     running = (TrialState.RUNNING,)
@@ -236,7 +341,7 @@ def test_killed_workers_lose_nothing(plan: Plan, server: Server):
         worker.join(120)
     assert [worker.exitcode for worker in workers] == [-9, -9, 0, 0]
     slots = slots_of(study)
-    assert [[t.state for t in trials].count(TrialState.COMPLETE) for trials in slots] == [1] * 6
+    assert [[t.state for t in trials].count(TrialState.COMPLETE) for trials in slots] == [1] * 8
     retried = [trials for trials in slots if len(trials) > 1]
     assert len(retried) == 2
     for killed, retry in retried:
@@ -251,7 +356,7 @@ def test_the_database_goes_away_for_ten_seconds(plan: Plan, server: Server):
     plan = on_server(plan, server, num_trials=4)
     study = prepare(plan)
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=work, args=(plan,)) for _ in range(2)]
+    workers = [context.Process(target=work, args=(plan,), daemon=True) for _ in range(2)]
     for worker in workers:
         worker.start()
     wait_for(lambda: len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))) == 2)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import joblib
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_array, check_random_state
@@ -190,12 +190,13 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _split(self, raw: RawPairs, seed: int) -> Dataset:
         """A validation part as asked for; no test part, since whoever calls has their own."""
-        if isinstance(self.validation, tuple | list):
+        if isinstance(self.validation, float) and 0 < self.validation < 1:
+            return split_pairs(raw, val_share=self.validation, test_share=0.0, seed=seed)
+        if isinstance(self.validation, tuple | list) and len(self.validation) == 2:
             val = self._pairs(*(np.asarray(part) for part in self.validation))
             return split_pairs(raw, val=val, test_share=0.0, seed=seed)
-        if not 0 < self.validation < 1:
-            raise InputError(f"validation is {self.validation}", expected="a share between 0 and 1, or (X, y)")
-        return split_pairs(raw, val_share=self.validation, test_share=0.0, seed=seed)
+        found = self.validation if isinstance(self.validation, float | int) else type(self.validation).__name__
+        raise InputError(f"validation is {found}", expected="a share between 0 and 1, or (X, y)")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -206,7 +207,5 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _cores(n_jobs: int | None) -> int:
-    """Scikit-learn's way of counting: None is 1, -1 all, -2 all but one."""
-    if n_jobs is None:
-        return 1
-    return n_jobs if n_jobs > 0 else max(1, torch.get_num_threads() + 1 + n_jobs)
+    """Scikit-learn's way of counting: None is 1, -1 all, -2 all but one; inside its own processes 1."""
+    return int(joblib.effective_n_jobs(n_jobs))

@@ -82,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     search = _add(commands, "search", ("search", "search"), "look for the best network and training a budget can buy")
     add_pairs_options(search)
-    search.add_argument("--out", type=Path, metavar="RUN", help="the study's folder (default: the next free runs/NAME)")
+    search.add_argument("--out", type=Path, metavar="RUN", help="the study's folder (default: runs/ and its name)")
     search.add_argument("--budget", default="3600", help="most learned numbers, or bytes as 14kB (default: 3600)")
     search.add_argument("--trials", type=int, help="proposals to try (default: 30)")
     search.add_argument("--grid", type=Path, metavar="FILE", help="a TOML file of values; every combination is tried")
@@ -104,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     front = _add(commands, "front", ("search", "front"), "train at several budgets and draw what each buys")
     add_pairs_options(front)
-    front.add_argument("--out", type=Path, metavar="RUN", help="the folder (default: the next free runs/NAME)")
+    front.add_argument("--out", type=Path, metavar="RUN", help="the folder (default: runs/NAME-front)")
     front.add_argument("--budgets", default="450,900,1800,3600", help="with commas (default: 450,900,1800,3600)")
     front.add_argument("--epochs", type=int, help="times all pairs are shown (default: set by the recipe)")
     front.add_argument("--seed", type=int, help="of weights, order, pairing and noise (default: 0)")

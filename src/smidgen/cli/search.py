@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from smidgen.cli.pairs_options import open_pairs
 from smidgen.cli.show import duration, progress_line, say, table
-from smidgen.cli.train import choose_folder, cores
+from smidgen.cli.train import RUNS, cores
 from smidgen.errors import InputError, MissingPartError
 from smidgen.files import make_folder, write_whole
-from smidgen.network.spec import default_spec, parse_budget
+from smidgen.network.spec import Spec, default_spec, parse_budget, spec_from_dict
 from smidgen.pairs.pairs import Dataset
 from smidgen.report.figures import draw_front
 from smidgen.runs import RUN_FILE, make_run
-from smidgen.training.settings import default_settings
+from smidgen.training.settings import TrainingSettings, default_settings
 
 if TYPE_CHECKING:
     from smidgen.search.study import Plan, Standing
@@ -35,8 +35,12 @@ def search(arguments: argparse.Namespace) -> int:
     except ImportError:
         raise MissingPartError("optuna", "A search", "search") from None
     from smidgen.search.results import BEST_FOLDER, TRIALS_FILE, list_rows, write_results
+    from smidgen.search.storage import hide_password
     from smidgen.search.study import run_study
 
+    # Before anything is read, which may take a while.
+    if arguments.grid and arguments.trials is not None:
+        raise InputError("both --trials and --grid are given", remedy="A grid is tried whole; leave out --trials")
     plan = _plan(arguments)
     jobs = cores() if arguments.jobs is None else arguments.jobs
     if jobs < 1:
@@ -46,17 +50,18 @@ def search(arguments: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     study, ending = run_study(plan, jobs, _standing_line())
     say("judging the best")
-    run = write_results(study, plan, command=shlex.join(["smidgen", *sys.argv[1:]]), split=arguments.split)
+    command = [hide_password(word) if "://" in word else word for word in sys.argv[1:]]
+    run = write_results(study, plan, command=shlex.join(["smidgen", *command]), split=arguments.split)
     rows = list_rows(study)
     if arguments.json:
         best = None if run is None else run.content
         print(json.dumps({"study": plan.name, "ending": ending, "trials": [asdict(row) for row in rows], "best": best}))
-        return int(ending != "finished")
+        return int(ending != "finished" or run is None)
     shown = [row for row in rows if row.val_loss is not None][: None if plan.space.grid else _ROWS_SHOWN]
     if shown:
         names = [name for name in shown[0].values if len({str(row.values.get(name)) for row in rows}) > 1]
         cells = [
-            [f"{row.val_loss:.5f}", row.state, f"{row.parameters:,}", f"{row.epochs}",
+            [f"{row.val_loss:.5f}", row.state, f"{row.parameters:,}", "–" if row.epochs is None else f"{row.epochs}",
              duration(row.seconds or 0), *(_short(row.values.get(name, "")) for name in names)]
             for row in shown
         ]  # fmt: skip
@@ -69,9 +74,12 @@ def search(arguments: argparse.Namespace) -> int:
         legible = run.evaluation.scores.legibility
         reading = "" if legible is None else f", legible {legible.rate:.1%}"
         print(f"best:     {plan.folder / BEST_FOLDER} (MSE {run.evaluation.scores.mse:.2e}{reading})")
+    errors = [row.error for row in rows if row.error]
+    if errors:
+        print(f"error:    {errors[0]} ({len(errors)} trials failed)")
     if ending != "finished":
-        print("stopped:  the same command goes on")
-    return int(ending != "finished")
+        print(f"stopped:  {ending}; the same command goes on")
+    return int(ending != "finished" or run is None)
 
 
 def _plan(arguments: argparse.Namespace) -> "Plan":
@@ -85,8 +93,6 @@ def _plan(arguments: argparse.Namespace) -> "Plan":
     common = {"seed": arguments.seed, "threads": arguments.threads, "epochs": arguments.epochs}
     common = {name: value for name, value in common.items() if value is not None}
     if arguments.grid:
-        if arguments.trials is not None:
-            raise InputError("both --trials and --grid are given", remedy="A grid is tried whole; leave out --trials")
         space = read_grid(arguments.grid, dataset, budget, **common)
         number = len(space.combinations())
     else:
@@ -94,8 +100,9 @@ def _plan(arguments: argparse.Namespace) -> "Plan":
         number = _TRIALS if arguments.trials is None else arguments.trials
     if number < 1:
         raise InputError(f"{number} trials are asked for", expected="at least 1")
-    folder = choose_folder(arguments.out, dataset)
     name = arguments.study or _study_name(dataset, space.describe())
+    # Without --out too the same command finds its study again.
+    folder = arguments.out or RUNS / "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
     make_folder(folder)
     return Plan(
         url=storage_url(arguments.storage, folder.resolve()), name=name, dataset=dataset, space=space,
@@ -131,12 +138,28 @@ def _standing_line() -> Callable[["Standing"], None]:
     return watch
 
 
+def _finished(
+    folder: Path, dataset: Dataset, spec: Spec, settings: TrainingSettings, split: str
+) -> dict[str, Any] | None:
+    """What the run in a folder found, if it is this run and was trained to its end."""
+    if not (folder / RUN_FILE).exists():
+        return None
+    content: dict[str, Any] = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    same = (
+        content["dataset"]["fingerprint"] == dataset.fingerprint
+        and spec_from_dict(content["spec"]) == spec
+        and content["settings"] == settings.to_dict()
+        and content["evaluation"]["split"] == split
+    )
+    return content if same and content["ending"] != "interrupted" else None
+
+
 def front(arguments: argparse.Namespace) -> int:
     """Train the default spec at several budgets and draw what each buys."""
     budgets = sorted({parse_budget(text) for text in arguments.budgets.split(",")})
     dataset = open_pairs(arguments)
     height, width, channels = dataset.shape
-    folder = choose_folder(arguments.out, dataset)
+    folder = arguments.out or RUNS / f"{Path(dataset.name).stem or 'run'}-front"
     specs = [default_spec(budget, channels) for budget in budgets]  # all are checked before any is trained
     rows, points = [], []
     for budget, spec in zip(budgets, specs, strict=True):
@@ -146,10 +169,8 @@ def front(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
         say(f"budget {budget:,}: {spec.num_parameters:,} parameters, {settings.epochs} epochs")
         place = folder / str(budget)
-        finished = place / RUN_FILE
-        if finished.exists():
-            content = json.loads(finished.read_text(encoding="utf-8"))
-        else:
+        content = _finished(place, dataset, spec, settings, arguments.split)
+        if content is None:
             content = make_run(
                 dataset, spec, settings, budget=budget, folder=place, command=shlex.join(["smidgen", *sys.argv[1:]]),
                 split=arguments.split, resume=True, watch=progress_line(), say=say,
@@ -159,7 +180,6 @@ def front(arguments: argparse.Namespace) -> int:
         points.append((f"{budget:,}", spec.num_parameters, float(scores["mse"])))
         if content["ending"] == "interrupted":
             print("smidgen: interrupted; the same command goes on", file=sys.stderr)
-            finished.unlink()
             return 1
     write_whole(folder / "front.png", draw_front(points))
     write_whole(folder / "front.json", json.dumps(rows, indent=1) + "\n")

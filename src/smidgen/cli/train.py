@@ -19,7 +19,7 @@ from smidgen.sources import open_dataset
 from smidgen.tasks.tasks import SAMPLE_TASK
 from smidgen.training.settings import default_settings
 
-_RUNS = Path("runs")
+RUNS = Path("runs")
 _DEMO_EPOCHS = 14
 
 
@@ -64,7 +64,7 @@ def train(arguments: argparse.Namespace) -> int:
     for warning in dataset.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     run = make_run(
-        dataset, spec, settings, budget=budget, folder=_folder(arguments, dataset),
+        dataset, spec, settings, budget=budget, folder=_choose_folder(arguments, dataset),
         command=shlex.join(["smidgen", *sys.argv[1:]]), split=arguments.split, resume=arguments.resume,
         watch=progress_line(), say=say,
     )  # fmt: skip
@@ -101,22 +101,19 @@ def _finish(run: Run, as_json: bool) -> int:
     return 1 if content["ending"] in ("interrupted", "diverged") else 0
 
 
-def _folder(arguments: argparse.Namespace, dataset: Dataset) -> Path:
-    if arguments.resume and not arguments.out:
+def _choose_folder(arguments: argparse.Namespace, dataset: Dataset) -> Path:
+    if arguments.out:
+        return Path(arguments.out)
+    if arguments.resume:
         raise InputError("--resume needs to know which run", remedy="Name its folder with --out")
-    return choose_folder(arguments.out, dataset)
-
-
-def choose_folder(out: Path | None, dataset: Dataset) -> Path:
-    """The folder asked for, or a free one named after the pairs."""
-    return out or _free_folder(Path(dataset.name).stem or "run")
+    return _free_folder(Path(dataset.name).stem or "run")
 
 
 def _free_folder(name: str) -> Path:
     """`runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3`… that does not exist."""
-    folder, number = _RUNS / name, 2
+    folder, number = RUNS / name, 2
     while folder.exists():
-        folder, number = _RUNS / f"{name}-{number}", number + 1
+        folder, number = RUNS / f"{name}-{number}", number + 1
     return folder
 
 

@@ -67,7 +67,8 @@ def list_rows(study: optuna.Study) -> list[Row]:
 
 def _row(trial: FrozenTrial) -> Row:
     attributes = trial.user_attrs
-    spec, settings = attributes.get("spec", {}), attributes.get("settings", {})
+    candidate, spent = attributes.get("candidate", {}), attributes.get("spent", {})
+    spec, settings = candidate.get("spec", {}), candidate.get("settings", {})
     # What the values led to tells more than the values: a width instead of a ratio, a rate instead of a factor.
     chosen = {name: spec[name] for name in ("kind", "width", "hidden", "scales", "passes", "kernel") if name in spec}
     chosen |= {name: settings[name] for name in ("epochs", "batch_size", "optimizer", "learning_rate") if settings}
@@ -82,9 +83,9 @@ def _row(trial: FrozenTrial) -> Row:
         retry_of=attributes.get("retry_of"),
         state=state,
         val_loss=value,
-        epochs=attributes.get("epochs_done"),
-        seconds=attributes.get("seconds"),
-        parameters=spec.get("num_parameters"),
+        epochs=spent.get("epochs"),
+        seconds=spent.get("seconds"),
+        parameters=candidate.get("num_parameters"),
         values=chosen,
         error=attributes.get("error", ""),
     )
@@ -114,9 +115,9 @@ def write_results(study: optuna.Study, plan: Plan, *, command: str, split: str) 
     trial = best_trial(study)
     if trial is None or "trained" not in trial.user_attrs:
         return None
-    spec = {key: value for key, value in trial.user_attrs["spec"].items() if key != "num_parameters"}
+    candidate = trial.user_attrs["candidate"]
     return leave_run(
-        plan.dataset, spec_from_dict(spec), TrainingSettings(**trial.user_attrs["settings"]), trained_of(trial),
+        plan.dataset, spec_from_dict(candidate["spec"]), TrainingSettings(**candidate["settings"]), trained_of(trial),
         budget=plan.space.budget, folder=plan.folder / BEST_FOLDER, command=command, split=split,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ import io
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import warnings
 from collections import defaultdict
@@ -25,10 +26,10 @@ from typing import Any
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, UpdateFinishedTrialError
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from smidgen.errors import InputError, SmidgenError
+from smidgen.errors import FileError, InputError, SmidgenError
 from smidgen.network.spec import spec_to_dict
 from smidgen.pairs.pairs import Dataset
 from smidgen.search.space import Space
@@ -102,7 +103,11 @@ class _SuperfluousError(Exception):
 
 
 class _StoppedError(Exception):
-    """The worker was asked to stop; its slot goes back in line."""
+    """The worker was asked to stop, or this candidate cannot be trained."""
+
+
+class _BrokenError(Exception):
+    """Not the candidate but the machine is in the way: a full disk, a folder that cannot be written to."""
 
 
 def prepare(plan: Plan) -> optuna.Study:
@@ -164,10 +169,10 @@ def _put_in_line(study: optuna.Study, plan: Plan) -> None:
         if any(trial.state != TrialState.FAIL for trial in trials) or _given_up(trials):
             continue
         attributes: dict[str, Any] = {"slot": slot}
-        params: dict[str, Any] = fixed[slot] if fixed else {}
+        params: dict[str, Any] = dict(fixed[slot]) if fixed else {}
         if trials:
             attributes["retry_of"] = trials[-1].number
-            params = trials[-1].params or params
+            params |= trials[-1].params
         study.add_trial(
             create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": params}, user_attrs=attributes)
         )
@@ -205,28 +210,30 @@ def run_study(plan: Plan, jobs: int, watch: Callable[[Standing], None]) -> tuple
         watch: called now and then.
 
     Returns:
-        The study, and "finished" or "interrupted".
+        The study, and "finished", "interrupted", or why the workers ended before all slots had.
 
     Raises:
         InputError: the storage cannot be opened, or holds another search under this name.
-        SmidgenError: the workers died, or the database has not answered for too long.
     """
     quiet_optuna()
     study = prepare(plan)
     started, before = time.monotonic(), standing(study, plan).done
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
-    workers = [_start(context, plan, stop) for _ in range(min(jobs, plan.num_trials - before))]
+    workers: list[SpawnProcess] = []
     deaths, ending = 0, "finished"
     try:
-        while any(worker.is_alive() for worker in workers):
+        workers.extend(_start(context, plan, stop) for _ in range(min(jobs, plan.num_trials - before)))
+        while True:
+            for number, worker in enumerate(workers):
+                if worker.exitcode is not None and worker.exitcode < 0 and deaths < _MOST_WORKER_DEATHS:
+                    deaths += 1  # killed; its slot is put in line again once it counts as dead
+                    workers[number] = _start(context, plan, stop)
+            if not any(worker.is_alive() for worker in workers):
+                break
             now = standing(study, plan)
             done, seconds = now.done - before, time.monotonic() - started
             watch(replace(now, seconds_left=seconds / done * (now.total - now.done) if done > 0 else None))
-            for place, worker in enumerate(workers):
-                if worker.exitcode is not None and worker.exitcode < 0 and deaths < _MOST_WORKER_DEATHS:
-                    deaths += 1  # killed; its slot is put in line again once it counts as dead
-                    workers[place] = _start(context, plan, stop)
             time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
         ending = "interrupted"
@@ -234,86 +241,106 @@ def run_study(plan: Plan, jobs: int, watch: Callable[[Standing], None]) -> tuple
         stop.set()
         for worker in workers:
             worker.join()
+    now = standing(study, plan)
+    watch(now)
     codes = sorted({worker.exitcode or 0 for worker in workers} - {0})
-    watch(standing(study, plan))
-    if codes and ending == "finished":
-        raise SmidgenError(
-            f"A worker ended with code {codes[0]}. Everything finished is kept; the same command goes on."
-        )
+    if ending == "finished" and now.done < now.total:
+        ending = f"a worker ended with code {codes[0] if codes else 0}"
     return study, ending
 
 
 def _start(context: SpawnContext, plan: Plan, stop: Event) -> SpawnProcess:
+    """A worker that Ctrl-C does not reach: it would be torn out of its start; the parent says when to stop."""
     worker = context.Process(target=_work, args=(plan, stop, os.getpid()))
-    worker.start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        worker.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return worker
 
 
 def _work(plan: Plan, stop: Event, parent: int) -> None:
-    """A worker: takes slots until all are in hand or done."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to stop
+    """A worker process."""
 
     def stopped() -> bool:
         return stop.is_set() or os.getppid() != parent
 
     try:
         work(plan, stopped)
-    except StorageLostError as error:
-        print(f"smidgen: {error}", flush=True)
+    except (SmidgenError, _BrokenError) as error:
+        print(f"smidgen: {error}", file=sys.stderr, flush=True)
         raise SystemExit(1) from None
 
 
 def work(plan: Plan, stopped: Callable[[], bool] = lambda: False) -> None:
-    """Take slots until all have ended or `stopped` says so."""
+    """Take slots until all have ended or `stopped` says so.
+
+    Args:
+        plan: of the study.
+        stopped: asked at every step of a training.
+
+    Raises:
+        StorageLostError: the database has not answered for too long.
+    """
     quiet_optuna()
     warnings.simplefilter("ignore", ExperimentalWarning)
     storage = open_storage(plan.url, grace=plan.grace)
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if plan.prune:
         pruner = optuna.pruners.SuccessiveHalvingPruner(_first_rung(plan), _REDUCTION)
-    study = optuna.load_study(study_name=plan.name, storage=storage, pruner=pruner)
-    while not stopped():
-        if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            optuna.storages.fail_stale_trials(study)
-            _put_in_line(study, plan)
-            if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-                if not study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                    return
-                time.sleep(_PAUSE_SECONDS)
-                continue
-        begun = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING, *_FINISHED)))
-        study.sampler = _sampler(plan, begun)
-        # Where this worker counted as dead while the database was away, whoever took its slot ends it.
-        with contextlib.suppress(UpdateFinishedTrialError):
-            study.optimize(
-                lambda trial: _objective(study, trial, plan, stopped),
-                n_trials=1,
-                catch=(_StoppedError, _SuperfluousError),
-            )
+    try:
+        study = optuna.load_study(study_name=plan.name, storage=storage, pruner=pruner)
+        while not stopped() and _take_slot(study, plan, stopped):
+            pass
+    except Exception:
+        if storage.lost:  # whatever came of that inside Optuna
+            raise StorageLostError(storage.lost) from None
+        raise
 
 
-def _sampler(plan: Plan, begun: int) -> optuna.samplers.BaseSampler:
-    """Seeded by how many trials were begun, so that one worker repeats itself, resumed or not."""
-    seed = int(np.random.SeedSequence([plan.seed, begun]).generate_state(1)[0])
+def _take_slot(study: optuna.Study, plan: Plan, stopped: Callable[[], bool]) -> bool:
+    """Fill one slot, or wait a moment for others to end theirs; False when all have ended."""
+    if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        optuna.storages.fail_stale_trials(study)
+        _put_in_line(study, plan)
+    if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if not study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            return False
+        time.sleep(_PAUSE_SECONDS)
+        return True
+    # Where this worker counted as dead, and its trial was ended by another, telling fails: with a
+    # ValueError in newer versions of Optuna. Whoever took the slot ends it.
+    with contextlib.suppress(UpdateFinishedTrialError, ValueError):
+        study.optimize(
+            lambda trial: _objective(study, trial, plan, stopped), n_trials=1, catch=(_StoppedError, _SuperfluousError)
+        )
+    return True
+
+
+def _sampler(plan: Plan, slot: int) -> optuna.samplers.BaseSampler:
+    """Seeded by the slot, so that one worker repeats itself and two do not propose the same."""
+    seed = int(np.random.SeedSequence([plan.seed, slot]).generate_state(1)[0])
     if plan.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     return optuna.samplers.TPESampler(seed=seed, multivariate=True)
 
 
 def _first_rung(plan: Plan) -> int:
-    epochs = int(plan.space.common.get("epochs") or max(plan.space.choices.get("epochs", (1,))))
-    return max(1, epochs // _FIRST_RUNG)
+    """Epochs after which the first trials may end."""
+    space = plan.space
+    most = space.common.get("epochs")
+    if most is None or "epochs" in space.choices:
+        most = max(space.build(values).settings.epochs for values in space.combinations())
+    return max(1, int(most) // _FIRST_RUNG)
 
 
 def _objective(study: optuna.Study, trial: optuna.Trial, plan: Plan, stopped: Callable[[], bool]) -> float:
     slot = trial.user_attrs.get("slot")
-    rivals = slots_of(study)[slot] if slot is not None else []
-    if slot is None or any(t.state != TrialState.FAIL and t.number < trial.number for t in rivals):
+    earlier = [] if slot is None else [t for t in slots_of(study)[slot] if t.number < trial.number]
+    if slot is None or (earlier and trial.user_attrs.get("retry_of") != earlier[-1].number):
         trial.set_user_attr("superfluous", True)
         raise _SuperfluousError
-    candidate = plan.space.suggest(trial)
-    trial.set_user_attr("spec", spec_to_dict(candidate.spec) | {"num_parameters": candidate.spec.num_parameters})
-    trial.set_user_attr("settings", candidate.settings.to_dict())
     rungs = [_first_rung(plan) * _REDUCTION**n for n in range(_RUNGS)] if plan.prune else []
     reported = 0
 
@@ -327,19 +354,30 @@ def _objective(study: optuna.Study, trial: optuna.Trial, plan: Plan, stopped: Ca
             reported = passed
             trial.report(progress.best_val_loss, passed)
             if trial.should_prune():
-                trial.set_user_attr("epochs_done", done)
-                trial.set_user_attr("seconds", time.monotonic() - started)
+                trial.set_user_attr("spent", {"epochs": done, "seconds": time.monotonic() - started})
                 raise optuna.TrialPruned
 
     started = time.monotonic()
     folder = plan.folder / "trials" / f"{slot:04}"
     try:
+        study.sampler = _sampler(plan, slot)  # asked at the first suggestion, not before
+        candidate = plan.space.suggest(trial)
+        described = {
+            "spec": spec_to_dict(candidate.spec),
+            "num_parameters": candidate.spec.num_parameters,
+            "settings": candidate.settings.to_dict(),
+        }
+        trial.set_user_attr("candidate", described)
         trained = train(plan.dataset, candidate.spec, candidate.settings, folder=folder, resume=True, watch=watch)
-    except (optuna.TrialPruned, StorageLostError):
+    except (optuna.TrialPruned, StorageLostError, StorageInternalError):
         raise
+    except (FileError, OSError) as error:
+        trial.set_user_attr("stopped", True)
+        raise _BrokenError(f"{error} The trial goes back in line; the same command goes on.") from None
     except Exception as error:  # of this candidate; the others go on
         trial.set_user_attr("error", f"{type(error).__name__}: {error}")
         raise _StoppedError from error
+    trial.set_user_attr("spent", {"epochs": len(trained.history), "seconds": trained.seconds})
     if trained.ending == "interrupted":
         trial.set_user_attr("stopped", True)
         raise _StoppedError
@@ -350,10 +388,8 @@ def _objective(study: optuna.Study, trial: optuna.Trial, plan: Plan, stopped: Ca
 
 def _record(study: optuna.Study, trial: optuna.Trial, trained: Trained, loss: float) -> None:
     """What was found; the weights too where they are the best so far, so that any machine can write them."""
-    trial.set_user_attr("epochs_done", len(trained.history))
-    trial.set_user_attr("seconds", trained.seconds)
     best = best_trial(study)
-    if best is None or best.value is None or loss < best.value:
+    if best is None or best.value is None or (loss, trial.number) < (best.value, best.number):
         details = {"history": trained.history, "best_epoch": trained.best_epoch, "ending": trained.ending}
         trial.set_user_attr("trained", details | {"weights": _pack(trained.weights)})
 
@@ -374,5 +410,5 @@ def trained_of(trial: FrozenTrial) -> Trained:
         history=content["history"],
         best_epoch=content["best_epoch"],
         ending=content["ending"],
-        seconds=trial.user_attrs["seconds"],
+        seconds=trial.user_attrs["spent"]["seconds"],
     )

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from smidgen.judging.legibility import Reading, Truth
@@ -19,6 +20,7 @@ _VAL = "#c2410c"
 _RIGHT = "#15803d"
 _WRONG = "#b91c1c"
 _DPI = 120
+_MANY_TICKS = 300  # from such a ratio on, ticks between the powers of ten run into each other
 
 
 def draw_first_pair(pairs: Pairs) -> bytes:
@@ -90,7 +92,7 @@ def draw_points(
         mine = [place for place, name in enumerate(groups) if name == group]
         axes.plot([x_values[i] for i in mine], [y_values[i] for i in mine], linestyle="", marker=marker,
                   color=colour, alpha=0.8, label=group)  # fmt: skip
-    axes.set_xscale("log")
+    _make_logarithmic(axes.xaxis, x_values)
     # One loss far off would flatten all others.
     top = float(np.quantile(y_values, 0.9)) + 0.3 * float(np.ptp(np.sort(y_values)[: max(1, len(y_values) * 9 // 10)]))
     if top > min(y_values):
@@ -128,14 +130,28 @@ def draw_front(points: Sequence[tuple[str, int, float]], others: Sequence[tuple[
     axes.plot([p[1] for p in others], [p[2] for p in others], color=_QUIET, marker="s", linestyle="")
     for (name, parameters, error), colour in [(p, _VAL) for p in ordered] + [(p, _QUIET) for p in others]:
         axes.annotate(name, (parameters, error), xytext=(6, 5), textcoords="offset points", color=colour, fontsize=9)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.margins(x=0.15, y=0.15)
+    both = [*points, *others]
+    _make_logarithmic(axes.xaxis, [point[1] for point in both])
+    _make_logarithmic(axes.yaxis, [point[2] for point in both])
     axes.set_xlabel("learned numbers")
     axes.set_ylabel("mean squared error")
-    axes.grid(True, which="both", alpha=0.15)
+    axes.grid(True, alpha=0.15)
     axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
+
+
+def _make_logarithmic(axis: Axis, values: Sequence[float]) -> None:
+    """Ticks in plain numbers, and room beyond the values, however close they are."""
+    low, high = min(values) / 1.6, max(values) * 1.6
+    if isinstance(axis, XAxis):
+        axis.axes.set_xscale("log")
+        axis.axes.set_xlim(low, high)
+    else:
+        axis.axes.set_yscale("log")
+        axis.axes.set_ylim(low, high)
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _show(axes: Axes, image: NDArray[np.float32]) -> None:

@@ -1,10 +1,11 @@
-"""Write docs/results.md from the runs stored in docs/runs.
+"""Write docs/results.md and its pictures from the runs stored in docs/runs.
 
-    python tools/make_results.py [--add RUN...]
+    python tools/make_results.py [--add RUN...] [--pictures DATA]
 
-`--add` first stores the `run.json` of finished run folders, which `smidgen train` leaves, under the
-name of task, network, parameters and seed. Runs of one task, network and size are averaged over
-their seeds.
+`--add` first stores the `run.json` of finished run folders, which `smidgen train` leaves and the
+programs in benchmarks/ that train other networks, under the name of task, network, parameters and
+seed. Runs of one task, network and size are averaged over their seeds. `--pictures` also draws the
+first ten and the ten worst test images of each model that ships, from the full data in that folder.
 """
 
 import argparse
@@ -14,27 +15,46 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from smidgen.judging.legibility import Reading, Truth, find_truth, read_digits
+from smidgen.pairs.pairs import Pairs
+from smidgen.report.figures import draw_front, draw_strip
+from smidgen.runtime import Runtime
+from smidgen.scores import mse
+from smidgen.tasks.tasks import DEFAULT_TASK, TASKS, load_task
+from smidgen.zoo.zoo import find_model, zoo_names
+
 DOCS = Path(__file__).parents[1] / "docs"
+PICTURES = DOCS / "pictures"
 TITLE = """# Results
 
 Made by `python tools/make_results.py` from the runs in [runs/](runs); everything was chosen on validation. ± is the
 standard deviation over training seeds. BCE cannot reach 0 on grey targets: the floor is their own entropy. *Legible* is
 the share of digits that the shipped reader, trained on clean digits only, reads as labelled, with its 95 % Wilson
-interval (of the seed that reads worst). Strengths of the classical denoisers were chosen on validation.
+interval (of the seed that reads worst). Strengths of the classical denoisers were chosen on validation. `unet` is an
+ordinary U-Net without a budget (`benchmarks/unet.py`), the ceiling for scale.
 """
 METRICS = (("bce", "{:.4f}"), ("mse", "{:.2e}"), ("psnr_db", "{:.2f}"), ("ssim", "{:.3f}"))
+Groups = dict[tuple[str, int], list[dict[str, Any]]]
 
 
 def store(folder: Path) -> Path:
     """Copy a run's record into docs/runs."""
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    name = f"{run['dataset']['name']}-{run['spec']['kind']}-{run['evaluation']['num_parameters']}"
+    kind = run["spec"]["kind"].replace(" ", "-").replace(".", "-")
+    name = f"{run['dataset']['name']}-{kind}-{run['evaluation']['num_parameters']}"
     path = DOCS / "runs" / f"{name}-seed{run['settings']['seed']}-{run['evaluation']['split']}.json"
     path.parent.mkdir(exist_ok=True)
     run["evaluation"]["model"] = path.stem  # not where it lay when it was judged
     del run["command"]
     path.write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def label(run: dict[str, Any]) -> str:
+    passes = run["spec"].get("passes", 1)
+    return f"{run['spec']['kind']}, {passes} passes" if passes > 1 else str(run["spec"]["kind"])
 
 
 def spread(values: list[float], form: str) -> str:
@@ -63,9 +83,10 @@ def minutes(runs: list[dict[str, Any]]) -> str:
     return f"{statistics.mean(found):.0f}" if found else "–"
 
 
-def table(split: str, groups: dict[tuple[str, int], list[dict[str, Any]]]) -> list[str]:
+def table(split: str, groups: Groups) -> list[str]:
     """The networks of one task, the best first, then what needs no training."""
-    first = next(iter(groups.values()))[0]["evaluation"]
+    # The record that was judged beside most of them; all were judged on the same pairs.
+    first = max((runs[0]["evaluation"] for runs in groups.values()), key=lambda judged: len(judged["baselines"]))
     floor = first["scores"]["bce_floor"]
     lines = [
         f"{first['n']:,} pairs of the {split} part.\n",
@@ -73,32 +94,112 @@ def table(split: str, groups: dict[tuple[str, int], list[dict[str, Any]]]) -> li
         "|---|---|---|---|---|---|---|---|---|",
     ]
     ordered = sorted(groups.items(), key=lambda item: item[1][0]["evaluation"]["scores"]["mse"])
-    for (kind, parameters), runs in ordered:
+    for (name, parameters), runs in ordered:
         scores = [run["evaluation"]["scores"] for run in runs]
-        cells = [spread([score[name] for score in scores], form) for name, form in METRICS]
+        cells = [spread([score[metric] for score in scores], form) for metric, form in METRICS]
         lines.append(
-            f"| {kind} | {parameters:,} | {len(runs)} | {' | '.join(cells)} | {legibility(scores)} | {minutes(runs)} |"
+            f"| {name} | {parameters:,} | {len(runs)} | {' | '.join(cells)} | {legibility(scores)} | {minutes(runs)} |"
         )
     for name, scores in first["baselines"].items():
         cells = [form.format(scores[metric]) for metric, form in METRICS]
-        lines.append(f"| {name} | – | – | {' | '.join(cells)} | {legibility([scores])} | – |")
-    return lines
+        strength = f", strength {scores['strength']:g}" if scores.get("strength") else ""
+        lines.append(f"| {name}{strength} | – | – | {' | '.join(cells)} | {legibility([scores])} | – |")
+    return [*lines, *covered(groups, first["baselines"])]
+
+
+def covered(groups: Groups, baselines: dict[str, Any]) -> list[str]:
+    """How much of the way to the ceiling the best network within the default budget covers."""
+    psnr = {
+        name: statistics.mean(run["evaluation"]["scores"]["psnr_db"] for run in runs) for name, runs in groups.items()
+    }
+    ceilings = [value for (name, _), value in psnr.items() if name == "unet"]
+    ours = [value for (name, _), value in psnr.items() if name.startswith("pyramid")]
+    if not (ceilings and ours and "doing nothing" in baselines):
+        return []
+    start = baselines["doing nothing"]["psnr_db"]
+    share = (max(ours) - start) / (max(ceilings) - start)
+    return [f"\nIn dB, the best pyramid covers {share:.0%} of the way from doing nothing to the U-Net."]
+
+
+def draw_task_front(groups: Groups) -> None:
+    """What each budget buys, from the runs of the default task."""
+
+    def points(wanted: bool) -> list[tuple[str, int, float]]:
+        found = []
+        for (name, parameters), runs in groups.items():
+            error = statistics.mean(run["evaluation"]["scores"]["mse"] for run in runs)
+            if (name == "pyramid") == wanted:
+                found.append((f"{parameters:,}" if wanted else name, parameters, error))
+        return found
+
+    (PICTURES / "front.png").write_bytes(draw_front(points(True), points(False)))
+
+
+def draw_strips(data: Path) -> None:
+    """The first ten and the ten worst test images of each model that ships."""
+    for name in zoo_names():
+        task = max((task for task in TASKS if name.startswith(task)), key=len)
+        pairs = load_task(task, data).test
+        denoised = Runtime(find_model(name)).denoise(pairs.noisy)
+        truth = find_truth(pairs)
+        reading = read_digits(denoised) if isinstance(truth, Truth) else None
+        for what, order in (("first", np.arange(10)), ("worst", np.argsort(-mse(denoised, pairs.clean))[:10])):
+            some = Pairs(pairs.noisy[order], pairs.clean[order])
+            read = Reading(reading.digits[order], reading.sureness[order]) if reading else None
+            known = Truth(truth.digits[order], truth.counted[order], truth.by) if isinstance(truth, Truth) else None
+            (PICTURES / f"{name}-{what}.png").write_bytes(draw_strip(some, denoised[order], read, known))
+
+
+def odd_table() -> list[str]:
+    """Pairs the recipe was not made for, from `benchmarks/odd_corruptions.py --out docs/runs/odd.jsonl`."""
+    path = DOCS / "runs" / "odd.jsonl"
+    if not path.exists():
+        return []
+    lines = [
+        "## Pairs it was not made for\n",
+        "Default spec and recipe, untouched; MSE on 1,000 test images (`benchmarks/odd_corruptions.py`).\n",
+        "| pairs | doing nothing | best classical | 3,527 parameters | core-minutes |",
+        "|---|---|---|---|---|",
+    ]
+    for line in path.read_text(encoding="utf-8").splitlines():
+        found = json.loads(line)
+        nothing = found["classical"].pop("doing nothing")
+        best = min(found["classical"], key=found["classical"].__getitem__)
+        lines.append(
+            f"| {found['name']} | {nothing:.2e} | {found['classical'][best]:.2e} ({best}) | {found['mse']:.2e} "
+            f"| {found['core_minutes']:.0f} |"
+        )
+    return ["\n".join(lines) + "\n"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--add", nargs="+", type=Path, default=[], metavar="RUN")
-    for folder in parser.parse_args().add:
+    parser.add_argument("--pictures", type=Path, metavar="DATA")
+    args = parser.parse_args()
+    for folder in args.add:
         print(store(folder))
-    tasks: dict[tuple[str, str], dict[tuple[str, int], list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    tasks: dict[tuple[str, str], Groups] = defaultdict(lambda: defaultdict(list))
     for path in sorted((DOCS / "runs").glob("*.json")):
         run = json.loads(path.read_text(encoding="utf-8"))
         judged = run["evaluation"]
-        tasks[judged["pairs"], judged["split"]][run["spec"]["kind"], judged["num_parameters"]].append(run)
+        tasks[judged["pairs"], judged["split"]][label(run), judged["num_parameters"]].append(run)
+    PICTURES.mkdir(exist_ok=True)
+    if args.pictures:
+        draw_strips(args.pictures)
+    draw_task_front(tasks[DEFAULT_TASK, "test"])
     sections = [TITLE]
     for (task, split), groups in sorted(tasks.items()):
-        sections.append("\n".join([f"## {task}, {split}\n", *table(split, groups)]) + "\n")
-    (DOCS / "results.md").write_text("\n".join(sections), encoding="utf-8")
+        lines = [f"## {task}, {split}\n", *table(split, groups)]
+        if split == "test":
+            lines += ["", *([f"![{task}: error against parameters](pictures/front.png)"] * (task == DEFAULT_TASK))]
+            lines += [
+                f"![{task}: the {what} ten test images of the model that ships](pictures/{task}-{what}.png)"
+                for what in ("first", "worst")
+                if (PICTURES / f"{task}-{what}.png").exists()
+            ]
+        sections.append("\n".join(lines) + "\n")
+    (DOCS / "results.md").write_text("\n".join([*sections, *odd_table()]), encoding="utf-8")
     print(DOCS / "results.md")
 
 

@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import json
 import os
 import pty
@@ -86,7 +87,9 @@ def test_interrupted_search_goes_on(pickled: Path, tmp_path: Path):
     out = tmp_path / "study"
     command = [sys.executable, "-m", "smidgen", *searching(pickled, out, "--trials", "2", "--epochs", "600")]
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True)
+    # Whoever started the tests in the background may have them ignore SIGINT, and their children too.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True, preexec_fn=heed)
     os.close(theirs)
     progress: list[bytes] = []
     threading.Thread(target=lambda: progress.extend(_read_all(ours)), daemon=True).start()

@@ -348,7 +348,7 @@ def test_killed_workers_lose_nothing(plan: Plan, server: Server):
         assert killed.number in begun
         assert killed.state == TrialState.FAIL
         assert retry.user_attrs["retry_of"] == killed.number
-        assert retry.params == killed.params
+        assert retry.params.items() >= killed.params.items()  # it may have been killed while it chose
 
 
 def test_the_database_goes_away_for_ten_seconds(plan: Plan, server: Server):

@@ -10,7 +10,6 @@ part of the task takes that place and the test part is scored once. `RUN/run.jso
 """
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -21,9 +20,8 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import keras
 import numpy as np
 from keras import layers
+from record import leave_record
 
-from smidgen.files import make_folder, write_whole
-from smidgen.judging.evaluate import judge
 from smidgen.tasks.tasks import load_task
 
 TASK = "digits-in-noise"
@@ -76,19 +74,11 @@ def main() -> None:
     )  # fmt: skip
     pairs = dataset.test if args.split == "test" else val
     denoised = np.asarray(model.predict(pairs.noisy, batch_size=500, verbose=0), np.float32)
-    parameters = model.count_params()
-    judged = judge(
-        denoised, pairs, name=TASK, split=args.split,
-        model="keras.io example", num_parameters=parameters, budget=parameters,
+    leave_record(
+        args.out, denoised, pairs, task=TASK, split=args.split, kind="keras.io example",
+        num_parameters=model.count_params(), history=clock.records,
+        settings={"seed": args.seed, "threads": 1, "epochs": args.epochs, "batch_size": 128},
     )  # fmt: skip
-    content = {
-        "command": "", "dataset": {"name": TASK}, "spec": {"kind": "keras.io example"},
-        "settings": {"seed": args.seed, "threads": 1, "epochs": args.epochs, "batch_size": 128},
-        "evaluation": judged.to_dict(), "history": clock.records,
-    }  # fmt: skip
-    make_folder(args.out)
-    write_whole(args.out / "run.json", json.dumps(content, indent=1) + "\n")
-    print(json.dumps(content["evaluation"]["scores"]))
 
 
 if __name__ == "__main__":

@@ -1,30 +1,35 @@
 """The default spec and recipe on pairs they were not made for, beside the best classical denoiser.
 
-    python benchmarks/odd_corruptions.py --data FOLDER [--steps 4000] [--only NAME…] [--out FILE]
+    python benchmarks/odd_corruptions.py --data FOLDER [--steps 4000] [--only NAME…] > docs/runs/odd.jsonl
 
 Digits and garments with salt and pepper, blurred with noise, and through JPEG; and 64 x 64 crops of
 photographs with noise, trained on crops of some pictures and scored on crops of others. Pairs are
 fixed, as a user's are. Classical denoisers are those of `smidgen evaluate`, and where they apply
 Wiener deconvolution with the true blur, and BM3D (`pip install bm3d`, not free for commercial use)
-with its sigma chosen; all strengths are chosen on validation. Scored on the first 1,000 test images.
+with its sigma chosen; all strengths are chosen on validation. Scored on the first 1,000 test images;
+`tools/make_results.py` makes the table of what is printed.
 """
 
 import argparse
+import importlib.util
 import io
 import json
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import skimage.data
+from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import convolve1d
 from skimage.color import rgb2gray
 from skimage.restoration import wiener
 
-from smidgen.judging.baselines import choose_baselines
+from smidgen.judging.baselines import choose_baselines, tune_baseline
 from smidgen.network.spec import default_spec
 from smidgen.pairs.pairs import Dataset, FixedSource, Images, Pairs
 from smidgen.scores import mse
@@ -117,37 +122,29 @@ CASES: dict[str, tuple[Callable[[Path | None], dict[str, Images]], Callable[...,
 }
 
 
-def deconvolve(noisy: Images, balance: float) -> Images:
-    kernel = np.outer(BLUR, BLUR)
-    return np.stack([np.clip(wiener(image[..., 0], kernel, balance, clip=False), 0, 1)[..., None] for image in noisy])
+def deconvolve(image: NDArray[np.float32], balance: float) -> NDArray[np.float32]:
+    return np.asarray(wiener(image[..., 0], np.outer(BLUR, BLUR), balance, clip=False), np.float32)[..., None]
 
 
-def block_match(noisy: Images, sigma: float) -> Images:
+def block_match(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     import bm3d
 
-    return np.stack([np.clip(bm3d.bm3d(image[..., 0], sigma), 0, 1)[..., None] for image in noisy])
+    return np.asarray(bm3d.bm3d(image[..., 0], sigma), np.float32)[..., None]
 
 
 def classical(val: Pairs, test: Pairs, corruption: Callable[..., Images]) -> dict[str, float]:
     """Name and strength of each classical denoiser, and its MSE on the test pairs."""
+    baselines, some = choose_baselines(val), val.first(TUNED_ON)
+    if corruption is blur_and_noise:
+        baselines.append(tune_baseline("Wiener", deconvolve, (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0), some))
+    if importlib.util.find_spec("bm3d"):
+        baselines.append(tune_baseline("BM3D", block_match, (0.02, 0.05, 0.1, 0.15, 0.2, 0.3), some))
+    else:
+        print("without BM3D, which is not installed", file=sys.stderr)
     found = {}
-    for baseline in choose_baselines(val):
+    for baseline in baselines:
         strength = f" {baseline.strength:g}" if baseline.strength else ""
         found[f"{baseline.name}{strength}"] = float(mse(baseline.denoise(test.noisy), test.clean).mean())
-    others: list[tuple[str, Callable[[Images, float], Images], tuple[float, ...]]] = []
-    if corruption is blur_and_noise:
-        others.append(("Wiener", deconvolve, (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)))
-    try:
-        import bm3d  # noqa: F401
-
-        others.append(("BM3D", block_match, (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)))
-    except ModuleNotFoundError:
-        print("# without BM3D, which is not installed")
-    some = val.first(TUNED_ON)
-    for name, denoise, strengths in others:
-        errors = {s: float(mse(denoise(some.noisy, s).astype(np.float32), some.clean).mean()) for s in strengths}
-        best = min(errors, key=errors.__getitem__)
-        found[f"{name} {best:g}"] = float(mse(denoise(test.noisy, best).astype(np.float32), test.clean).mean())
     return found
 
 
@@ -158,10 +155,8 @@ def run(name: str, data: Path | None, steps: int, threads: int) -> dict[str, Any
     pairs = {part: Pairs(corruption(images, generator), images) for part, images in clean.items()}
     dataset = Dataset(name=name, train=FixedSource(pairs["train"]), val=pairs["val"].first(SCORED), test=pairs["test"])
     spec = default_spec()
-    height, width, _ = dataset.shape
-    settings = default_settings(spec, len(dataset.train), height * width, threads=threads)
-    epochs = max(1, round(steps * settings.batch_size / len(dataset.train)))
-    settings = default_settings(spec, len(dataset.train), height * width, threads=threads, epochs=epochs)
+    settings = default_settings(spec, len(dataset.train), dataset.pixels, threads=threads)
+    settings = replace(settings, epochs=max(1, round(steps * settings.batch_size / len(dataset.train))))
     started = time.process_time()
     trained = train(dataset, spec, settings)
     minutes = (time.process_time() - started) / 60
@@ -169,7 +164,7 @@ def run(name: str, data: Path | None, steps: int, threads: int) -> dict[str, Any
     model.import_weights(trained.weights)
     ours = float(mse(predict(model, dataset.test.noisy), dataset.test.clean).mean())
     others = classical(dataset.val, dataset.test, corruption)
-    return {"name": name, "mse": ours, "core_minutes": minutes, "epochs": epochs, "classical": others}
+    return {"name": name, "mse": ours, "core_minutes": minutes, "epochs": settings.epochs, "classical": others}
 
 
 def main() -> None:
@@ -178,21 +173,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES), metavar="NAME")
-    parser.add_argument("--out", type=Path, help="also append each result to this file, one JSON object a line")
     args = parser.parse_args()
-    print("| pairs | doing nothing | best classical | 3,527 parameters | core-minutes |\n|---|---|---|---|---|")
     for name in args.only:
-        found = run(name, args.data, args.steps, args.threads)
-        if args.out:
-            with args.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(found) + "\n")
-        nothing = found["classical"].pop("doing nothing")
-        best = min(found["classical"], key=found["classical"].__getitem__)
-        print(
-            f"| {name} | {nothing:.2e} | {found['classical'][best]:.2e} ({best}) | {found['mse']:.2e} "
-            f"| {found['core_minutes']:.0f} |",
-            flush=True,
-        )
+        print(json.dumps(run(name, args.data, args.steps, args.threads)), flush=True)
 
 
 if __name__ == "__main__":

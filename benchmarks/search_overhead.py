@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import smidgen.search.study as study_module
+import smidgen.search.workers as workers
 from smidgen.search.space import full_space
 from smidgen.search.storage import storage_url
-from smidgen.search.study import Plan, prepare, work
+from smidgen.search.study import Plan, prepare
 from smidgen.tasks.tasks import SAMPLE_TASK, load_task
 
 
@@ -28,7 +28,7 @@ def main() -> None:
     args = parser.parse_args()
     dataset = load_task(SAMPLE_TASK)
     space = full_space(dataset, 600, epochs=args.epochs, seed=0, threads=1)
-    spent, real = [], study_module.train
+    spent, real = [], workers.train
 
     def train(*arguments: Any, **options: Any) -> Any:
         started = time.perf_counter()
@@ -37,7 +37,7 @@ def main() -> None:
         finally:
             spent.append(time.perf_counter() - started)
 
-    study_module.train = train
+    workers.train = train
     with tempfile.TemporaryDirectory() as folder:
         plan = Plan(
             url=storage_url(args.storage, Path(folder)), name=f"overhead {time.time()}", dataset=dataset, space=space,
@@ -45,7 +45,7 @@ def main() -> None:
         )  # fmt: skip
         prepare(plan)
         started = time.perf_counter()
-        work(plan)
+        workers.work(plan)
         wall = time.perf_counter() - started
     print(f"{len(spent)} trials of {sum(spent) / len(spent):.1f} s: {wall - sum(spent):.2f} s beside them, "
           f"{1 - sum(spent) / wall:.2%} of the wall time")  # fmt: skip

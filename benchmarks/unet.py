@@ -8,7 +8,6 @@ AdamW along a cosine from 3e-3. `RUN/run.json` is for `tools/make_results.py --a
 
 import argparse
 import itertools
-import json
 import math
 import time
 from pathlib import Path
@@ -17,10 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from record import leave_record
 from torch import Tensor, nn
 
-from smidgen.files import make_folder, write_whole
-from smidgen.judging.evaluate import judge
 from smidgen.pairs.pairs import Images
 from smidgen.scores import bce
 from smidgen.tasks.tasks import TASKS, load_task
@@ -84,7 +82,6 @@ def main() -> None:
     torch.manual_seed(args.seed)
     dataset = load_task(args.task, args.data)
     model = UNet().to(memory_format=torch.channels_last)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
     total = args.epochs * math.ceil(len(dataset.train) / BATCH_SIZE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=total, pct_start=0.05)
@@ -104,18 +101,11 @@ def main() -> None:
         history.append(record)
         print(record, flush=True)
     pairs = dataset.test if args.split == "test" else dataset.val
-    judged = judge(
-        denoise(model, pairs.noisy), pairs, name=args.task, split=args.split,
-        model="unet", num_parameters=parameters, budget=parameters,
+    leave_record(
+        args.out, denoise(model, pairs.noisy), pairs, task=args.task, split=args.split, kind="unet",
+        num_parameters=sum(parameter.numel() for parameter in model.parameters()), history=history,
+        settings={"seed": args.seed, "threads": args.threads, "epochs": args.epochs, "batch_size": BATCH_SIZE},
     )  # fmt: skip
-    content = {
-        "command": "", "dataset": {"name": args.task}, "spec": {"kind": "unet"},
-        "settings": {"seed": args.seed, "threads": args.threads, "epochs": args.epochs, "batch_size": BATCH_SIZE},
-        "evaluation": judged.to_dict(), "history": history,
-    }  # fmt: skip
-    make_folder(args.out)
-    write_whole(args.out / "run.json", json.dumps(content, indent=1) + "\n")
-    print(json.dumps(content["evaluation"]["scores"]))
 
 
 if __name__ == "__main__":

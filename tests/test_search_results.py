@@ -7,16 +7,14 @@ import pytest
 from smidgen.pairs.pairs import Dataset
 from smidgen.runtime import Runtime
 from smidgen.search.results import importance, list_rows, write_results
-from smidgen.search.space import full_space
-from smidgen.search.storage import storage_url
-from smidgen.search.study import Plan, best_trial, prepare, work
+from smidgen.search.study import Plan, best_trial, prepare
+from smidgen.search.workers import work
+from tests.search_plans import small_plan
 
 
 @pytest.fixture
 def plan(small_dataset: Dataset, tmp_path: Path) -> Plan:
-    space = full_space(small_dataset, 300, epochs=3, seed=0, threads=1)
-    return Plan(url=storage_url(None, tmp_path), name="bars", dataset=small_dataset, space=space, num_trials=9,
-                folder=tmp_path, prune=False)  # fmt: skip
+    return small_plan(small_dataset, tmp_path, epochs=3, num_trials=9, prune=False)
 
 
 def test_a_search_leaves_table_figures_and_the_best(plan: Plan):

@@ -151,7 +151,7 @@ def draw_strips(data: Path) -> None:
 
 
 def odd_table() -> list[str]:
-    """Pairs the recipe was not made for, from `benchmarks/odd_corruptions.py --out docs/runs/odd.jsonl`."""
+    """Pairs the recipe was not made for, from what `benchmarks/odd_corruptions.py` printed into docs/runs/odd.jsonl."""
     path = DOCS / "runs" / "odd.jsonl"
     if not path.exists():
         return []

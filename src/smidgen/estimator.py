@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from smidgen.errors import InputError, PairsError
 from smidgen.files import write_whole
 from smidgen.model import ModelInfo, pack_model
-from smidgen.network.spec import DEFAULT_BUDGET, PlainSpec, PyramidSpec, Spec, check_budget, default_spec
+from smidgen.network.spec import DEFAULT_BUDGET, choose_spec
 from smidgen.pairs.checks import RawPairs, make_raw_pairs
 from smidgen.pairs.pairs import Dataset
 from smidgen.pairs.split import VAL_SHARE, split_pairs
@@ -115,26 +115,16 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         dataset = self._split(self._pairs(noisy, clean), seed)
         for warning in dataset.warnings:
             warnings.warn(warning, stacklevel=2)
-        height, width, channels = dataset.shape
-        if self.network not in (PlainSpec.kind, PyramidSpec.kind):
-            raise InputError(f"the network {self.network!r} is not known", expected="pyramid or plain")
-        plain = self.network == PlainSpec.kind
-        spec: Spec = PlainSpec(channels=channels) if plain else default_spec(self.budget, channels)
-        check_budget(spec, self.budget)
+        spec = choose_spec(self.network, self.budget, dataset.shape[2])
         settings = default_settings(
-            spec, len(dataset.train), height * width,
+            spec, len(dataset.train), dataset.pixels,
             epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
             optimizer=self.optimizer, loss=self.loss, patience=self.patience, seed=seed,
             threads=_cores(self.n_jobs),
         )  # fmt: skip
         trained = train(dataset, spec, settings)
-        info = ModelInfo(
-            spec=spec,
-            budget=self.budget,
-            dataset=dataset.describe(),
-            noisy_range=dataset.noisy_range,
-            clean_range=dataset.clean_range,
-            training=settings.to_dict() | {"best_epoch": trained.best_epoch, "ending": trained.ending},
+        info = ModelInfo.of_training(
+            dataset, spec, settings, budget=self.budget, best_epoch=trained.best_epoch, ending=trained.ending
         )
         self.model_ = pack_model(info, trained.weights)
         self.history_ = trained.history
@@ -152,15 +142,20 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: the images are not of the kind that was learned from.
         """
+        return self._denoise(self._open(), X)
+
+    def _open(self) -> Runtime:
         check_is_fitted(self, "model_")
-        noisy = check_array(X, dtype="numeric", allow_nd=True, input_name="X")
+        return Runtime(self.model_, _cores(self.n_jobs), fast=False)
+
+    def _denoise(self, model: Runtime, images: ArrayLike) -> NDArray[np.float32]:
+        noisy = check_array(images, dtype="numeric", allow_nd=True, input_name="X")
         if noisy.ndim == 2 and noisy.shape[1] != self.n_features_in_:
             raise PairsError(
                 f"X has {noisy.shape[1]} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input"
             )
-        images = self._pairs(noisy, noisy).noisy
-        denoised = Runtime(self.model_, _cores(self.n_jobs), fast=False).denoise_values(images)
+        denoised = model.denoise_values(self._pairs(noisy, noisy).noisy)
         if len(self._answer_shape) == 1:
             return denoised.reshape(len(denoised), -1)
         return denoised[..., 0] if len(self._answer_shape) == 2 else denoised
@@ -168,9 +163,10 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     @_raise_value_errors
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:  # noqa: N803
         """Mean peak signal-to-noise ratio of the denoised images, in dB, for y's full range; more is better."""
-        denoised = self.predict(X)
+        model = self._open()
+        denoised = self._denoise(model, X)
         pairs = self._pairs(denoised.reshape(np.shape(y)), np.asarray(y))
-        scale = Runtime(self.model_, 1, fast=False).info.clean_range
+        scale = model.info.clean_range
         errors = mse(scale.normalise(pairs.noisy), scale.normalise(pairs.clean))
         ratios = -10 * np.log10(np.maximum(errors, _LEAST_ERROR))
         return float(np.average(ratios, weights=None if sample_weight is None else np.asarray(sample_weight)))

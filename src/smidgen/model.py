@@ -17,6 +17,9 @@ from smidgen.pairs.ranges import Range
 if TYPE_CHECKING:
     import onnx
 
+    from smidgen.pairs.pairs import Dataset
+    from smidgen.training.settings import TrainingSettings
+
 Weights = dict[str, NDArray[np.float32]]
 
 FORMAT_VERSION = 1
@@ -62,6 +65,20 @@ class ModelInfo:
             "scores": self.scores,
         }
         return json.dumps(content, sort_keys=True)
+
+    @staticmethod
+    def of_training(
+        dataset: "Dataset", spec: Spec, settings: "TrainingSettings", *, budget: int, best_epoch: int, ending: str
+    ) -> "ModelInfo":
+        """What a training of `spec` on `dataset` has to say; scores come later."""
+        return ModelInfo(
+            spec=spec,
+            budget=budget,
+            dataset=dataset.describe(),
+            noisy_range=dataset.noisy_range,
+            clean_range=dataset.clean_range,
+            training=settings.to_dict() | {"best_epoch": best_epoch, "ending": ending},
+        )
 
     @staticmethod
     def from_json(text: str, source: str) -> "ModelInfo":

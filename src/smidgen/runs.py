@@ -94,13 +94,8 @@ def leave_run(
 ) -> Run:
     """Judge what a training gave, and leave the model file, figures and report; see `make_run`."""
     make_folder(folder)
-    info = ModelInfo(
-        spec=spec,
-        budget=budget,
-        dataset=dataset.describe(),
-        noisy_range=dataset.noisy_range,
-        clean_range=dataset.clean_range,
-        training=settings.to_dict() | {"best_epoch": trained.best_epoch, "ending": trained.ending},
+    info = ModelInfo.of_training(
+        dataset, spec, settings, budget=budget, best_epoch=trained.best_epoch, ending=trained.ending
     )
     # Written before it is judged, so that a model is there whatever happens next.
     write_model(folder / MODEL_FILE, info, trained.weights)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
+from smidgen.cli.show import renew_line
 from smidgen.denoising import DEPTHS, Handling, denoise_large_tiff, denoise_picture
 from smidgen.errors import FileError, InputError, SmidgenError
 from smidgen.files import make_folder, write_whole
@@ -223,7 +224,7 @@ class _Progress:
             return
         self._last, self._shown = now, True
         many = f"{self._number + 1} of {self._jobs}  " if self._jobs > 1 else ""
-        print(f"\r\033[K{many}{self._name}  {share:.0%}", end="", file=sys.stderr, flush=True)
+        renew_line(f"{many}{self._name}  {share:.0%}")
 
     def say(self, text: str) -> None:
         """A line that stays."""
@@ -233,5 +234,5 @@ class _Progress:
     def end(self) -> None:
         """Clear the line."""
         if self._shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            renew_line("")
             self._shown = False

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import shlex
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smidgen.cli.pairs_options import open_pairs
-from smidgen.cli.show import duration, progress_line, say, table
+from smidgen.cli.show import duration, progress_line, renew_line, say, table
 from smidgen.cli.train import RUNS, cores
 from smidgen.errors import InputError, MissingPartError
 from smidgen.files import make_folder, write_whole
@@ -30,13 +31,11 @@ _ROWS_SHOWN = 10
 
 def search(arguments: argparse.Namespace) -> int:
     """Look for the best network and training a budget can buy."""
-    try:
-        import optuna  # noqa: F401
-    except ImportError:
-        raise MissingPartError("optuna", "A search", "search") from None
+    if importlib.util.find_spec("optuna") is None:
+        raise MissingPartError("optuna", "A search", "search")
     from smidgen.search.results import BEST_FOLDER, TRIALS_FILE, list_rows, write_results
     from smidgen.search.storage import hide_password
-    from smidgen.search.study import run_study
+    from smidgen.search.workers import run_study
 
     # Before anything is read, which may take a while.
     if arguments.grid and arguments.trials is not None:
@@ -124,8 +123,6 @@ def _standing_line() -> Callable[["Standing"], None]:
     """One line that renews itself, silent off a terminal."""
 
     def watch(now: "Standing") -> None:
-        if not sys.stderr.isatty():
-            return
         best = "" if now.best is None else f"best {now.best:.5f}  "
         failed = f", {now.failed} failed" if now.failed else ""
         left = "" if now.seconds_left is None else f"  about {duration(now.seconds_left)} left"
@@ -133,7 +130,7 @@ def _standing_line() -> Callable[["Standing"], None]:
             f"{best}{now.done}/{now.total} trials ({now.finished} finished, {now.pruned} pruned{failed}), "
             f"{now.running} running{left}"
         )
-        print(f"\r\033[K{line}", end="\n" if now.done == now.total else "", file=sys.stderr, flush=True)
+        renew_line(line, last=now.done == now.total)
 
     return watch
 
@@ -158,13 +155,12 @@ def front(arguments: argparse.Namespace) -> int:
     """Train the default spec at several budgets and draw what each buys."""
     budgets = sorted({parse_budget(text) for text in arguments.budgets.split(",")})
     dataset = open_pairs(arguments)
-    height, width, channels = dataset.shape
     folder = arguments.out or RUNS / f"{Path(dataset.name).stem or 'run'}-front"
-    specs = [default_spec(budget, channels) for budget in budgets]  # all are checked before any is trained
+    specs = [default_spec(budget, dataset.shape[2]) for budget in budgets]  # all are checked before any is trained
     rows, points = [], []
     for budget, spec in zip(budgets, specs, strict=True):
         settings = default_settings(
-            spec, len(dataset.train), height * width,
+            spec, len(dataset.train), dataset.pixels,
             epochs=arguments.epochs, seed=arguments.seed, threads=arguments.threads or cores(),
         )  # fmt: skip
         say(f"budget {budget:,}: {spec.num_parameters:,} parameters, {settings.epochs} epochs")

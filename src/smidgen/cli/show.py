@@ -52,8 +52,6 @@ def progress_line(stream: TextIO | None = None) -> Callable[["Progress"], None]:
     out = stream or sys.stderr
 
     def watch(progress: "Progress") -> None:
-        if not out.isatty():
-            return
         val = (
             "" if np.isnan(progress.val_loss) else f"  val {progress.val_loss:.4f} (best {progress.best_val_loss:.4f})"
         )
@@ -62,12 +60,18 @@ def progress_line(stream: TextIO | None = None) -> Callable[["Progress"], None]:
             f"loss {progress.loss:.4f}{val}  {progress.images_per_second:.0f} images/s  "
             f"{duration(progress.seconds_left)} left"
         )
-        print(f"\r\033[K{line}", end="" if progress.step < progress.total_steps else "\n", file=out, flush=True)
+        renew_line(line, last=progress.step >= progress.total_steps, stream=out)
 
     return watch
 
 
+def renew_line(text: str, *, last: bool = False, stream: TextIO | None = None) -> None:
+    """Write over the line that stands on a terminal, and stay on it unless it is the last; silent elsewhere."""
+    out = stream or sys.stderr
+    if out.isatty():
+        print(f"\r\033[K{text}", end="\n" if last else "", file=out, flush=True)
+
+
 def say(text: str) -> None:
     """A sentence about what goes on, on standard error; silent off a terminal."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", file=sys.stderr, flush=True)
+    renew_line(text, last=True)

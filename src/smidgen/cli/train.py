@@ -11,7 +11,7 @@ from smidgen.cli.evaluate import scores_table
 from smidgen.cli.pairs_options import open_pairs
 from smidgen.cli.show import duration, progress_line, say
 from smidgen.errors import InputError
-from smidgen.network.spec import DEFAULT_BUDGET, PlainSpec, PyramidSpec, Spec, check_budget, default_spec, parse_budget
+from smidgen.network.spec import DEFAULT_BUDGET, choose_spec, default_spec, parse_budget
 from smidgen.pairs.pairs import Dataset
 from smidgen.runs import REPORT_FILE, Run, make_run, write_report
 from smidgen.runtime import MODEL_FILE
@@ -27,7 +27,7 @@ def demo(arguments: argparse.Namespace) -> int:
     """Train on the embedded sample, judge on its test part and show the result."""
     dataset = open_dataset(SAMPLE_TASK)
     spec = default_spec()
-    settings = default_settings(spec, len(dataset.train), _pixels(dataset), epochs=_DEMO_EPOCHS, threads=cores())
+    settings = default_settings(spec, len(dataset.train), dataset.pixels, epochs=_DEMO_EPOCHS, threads=cores())
     folder = arguments.out or _free_folder("demo")
     say(f"{SAMPLE_TASK}: {len(dataset.train):,} digits and garments, paired afresh each epoch")
     run = make_run(
@@ -42,12 +42,11 @@ def train(arguments: argparse.Namespace) -> int:
     budget = parse_budget(arguments.budget)
     dataset = open_pairs(arguments)
     channels = dataset.shape[2]
-    spec = _spec(arguments, budget, channels)
-    check_budget(spec, budget)
+    spec = choose_spec(arguments.network, budget, channels, arguments.passes)
     settings = default_settings(
         spec,
         len(dataset.train),
-        _pixels(dataset),
+        dataset.pixels,
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate,
@@ -69,14 +68,6 @@ def train(arguments: argparse.Namespace) -> int:
         watch=progress_line(), say=say,
     )  # fmt: skip
     return _finish(run, arguments.json)
-
-
-def _spec(arguments: argparse.Namespace, budget: int, channels: int) -> Spec:
-    if arguments.network == PyramidSpec.kind:
-        return default_spec(budget, channels, arguments.passes)
-    if arguments.passes != 1:
-        raise InputError(f"the {arguments.network} network makes no passes", remedy="Leave out --passes")
-    return PlainSpec(channels=channels)
 
 
 def report(arguments: argparse.Namespace) -> int:
@@ -115,11 +106,6 @@ def _free_folder(name: str) -> Path:
     while folder.exists():
         folder, number = RUNS / f"{name}-{number}", number + 1
     return folder
-
-
-def _pixels(dataset: Dataset) -> int:
-    height, width, _ = dataset.shape
-    return height * width
 
 
 def cores() -> int:

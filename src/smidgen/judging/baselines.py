@@ -1,7 +1,7 @@
 """What one gets without learning: doing nothing and the classical denoisers."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -62,10 +62,15 @@ def choose_baselines(val: Pairs) -> list[Baseline]:
     some = val.first(_TUNED_ON)
     chosen = [Baseline("doing nothing", 0.0, lambda noisy: np.clip(noisy, 0, 1))]
     for name, (filter_, strengths) in _FILTERS.items():
-        errors = {s: float(mse(_apply(filter_, s, some.noisy), some.clean).mean()) for s in strengths}
-        strength = min(errors, key=errors.__getitem__)
-        chosen.append(Baseline(name, strength, functools.partial(_apply, filter_, strength)))
+        chosen.append(tune_baseline(name, filter_, strengths, some))
     return chosen
+
+
+def tune_baseline(name: str, filter_: Filter, strengths: Sequence[float], pairs: Pairs) -> Baseline:
+    """A filter with the strength of lowest MSE on these pairs."""
+    errors = {s: float(mse(_apply(filter_, s, pairs.noisy), pairs.clean).mean()) for s in strengths}
+    strength = min(errors, key=errors.__getitem__)
+    return Baseline(name, strength, functools.partial(_apply, filter_, strength))
 
 
 def _apply(filter_: Filter, strength: float, noisy: Images) -> Images:

@@ -148,6 +148,24 @@ def default_spec(budget: int = DEFAULT_BUDGET, channels: int = 1, passes: int = 
     return widest_pyramid(budget, **shape)
 
 
+def choose_spec(network: str, budget: int, channels: int, passes: int = 1) -> Spec:
+    """The default spec of a kind of network.
+
+    Raises:
+        InputError: there is no such kind, or it makes no passes.
+        BudgetError: it does not fit.
+    """
+    if network == PyramidSpec.kind:
+        return default_spec(budget, channels, passes)
+    if network != PlainSpec.kind:
+        raise InputError(f"the network {network!r} is not known", expected="pyramid or plain")
+    if passes != 1:
+        raise InputError(f"the {network} network makes no passes", remedy="Leave out --passes")
+    spec = PlainSpec(channels=channels)
+    check_budget(spec, budget)
+    return spec
+
+
 def widest_pyramid(budget: int, hidden_ratio: float = 1.0, **shape: int) -> PyramidSpec:
     """The widest pyramid of a shape whose learned numbers fit, by the default spec's rule.
 

@@ -109,6 +109,12 @@ class Dataset:
         height, width, channels = self.val.clean.shape[1:]
         return height, width, channels
 
+    @property
+    def pixels(self) -> int:
+        """H·W of every image."""
+        height, width, _ = self.shape
+        return height * width
+
     def describe(self) -> dict[str, Any]:
         """What a model file and a report record of this data set."""
         example = self.train.example(_EXAMPLES)

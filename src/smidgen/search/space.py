@@ -1,6 +1,8 @@
 """What a search may propose: values that always make a network within the budget."""
 
+import functools
 import itertools
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -92,6 +94,11 @@ class Space:
         settings = default_settings(spec, self.num_pairs, self.pixels, **(self.common | left))
         return Candidate(spec, replace(settings, learning_rate=factor * settings.learning_rate))
 
+    @functools.cached_property
+    def most_epochs(self) -> int:
+        """Of any candidate."""
+        return max(self.build(values).settings.epochs for values in self.combinations())
+
     def combinations(self) -> list[dict[str, Value]]:
         """Every combination of the choices."""
         return [
@@ -118,7 +125,7 @@ def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
     Raises:
         BudgetError: no network fits.
     """
-    channels, pixels = dataset.shape[2], dataset.shape[0] * dataset.shape[1]
+    channels, pixels = dataset.shape[2], dataset.pixels
     shapes: dict[str, tuple[Value, ...]] = {"passes": (1, 2), "scales": (2, 3, 4, 5), "kernel": (3, 5, 7)}
     while (largest := _narrowest(shapes, channels)).num_parameters > budget:
         name = max(shapes, key=lambda name: len(shapes[name]))
@@ -159,23 +166,19 @@ def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space
     if not content:
         raise InputError(f"the grid {path} is empty", expected=f"values for some of {', '.join(_GRID_TYPES)}")
     choices = {name: _options(path, name, value) for name, value in content.items()}
-    number = 1
-    for options in choices.values():
-        number *= len(options)
+    number = math.prod(map(len, choices.values()))
     if number > _MOST_COMBINATIONS:
         raise InputError(f"the grid {path} has {number:,} combinations", expected=f"at most {_MOST_COMBINATIONS:,}")
-    height, width, channels = dataset.shape
     space = Space(
         budget=budget,
-        channels=channels,
+        channels=dataset.shape[2],
         num_pairs=len(dataset.train),
-        pixels=height * width,
-        common={name: value for name, value in common.items() if value is not None and name not in choices},
+        pixels=dataset.pixels,
+        common={name: value for name, value in common.items() if name not in choices},
         choices=choices,
         grid=True,
     )
-    for combination in space.combinations():
-        space.build(combination)
+    _ = space.most_epochs  # builds every candidate, which must fit
     return space
 
 

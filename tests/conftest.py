@@ -40,6 +40,18 @@ def needs_debian(program: str) -> str:
     return path
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium, without a window."""
+    chromium = needs_debian("chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
 @pytest.fixture
 def generator() -> np.random.Generator:
     """A seeded source of random numbers."""

@@ -9,8 +9,9 @@ from PIL import Image
 
 from smidgen.export.html import run_engine, write_html
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
-from smidgen.tasks.tasks import SAMPLE_TASK, example_images
-from tests.conftest import needs_debian, random_weights, runtime_of
+from smidgen.tasks.tasks import SAMPLE_TASK, example_pairs
+from tests.conftest import random_weights, runtime_of
+from tests.servers import violations
 
 SPECS = [
     PlainSpec(),
@@ -27,7 +28,7 @@ def page_of(spec: Spec, weights: dict[str, np.ndarray]) -> str:
         (28, 28),
         title="A <test>",
         facts=[("a", "b & c")],
-        examples=example_images(SAMPLE_TASK, 4),
+        examples=example_pairs(SAMPLE_TASK, 4).noisy,
     )
 
 
@@ -48,18 +49,6 @@ def test_the_page_is_small_and_needs_nothing_from_elsewhere(generator: np.random
     assert not re.search(r"<[^>]*(src|href)\s*=|https?:|fetch\(|import\s*\(", page)
     assert "A &lt;test&gt;" in page
     assert "b &amp; c" in page
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Debian's Chromium, without a window."""
-    chromium = needs_debian("chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def test_the_page_in_a_browser(tmp_path: Path, browser, generator: np.random.Generator):
@@ -84,7 +73,7 @@ def test_the_page_in_a_browser(tmp_path: Path, browser, generator: np.random.Gen
     page.wait_for_function("window.lastResult !== undefined")
     planes, size = result()
     assert size == (28, 28)
-    example = np.rint(255 * example_images(SAMPLE_TASK, 1)).astype(np.float32) / np.float32(255)
+    example = np.rint(255 * example_pairs(SAMPLE_TASK, 1).noisy).astype(np.float32) / np.float32(255)
     np.testing.assert_allclose(planes.reshape(1, 28, 28, 1), runtime.denoise(example), atol=1e-4)
 
     # A colour picture of an odd size, plane by plane.
@@ -112,4 +101,5 @@ def test_the_page_in_a_browser(tmp_path: Path, browser, generator: np.random.Gen
     page.set_input_files("#file", {"name": "t.txt", "mimeType": "text/plain", "buffer": b"hello"})
     page.wait_for_function("document.getElementById('status').textContent.includes('t.txt')")
     assert errors == []
+    assert violations(page) == []
     page.close()

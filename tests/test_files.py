@@ -1,9 +1,11 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from smidgen.errors import FileError
-from smidgen.files import fill_whole, make_folder, write_whole
+from smidgen.files import fill_whole, lock_folder, make_folder, write_whole
 
 
 def test_replaces_content_whole(tmp_path: Path):
@@ -35,3 +37,16 @@ def test_folder_in_the_place_of_a_file_is_named(tmp_path: Path):
     write_whole(tmp_path / "a", "file")
     with pytest.raises(FileError, match="a/b"):
         make_folder(tmp_path / "a" / "b")
+
+
+def test_a_folder_is_locked_for_others_until_the_end(tmp_path: Path):
+    """A second holder is refused while the first holds the folder, whoever it is, and let in afterwards."""
+    folder = tmp_path / "run"
+    code = f"from smidgen.files import *; lock_folder(Path({str(folder)!r}), 'a test').__enter__()"
+    command = [sys.executable, "-c", code]
+    with lock_folder(folder, "a training"):
+        refused = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "is in use by a test of another process" in refused.stderr
+    assert subprocess.run(command, check=False).returncode == 0
+    with lock_folder(folder, "a training"):
+        pass

@@ -257,3 +257,16 @@ def test_pages_that_no_array_holds():
     pages = (np.zeros((3, 3, 1), np.uint8), np.zeros((4, 3, 1), np.uint8))
     with pytest.raises(FileError, match="different sizes"):
         pack_picture(Picture(pages=pages, alphas=(None, None), kind="npy"))
+
+
+def test_a_limit_counts_all_pages(generator: np.random.Generator):
+    """A given limit refuses one large page, and many small ones together; at the limit all is read."""
+    pages = tuple(generator.integers(0, 255, (10, 10, 1), np.uint8) for _ in range(4))
+    tiff = pack_picture(Picture(pages=pages, alphas=(None,) * 4, kind="tiff"))
+    assert len(read_picture(tiff, 400).pages) == 4
+    with pytest.raises(FileError, match="together"):
+        read_picture(tiff, 399)
+    png = pack_picture(Picture(pages=pages[:1], alphas=(None,), kind="png"))
+    assert read_picture(png, 100).pages[0].shape == (10, 10, 1)
+    with pytest.raises(FileError, match="at most 99"):
+        read_picture(png, 99)

@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
 
-from smidgen.tasks.corrupt import SIGMA, add_noise, average, maximum
+from smidgen.tasks.corrupt import KINDS, SIGMA, add_noise, average, maximum
 
 A = np.array([0.0, 0.5, 1.0], np.float32)
 B = np.array([1.0, 0.25, 1.0], np.float32)
@@ -21,3 +23,35 @@ def test_noise_has_its_strength_and_stays_in_range():
     inside = (noisy > 0) & (noisy < 1)
     np.testing.assert_allclose(noisy[inside], 0.5 + SIGMA * normal[inside], atol=1e-6)
     assert noisy.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("shape", [(2, 28, 28, 1), (1, 5, 9, 3)], ids=str)
+def test_every_kind_grows_with_its_strength(name: str, shape: tuple[int, ...], generator: np.random.Generator):
+    """Strength 0 changes next to nothing, more changes more; values stay in [0, 1] and the shape is kept."""
+    kind = KINDS[name]
+    clean = generator.random(shape, dtype=np.float32)
+    changes = []
+    for strength in (0.0, kind.usual, kind.most):
+        noisy = kind.damage(clean, strength, np.random.default_rng(1))
+        assert noisy.shape == shape
+        assert noisy.dtype == np.float32
+        assert noisy.min() >= 0
+        assert noisy.max() <= 1
+        changes.append(float(np.abs(noisy - clean).mean()))
+    assert changes[0] < 0.02
+    assert changes[0] < changes[1] < changes[2]
+
+
+def test_salt_and_pepper_hits_its_share(generator: np.random.Generator):
+    """A quarter of the values become black or white, half of these each."""
+    noisy = KINDS["salt-and-pepper"].damage(np.full((1, 300, 300, 1), 0.5, np.float32), 0.25, generator)
+    assert abs((noisy == 0).mean() - 0.125) < 0.01
+    assert abs((noisy == 1).mean() - 0.125) < 0.01
+
+
+def test_blur_keeps_the_mean_and_equals_scipys(generator: np.random.Generator):
+    """The Gaussian blur is scipy's with the nearest value beyond the edge."""
+    clean = generator.random((1, 30, 40, 1), dtype=np.float32)
+    expected = gaussian_filter(clean[0, ..., 0], 1.5, mode="nearest", truncate=5 / 1.5)
+    np.testing.assert_allclose(KINDS["blur"].damage(clean, 1.5, generator)[0, ..., 0], expected, atol=2e-3)

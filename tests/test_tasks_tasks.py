@@ -6,7 +6,7 @@ import pytest
 
 from smidgen.errors import InputError
 from smidgen.tasks.archives import load_full, load_sample
-from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, FreshSource, example_images, load_task
+from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, FreshSource, example_pairs, load_task
 
 
 def test_sample_task_pairs_as_designed():
@@ -64,8 +64,8 @@ def test_full_tasks_are_exact(full_data: Path, name: str):
 @pytest.mark.parametrize("name", TASKS)
 def test_examples_need_nothing_downloaded(name: str):
     """Every task has noisy examples from the embedded sample; other names have none."""
-    assert example_images(name, 3).shape == (3, 28, 28, 1)
-    assert len(example_images("mine.pkl", 3)) == 0
+    assert example_pairs(name, 3).noisy.shape == (3, 28, 28, 1)
+    assert len(example_pairs("mine.pkl", 3)) == 0
 
 
 def test_fewer_digits_than_garments(generator: np.random.Generator):
@@ -74,3 +74,13 @@ def test_fewer_digits_than_garments(generator: np.random.Generator):
     assert isinstance(source, FreshSource)
     few = replace(source, clean=source.clean[:70], labels=source.labels[:70])
     assert sum(len(clean) for _, clean in few.batches(64, generator)) == 70
+
+
+def test_partners_are_the_garments_laid_over():
+    """The partner's label is that of the garment in the noisy image: noisy less clean is that garment."""
+    pairs, garments = load_task(SAMPLE_TASK).val, load_sample("fashion-mnist")
+    order = np.random.default_rng(0).permutation(len(pairs))
+    np.testing.assert_array_equal(pairs.partners, garments.val_labels[order])
+    np.testing.assert_allclose(
+        2 * pairs.noisy[5, ..., 0] - pairs.clean[5, ..., 0], garments.val[order[5]] / 255, atol=1e-6
+    )

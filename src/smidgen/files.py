@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from smidgen.errors import FileError
@@ -53,3 +54,28 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"the folder {path} cannot be made ({error.strerror or error})") from error
+
+
+@contextmanager
+def lock_folder(path: Path, doing: str) -> Iterator[None]:
+    """Be the only process that does this in a folder, which is made if it is missing.
+
+    The system drops the lock when the process ends, however it ends.
+
+    Raises:
+        FileError: another process has it, or the folder cannot be written to.
+    """
+    from filelock import FileLock, Timeout
+
+    make_folder(path)
+    lock = FileLock(path / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise FileError(f"{path} is in use by {doing} of another process", remedy="Choose another --out") from None
+    except OSError as error:
+        raise FileError(f"the folder {path} cannot be written to ({error.strerror or error})") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from smidgen.errors import SmidgenError
 from smidgen.pairs.pairs import Images
-from smidgen.tasks.tasks import SAMPLE_TASK, example_images
+from smidgen.tasks.tasks import SAMPLE_TASK, example_pairs
 
 TOLERANCE = 1e-5
 
@@ -15,7 +15,7 @@ TOLERANCE = 1e-5
 def check_images(size: tuple[int, int], channels: int) -> Images:
     """Four real and four random images `(8, H, W, channels)`; real ones are repeated or cut to the size."""
     height, width = size
-    real = example_images(SAMPLE_TASK, 4)
+    real = example_pairs(SAMPLE_TASK, 4).noisy
     real = np.tile(real, (1, -(-height // 28), -(-width // 28), channels))[:, :height, :width]
     random = np.random.default_rng(0).random((4, height, width, channels), dtype=np.float32)
     return np.concatenate([real, random])

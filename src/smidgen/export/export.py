@@ -14,7 +14,7 @@ from smidgen.network.layers import Network
 from smidgen.runtime import Runtime, model_file
 from smidgen.scores import mse
 from smidgen.tasks.corrupt import average
-from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, example_images
+from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, example_pairs
 
 FORMATS = ("keras", "h5", "c", "html")
 _MOST_PIXELS = 2**24
@@ -80,7 +80,7 @@ def _export_c(
     difference = verify(run, reference.denoise, check_images(size, network.channels), "C file")
     facts: dict[str, int | float | str] = {"weight_bytes": source.weight_bytes, "work_bytes": source.work_bytes}
     if bits == 8:
-        noisy = example_images(SAMPLE_TASK, _QUANTISED_IMAGES).repeat(network.channels, axis=3)
+        noisy = example_pairs(SAMPLE_TASK, _QUANTISED_IMAGES).noisy.repeat(network.channels, axis=3)
         rounding = mse(reference.denoise(noisy), Runtime(path).denoise(noisy)).mean()
         facts["rms_of_rounding"] = float(rounding**0.5)
     write_whole(out, source.text)
@@ -106,7 +106,7 @@ def _export_html(
         size,
         title=_title(info),
         facts=facts,
-        examples=example_images(name, _EXAMPLES),
+        examples=example_pairs(name, _EXAMPLES).noisy,
         averaged=name in TASKS and TASKS[name].corruption is average,
     )
     write_whole(out, page)

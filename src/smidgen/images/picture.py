@@ -74,11 +74,13 @@ def read_image(path: Path) -> NDArray[Any]:
     return picture.pages[0]
 
 
-def read_picture(source: Path | bytes) -> Picture:
+def read_picture(source: Path | bytes, most_pixels: int | None = None) -> Picture:
     """All an image file holds, upright (EXIF orientation applied).
 
     Args:
         source: a file or its content.
+        most_pixels: refuse pictures with more, all pages together, before they are unpacked; without it
+            only pages beyond `MOST_PIXELS` are refused. Array files are bounded by their own size.
 
     Raises:
         FileError: missing, damaged, too large, an animation, or not an image.
@@ -93,8 +95,8 @@ def read_picture(source: Path | bytes) -> Picture:
             if start.startswith(b"\x93NUMPY"):
                 return _read_array(file, name)
             if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-                return _read_tiff(file, name)
-            return _read_other(file, name)
+                return _read_tiff(file, name, most_pixels)
+            return _read_other(file, name, most_pixels or MOST_PIXELS)
     except FileError:
         raise
     except FileNotFoundError:
@@ -104,7 +106,7 @@ def read_picture(source: Path | bytes) -> Picture:
     except MemoryError:
         raise FileError(f"{name} does not fit in memory") from None
     except Image.DecompressionBombError:
-        raise FileError(f"{name} is huge", expected=f"at most {MOST_PIXELS:,} pixels") from None
+        raise FileError(f"{name} is huge", expected=f"at most {most_pixels or MOST_PIXELS:,} pixels") from None
     except UnidentifiedImageError:
         raise FileError(f"{name} is not an image", expected=f"a {_KINDS_IN_WORDS} or npy file") from None
     except Exception as error:  # decoders raise nearly anything on damaged input
@@ -136,9 +138,9 @@ def _open(source: Path | bytes) -> BinaryIO:
     return source.open("rb") if isinstance(source, Path) else io.BytesIO(source)
 
 
-def _check_size(name: str, height: int, width: int) -> None:
-    if height * width > MOST_PIXELS:
-        raise FileError(f"{name} is {height} x {width}", expected=f"at most {MOST_PIXELS:,} pixels")
+def _check_size(name: str, height: int, width: int, most_pixels: int) -> None:
+    if height * width > most_pixels:
+        raise FileError(f"{name} is {height} x {width}", expected=f"at most {most_pixels:,} pixels")
 
 
 def _read_array(file: BinaryIO, name: str) -> Picture:
@@ -175,12 +177,15 @@ def _unstack(picture: Picture) -> NDArray[Any]:
     return np.stack(pages) if stacked or len(pages) > 1 else pages[0]
 
 
-def _read_tiff(file: BinaryIO, name: str) -> Picture:
-    pages, alphas, white = [], [], False
+def _read_tiff(file: BinaryIO, name: str, most_pixels: int | None) -> Picture:
+    pages, alphas, white, pixels = [], [], False, 0
     with import_tifffile().TiffFile(file) as tiff:
         for page in tiff.pages:
             frame = page.aspage()
-            _check_size(name, frame.imagelength, frame.imagewidth)
+            _check_size(name, frame.imagelength, frame.imagewidth, most_pixels or MOST_PIXELS)
+            pixels += frame.imagelength * frame.imagewidth
+            if most_pixels is not None and pixels > most_pixels:
+                raise FileError(f"the pages of {name} are huge together", expected=f"at most {most_pixels:,} pixels")
             if frame.imagedepth > 1:
                 raise FileError(f"{name} holds a volume of {frame.imagedepth} planes", expected="pages of one plane")
             image = read_page(frame)
@@ -192,7 +197,7 @@ def _read_tiff(file: BinaryIO, name: str) -> Picture:
                         expected="grey or RGB pages, uncompressed or with deflate",
                     )
                 file.seek(0)
-                return replace(_read_other(file, name), kind="tiff")
+                return replace(_read_other(file, name, most_pixels or MOST_PIXELS), kind="tiff")
             white = white or frame.photometric == WHITE_IS_ZERO
             colours = count_colours(frame)
             pages.append(image[..., :colours])
@@ -226,11 +231,11 @@ def _write_tiff(file: BinaryIO, picture: Picture) -> None:
             )
 
 
-def _read_other(file: BinaryIO, name: str) -> Picture:
+def _read_other(file: BinaryIO, name: str, most_pixels: int) -> Picture:
     with Image.open(file) as opened:
         image: Image.Image = opened
         kind = str(image.format).lower()
-        _check_size(name, image.height, image.width)
+        _check_size(name, image.height, image.width, most_pixels)
         if kind not in (*KINDS.values(), "mpo"):
             raise FileError(f"{name} is a {image.format} file", expected=f"a {_KINDS_IN_WORDS} file")
         if kind != "mpo" and getattr(image, "n_frames", 1) > 1:

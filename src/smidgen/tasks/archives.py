@@ -14,6 +14,10 @@ from smidgen.pairs.formats import read_idx
 
 LICENCE = "MNIST: Yann LeCun, Corinna Cortes, Christopher Burges, CC BY-SA 3.0; Fashion-MNIST: Zalando SE, MIT"
 VAL_SIZE = 5000
+LABEL_NAMES = {
+    "mnist": (),
+    "fashion-mnist": ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
+}
 
 _HOMES = {
     "mnist": "https://ossci-datasets.s3.amazonaws.com/mnist/",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from smidgen.errors import InputError
 from smidgen.pairs.pairs import Dataset, Images, Labels, Pairs
-from smidgen.tasks.archives import LICENCE, Archive, load_full, load_sample
+from smidgen.tasks.archives import LABEL_NAMES, LICENCE, Archive, load_full, load_sample
 from smidgen.tasks.corrupt import Corruption, add_noise, average, maximum
 
 SEED = 0
@@ -89,11 +89,10 @@ def load_task(name: str, data: Path | None = None) -> Dataset:
     return _open(name, TASKS[name], data)
 
 
-def example_images(name: str, n: int) -> Images:
-    """A task's first `n` noisy test images `(n, 28, 28, 1)`, of the embedded sample; none for other names."""
-    if name not in TASKS:
-        return np.empty((0, 28, 28, 1), np.float32)
-    return _open(name, replace(TASKS[name], sample=True), None).test.noisy[:n]
+def example_pairs(name: str, n: int) -> Pairs:
+    """A task's first `n` test pairs, of the embedded sample; none for other names."""
+    task = TASKS.get(name)
+    return _open(name, replace(task or TASKS[SAMPLE_TASK], sample=True), None).test.first(n if task else 0)
 
 
 def _open(name: str, task: Task, data: Path | None) -> Dataset:
@@ -105,11 +104,25 @@ def _open(name: str, task: Task, data: Path | None) -> Dataset:
     return Dataset(
         name=name,
         train=FreshSource(clean.train, other.train if other else None, clean.train_labels, task.corruption),
-        val=_fixed_pairs(clean.val, other.val if other else None, clean.val_labels, task.corruption),
-        test=_fixed_pairs(clean.test, other.test if other else None, clean.test_labels, task.corruption),
+        val=_fixed_pairs(
+            clean.val,
+            other.val if other else None,
+            clean.val_labels,
+            task.corruption,
+            other.val_labels if other else None,
+        ),
+        test=_fixed_pairs(
+            clean.test,
+            other.test if other else None,
+            clean.test_labels,
+            task.corruption,
+            other.test_labels if other else None,
+        ),
         fingerprint=f"{name} seed {SEED}",
         licence=LICENCE,
         fresh=True,
+        label_names=LABEL_NAMES[task.clean],
+        partner_names=LABEL_NAMES[task.other] if task.other else (),
     )
 
 
@@ -119,13 +132,20 @@ def _unit(images: NDArray[np.uint8]) -> Images:
 
 
 def _fixed_pairs(
-    clean: NDArray[np.uint8], other: NDArray[np.uint8] | None, labels: Labels, corruption: Corruption
+    clean: NDArray[np.uint8],
+    other: NDArray[np.uint8] | None,
+    labels: Labels,
+    corruption: Corruption,
+    other_labels: Labels | None = None,
 ) -> Pairs:
     """Image i with partner `permutation(n)[i]`, or with noise of the task's seed."""
     images = _unit(clean)
     generator = np.random.default_rng(SEED)
+    partners = None
     if other is None:
         partner = generator.standard_normal((len(clean), 28, 28), dtype=np.float32)[..., None]
     else:
-        partner = _unit(other[generator.permutation(len(clean))])
-    return Pairs(corruption(images, partner), images, labels)
+        order = generator.permutation(len(clean))
+        partner = _unit(other[order])
+        partners = None if other_labels is None else other_labels[order]
+    return Pairs(corruption(images, partner), images, labels, partners)

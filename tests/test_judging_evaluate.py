@@ -29,7 +29,7 @@ def test_scores_are_of_what_users_get(tiny_model: Path, small_dataset: Dataset):
 
 
 def test_json_has_the_promised_shape(tmp_path: Path, generator: np.random.Generator):
-    """`evaluate --json` prints the object the design names, and three things more."""
+    """`evaluate --json` prints the object the design names, and five things more."""
     spec = PyramidSpec(width=2, hidden=2, scales=2, kernel=3)
     write_model(tmp_path / "m.onnx", ModelInfo(spec=spec, budget=3600), random_weights(TINY, generator))
     dataset = load_task(SAMPLE_TASK)
@@ -37,10 +37,16 @@ def test_json_has_the_promised_shape(tmp_path: Path, generator: np.random.Genera
                       val=dataset.val.first(20))  # fmt: skip
     content = judged.to_dict()
     named = {"model", "num_parameters", "budget", "pairs", "split", "n", "scores", "baselines"}
-    assert set(content) == named | {"legibility_by_digit", "truth_by", "no_legibility"}
+    assert set(content) == named | {"legibility_by_digit", "truth_by", "no_legibility", "error_by", "confusion"}
     assert set(content["scores"]) == {"bce", "bce_floor", "mse", "psnr_db", "ssim", "legibility"}
     assert set(content["scores"]["legibility"]) == {"noisy", "denoised", "clean"}
     assert set(content["scores"]["legibility"]["clean"]) == {"rate", "low", "high"}
     assert content["scores"]["legibility"]["clean"]["rate"] > 0.95
     assert content["truth_by"] == "labels"
+    assert np.sum(content["confusion"]) == 60
+    for kind in ("labels", "partners"):
+        groups = content["error_by"][kind].values()
+        assert sum(group["n"] for group in groups) == 60
+        mean = sum(group["n"] * group["mse"] for group in groups) / 60
+        assert mean == pytest.approx(content["scores"]["mse"])
     assert (content["n"], content["budget"]) == (60, 3600)

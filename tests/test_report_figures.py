@@ -26,6 +26,18 @@ def test_strip_shows_the_images(small_dataset: Dataset):
     assert (colours[:, 0] > colours[:, 1] + 100).any()
 
 
+def test_strip_of_chosen_images(generator: np.random.Generator):
+    """The places asked for are drawn, in their order, with their own reading."""
+    images = generator.random((20, 8, 8, 1), dtype=np.float32)
+    order = np.array([13, 2, 7])
+    truth = Truth(np.arange(20) % 10, np.ones(20, bool), "labels")
+    read = Reading(np.arange(20) % 10, np.ones(20, np.float32))
+    some = Pairs(images[order], images[order])
+    expected = draw_strip(some, images[order], Reading(read.digits[order], read.sureness[order]),
+                          Truth(truth.digits[order], truth.counted[order], truth.by))  # fmt: skip
+    assert draw_strip(Pairs(images, images), images, read, truth, order) == expected
+
+
 def test_strip_of_few_and_of_colour_images(generator: np.random.Generator):
     """Fewer than ten images, of two, three or four channels, are drawn as well."""
     for channels in (2, 3, 4):

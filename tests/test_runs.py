@@ -25,7 +25,7 @@ def test_a_run_leaves_everything(run_folder: Path):
     """Model, history, checkpoint, figures, settings and report are all in the folder, nothing else."""
     names = {path.name for path in run_folder.iterdir()}
     assert names == {"model.onnx", "history.jsonl", "checkpoint.pt", "run.json", "report.html", "strip.png",
-                     "curves.png", "first_pair.png"}  # fmt: skip
+                     "worst.png", "median.png", "curves.png", "first_pair.png"}  # fmt: skip
     content = json.loads((run_folder / "run.json").read_text())
     info = Runtime(run_folder).info
     assert info.scores["scores"]["bce"] == content["evaluation"]["scores"]["bce"]
@@ -35,11 +35,11 @@ def test_a_run_leaves_everything(run_folder: Path):
 def test_report_is_one_page_that_opens_offline(run_folder: Path):
     """The page holds its pictures and asks the network for nothing; what it shows is escaped."""
     page = (run_folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 4
     assert "http" not in page
     assert 'src="data:' in page
     assert "smidgen train bars" in page
-    assert page.count('alt="') == 3
+    assert page.count('alt="') == 4
 
 
 def test_report_is_written_anew(run_folder: Path):

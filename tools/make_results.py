@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from smidgen.judging.legibility import Reading, Truth, find_truth, read_digits
-from smidgen.pairs.pairs import Pairs
+from smidgen.judging.legibility import Truth, find_truth, read_digits
 from smidgen.report.figures import draw_front, draw_strip
 from smidgen.runtime import Runtime
 from smidgen.scores import mse
@@ -144,10 +143,8 @@ def draw_strips(data: Path) -> None:
         truth = find_truth(pairs)
         reading = read_digits(denoised) if isinstance(truth, Truth) else None
         for what, order in (("first", np.arange(10)), ("worst", np.argsort(-mse(denoised, pairs.clean))[:10])):
-            some = Pairs(pairs.noisy[order], pairs.clean[order])
-            read = Reading(reading.digits[order], reading.sureness[order]) if reading else None
-            known = Truth(truth.digits[order], truth.counted[order], truth.by) if isinstance(truth, Truth) else None
-            (PICTURES / f"{name}-{what}.png").write_bytes(draw_strip(some, denoised[order], read, known))
+            strip = draw_strip(pairs, denoised, reading, truth if isinstance(truth, Truth) else None, order)
+            (PICTURES / f"{name}-{what}.png").write_bytes(strip)
 
 
 def odd_table() -> list[str]:

@@ -25,7 +25,7 @@ from smidgen.training.train import Progress, Trained, train
 
 RUN_FILE = "run.json"
 REPORT_FILE = "report.html"
-_FIGURES = ("strip", "curves", "first_pair")
+_FIGURES = ("strip", "worst", "median", "curves", "first_pair")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +107,14 @@ def leave_run(
     scored = {key: judged.to_dict()[key] for key in ("pairs", "split", "n", "scores")}
     write_model(folder / MODEL_FILE, _with_scores(info, scored), trained.weights)
     content = _describe(dataset, spec, settings, trained, judged, command)
+    ranked = np.argsort(-judged.errors, kind="stable")
+    middle = max(0, len(ranked) // 2 - 5)
+    strips = {"strip": None, "worst": ranked[:10], "median": ranked[middle : middle + 10]}
     figures = {
-        "strip": draw_strip(pairs, judged.denoised, judged.reading, judged.truth),
+        **{
+            name: draw_strip(pairs, judged.denoised, judged.reading, judged.truth, order)
+            for name, order in strips.items()
+        },
         "curves": draw_curves(
             trained.history,
             floor=content["floor"],
@@ -132,7 +138,8 @@ def write_report(folder: Path) -> Path:
     """
     try:
         content = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-        figures = {name: (folder / f"{name}.png").read_bytes() for name in _FIGURES}
+        drawn = {name: folder / f"{name}.png" for name in _FIGURES}
+        figures = {name: file.read_bytes() for name, file in drawn.items() if file.exists()}
         page = render_report(content, figures)
     except Exception as error:  # the template raises nearly anything on content that is not a run's
         raise FileError(f"{folder} holds no finished run ({error})", expected="a folder 'smidgen train' left") from None
@@ -178,5 +185,6 @@ def _describe(
         "floor": floor,
         "verdict": verdict.to_dict(),
         "evaluation": judged.to_dict(),
+        "names": {"labels": list(dataset.label_names), "partners": list(dataset.partner_names)},
         "history": trained.history,
     }

@@ -8,10 +8,20 @@ from typing import Any
 import numpy as np
 
 from smidgen.judging.baselines import Baseline, choose_baselines
-from smidgen.judging.legibility import Reading, Truth, find_truth, legibility, legibility_by_digit, read_digits
-from smidgen.pairs.pairs import Images, Pairs
+from smidgen.judging.legibility import (
+    Reading,
+    Truth,
+    confusion,
+    find_truth,
+    legibility,
+    legibility_by_digit,
+    read_digits,
+)
+from smidgen.pairs.pairs import Images, Labels, Pairs
 from smidgen.runtime import Runtime
-from smidgen.scores import Interval, bce, bce_floor, mse, psnr, ssim
+from smidgen.scores import Interval, PerImage, bce, bce_floor, mse, psnr, ssim
+
+_MOST_GROUPS = 40
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,10 @@ class Evaluation:
         no_legibility: why there is no truth.
         baselines: by name, "doing nothing" first.
         strengths: of the baselines, chosen on validation.
+        errors: MSE of each denoised image, (N,).
+        error_by: mean MSE and number of the images of each label ("labels") and of what was laid over
+            them ("partners"), where these are known.
+        confusion: how often each digit, by row, was read as which, or None.
         denoised: the images, (N, H, W, C).
         reading: of the denoised images.
     """
@@ -68,6 +82,9 @@ class Evaluation:
     no_legibility: str | None = None
     baselines: dict[str, Scores] = field(default_factory=dict)
     strengths: dict[str, float] = field(default_factory=dict)
+    errors: PerImage
+    error_by: dict[str, dict[int, tuple[float, int]]]
+    confusion: list[list[int]] | None = None
     denoised: Images
     reading: Reading | None = None
 
@@ -96,6 +113,11 @@ class Evaluation:
                 "legibility": legible,
             },
             "legibility_by_digit": {str(digit): vars(interval) for digit, interval in self.by_digit.items()},
+            "error_by": {
+                name: {str(label): {"mse": error, "n": n} for label, (error, n) in groups.items()}
+                for name, groups in self.error_by.items()
+            },
+            "confusion": self.confusion,
             "truth_by": self.truth.by if self.truth else None,
             "no_legibility": self.no_legibility,
             "baselines": {
@@ -160,9 +182,12 @@ def judge(
             "clean": legibility(read_digits(pairs.clean), truth),
             "by_digit": legibility_by_digit(reading, truth),
             "truth": truth,
+            "confusion": confusion(reading, truth).tolist(),
         }
     else:
         extra = {"no_legibility": truth}
+    errors = mse(denoised, pairs.clean)
+    known = {"labels": pairs.labels, "partners": pairs.partners}
     return Evaluation(
         model=model,
         num_parameters=num_parameters,
@@ -174,10 +199,20 @@ def judge(
         scores=_score(denoised, pairs, truth, reading),
         baselines={b.name: _score(b.denoise(pairs.noisy), pairs, truth) for b in baselines},
         strengths={b.name: b.strength for b in baselines},
+        errors=errors,
+        error_by={name: _error_by(errors, labels) for name, labels in known.items() if labels is not None},
         denoised=denoised,
         reading=reading,
         **extra,
     )
+
+
+def _error_by(errors: PerImage, labels: Labels) -> dict[int, tuple[float, int]]:
+    """Mean error and number of the images of each label; nothing where nearly every image has its own."""
+    found = np.unique(labels)
+    if len(found) > _MOST_GROUPS:
+        return {}
+    return {int(label): (float(errors[labels == label].mean()), int((labels == label).sum())) for label in found}
 
 
 def _score(images: Images, pairs: Pairs, truth: Truth | str, reading: Reading | None = None) -> Scores:

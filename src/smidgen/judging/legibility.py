@@ -87,6 +87,13 @@ def legibility_by_digit(read: Reading, truth: Truth) -> dict[int, Interval]:
     return table
 
 
+def confusion(read: Reading, truth: Truth) -> NDArray[np.int64]:
+    """(10, 10): how often each digit, by row, was read as which."""
+    table = np.zeros((10, 10), np.int64)
+    np.add.at(table, (truth.digits[truth.counted], read.digits[truth.counted]), 1)
+    return table
+
+
 @cache
 def _reader() -> Any:
     import onnxruntime

@@ -16,18 +16,26 @@ _EXAMPLES = 1000
 
 @dataclass(frozen=True)
 class Pairs:
-    """Images `(N, H, W, C)`, float32 in [0, 1], with labels `(N,)` where they are known."""
+    """Images `(N, H, W, C)`, float32 in [0, 1].
+
+    Attributes:
+        noisy, clean: the images.
+        labels: (N,), what the clean images show, where that is known.
+        partners: (N,), labels of what was laid over them, where that is known.
+    """
 
     noisy: Images
     clean: Images
     labels: Labels | None = None
+    partners: Labels | None = None
 
     def __len__(self) -> int:
         return len(self.clean)
 
     def first(self, n: int) -> "Pairs":
         """The first `n` pairs."""
-        return Pairs(self.noisy[:n], self.clean[:n], None if self.labels is None else self.labels[:n])
+        labels, partners = (None if part is None else part[:n] for part in (self.labels, self.partners))
+        return Pairs(self.noisy[:n], self.clean[:n], labels, partners)
 
 
 class PairSource(Protocol):
@@ -87,6 +95,7 @@ class Dataset:
         found: shape, type, smallest and largest value of X and y as they were read.
         licence: of the images, where known.
         fresh: whether pairing and noise are drawn afresh each epoch.
+        label_names, partner_names: what labels and partners 0, 1, … mean, where they are not digits.
         warnings: what looked odd and was let through.
     """
 
@@ -101,6 +110,8 @@ class Dataset:
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
     licence: str = ""
     fresh: bool = False
+    label_names: tuple[str, ...] = ()
+    partner_names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property

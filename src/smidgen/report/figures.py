@@ -33,24 +33,32 @@ def draw_first_pair(pairs: Pairs) -> bytes:
     return _png(figure)
 
 
-def draw_strip(pairs: Pairs, denoised: Images, reading: Reading | None = None, truth: Truth | None = None) -> bytes:
-    """The first ten images: noisy, denoised, clean, and what the reader read in the denoised one.
+def draw_strip(
+    pairs: Pairs,
+    denoised: Images,
+    reading: Reading | None = None,
+    truth: Truth | None = None,
+    order: NDArray[np.int64] | None = None,
+) -> bytes:
+    """The first ten images, or those at the places of `order`: noisy, denoised, clean.
 
-    Green where that is the truth, red with a cross where not, grey where the truth is not sure.
+    Below is what the reader read in the denoised one: green where that is the truth, red with a cross
+    where not, grey where the truth is not sure.
     """
-    n = min(10, len(pairs))
+    order = np.arange(min(10, len(pairs))) if order is None else order
+    n = len(order)
     figure = Figure(figsize=(0.95 * n + 0.9, 3.35), layout="constrained")
     grid = figure.subplots(3, n, squeeze=False)
     rows = (("noisy", pairs.noisy), ("denoised", denoised), ("clean", pairs.clean))
     for row, (name, images) in enumerate(rows):
-        for column in range(n):
-            _show(grid[row][column], images[column])
+        for column, place in enumerate(order):
+            _show(grid[row][column], images[place])
         grid[row][0].set_ylabel(name, color=_INK, fontsize=10, rotation=0, ha="right", va="center", labelpad=6)
     if reading is not None and truth is not None:
-        for column in range(n):
-            digit, right = int(reading.digits[column]), reading.digits[column] == truth.digits[column]
-            colour = (_RIGHT if right else _WRONG) if truth.counted[column] else _QUIET
-            mark = f"reads {digit}" + ("" if right or not truth.counted[column] else " ✗")
+        for column, place in enumerate(order):
+            digit, right = int(reading.digits[place]), reading.digits[place] == truth.digits[place]
+            colour = (_RIGHT if right else _WRONG) if truth.counted[place] else _QUIET
+            mark = f"reads {digit}" + ("" if right or not truth.counted[place] else " ✗")
             grid[1][column].set_xlabel(mark, color=colour, fontsize=9, labelpad=2)
     return _png(figure)
 

@@ -2,8 +2,10 @@
 
 import base64
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from smidgen.report.chart import make_chart
 
 _ENVIRONMENT_OPTIONS = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
 
@@ -13,7 +15,7 @@ def render_report(run: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
 
     Args:
         run: what `smidgen.runs` stores of a run.
-        figures: PNG files by name: `strip`, `curves`, `first_pair`.
+        figures: PNG files by name: `strip`, `worst`, `median`, `first_pair`; `curves` is drawn anew.
     """
     from importlib import resources
 
@@ -23,7 +25,53 @@ def render_report(run: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
     environment.filters |= {"share": _share, "figure": _figure}
     template = resources.files("smidgen.report") / "report.html.jinja"
     pictures = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in figures.items()}
-    return environment.from_string(template.read_text(encoding="utf-8")).render(run=run, pictures=pictures)
+    return environment.from_string(template.read_text(encoding="utf-8")).render(
+        run=run,
+        pictures=pictures,
+        chart=make_chart(run["history"], floor=run["floor"]),
+        groups=_group_tables(run),
+        misread=_confusion_rows(run["evaluation"].get("confusion")),
+    )
+
+
+def _group_tables(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Tables of the error by what the images show and by what was laid over them, each worst first."""
+    tables: list[dict[str, Any]] = []
+    for kind, title in (("labels", "By what they show"), ("partners", "By what was laid over them")):
+        groups = run["evaluation"].get("error_by", {}).get(kind, {})
+        if not groups:
+            continue
+        names = run.get("names", {}).get(kind, [])
+        most = max(group["mse"] for group in groups.values())
+        rows = [
+            {
+                "name": _name(label, names),
+                "n": group["n"],
+                "mse": group["mse"],
+                "share": group["mse"] / max(most, 1e-12),
+            }
+            for label, group in groups.items()
+        ]
+        tables.append({"title": title, "rows": sorted(rows, key=lambda row: -float(row["mse"]))})
+    return tables
+
+
+def _name(label: str, names: Sequence[str]) -> str:
+    return names[int(label)] if label.isdecimal() and int(label) < len(names) else label
+
+
+def _confusion_rows(table: Sequence[Sequence[int]] | None) -> list[dict[str, Any]]:
+    """One row for each digit that occurs, with the share of each reading, for the shade of its cell."""
+    rows = []
+    for digit, counts in enumerate(table or ()):
+        total = sum(counts)
+        if total:
+            cells = [
+                {"count": count, "right": read == digit, "share": min(1.0, 8 * count / total) if read != digit else 0.0}
+                for read, count in enumerate(counts)
+            ]
+            rows.append({"digit": digit, "cells": cells, "total": total})
+    return rows
 
 
 def _share(interval: Mapping[str, float] | None) -> str:

@@ -1,0 +1,81 @@
+"""Loss curves as lines of an SVG drawing, for the page to show and its script to point at."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+WIDTH, HEIGHT = 640.0, 260.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 8.0, 10.0, 34.0
+_TICKS = 5
+
+
+def make_chart(history: Sequence[dict[str, float]], *, floor: float) -> dict[str, Any]:
+    """What the template draws, in the drawing's units.
+
+    Args:
+        history: `epoch`, `loss` and `val_loss` of each epoch.
+        floor: the lowest loss there can be, or 0.
+
+    Returns:
+        `lines` (name -> points of a polyline, values that are no numbers left out), `points` (epoch, both
+        losses and where they are, for the script), `x_ticks`, `y_ticks`, `floor` (its height or None) and
+        the `frame`.
+    """
+    shown = [record for record in history if math.isfinite(record["loss"]) or math.isfinite(record["val_loss"])]
+    if not shown:
+        return {}
+    first, last = shown[0]["epoch"], shown[-1]["epoch"]
+    low, high = _limits(shown, floor)
+
+    def x(epoch: float) -> float:
+        share = (epoch - first) / (last - first) if last > first else 0.5
+        return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
+
+    def y(loss: float) -> float:
+        share = (min(loss, high) - low) / (high - low)
+        return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
+
+    lines = {
+        name: " ".join(f"{x(r['epoch'])},{y(r[key])}" for r in shown if math.isfinite(r[key]))
+        for name, key in (("training", "loss"), ("validation", "val_loss"))
+    }
+    points = [
+        {"epoch": int(r["epoch"]), "x": x(r["epoch"]), **{key: _number(r[key]) for key in ("loss", "val_loss")}}
+        for r in shown
+    ]
+    return {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "frame": {"left": _LEFT, "right": WIDTH - _RIGHT, "top": _TOP, "bottom": HEIGHT - _BOTTOM},
+        "lines": lines,
+        "points": points,
+        "x_ticks": [(x(epoch), epoch) for epoch in _round_steps(first, last, whole=True)],
+        "y_ticks": [(y(loss), f"{loss:.4g}") for loss in _round_steps(low, high)],
+        "floor": y(floor) if floor > 0 else None,
+    }
+
+
+def _limits(history: Sequence[dict[str, float]], floor: float) -> tuple[float, float]:
+    """From the floor to what all but the first epochs reach, or they would flatten everything after them."""
+    losses = [r[key] for r in history for key in ("loss", "val_loss") if math.isfinite(r[key])]
+    later = [r[key] for r in history[1:] for key in ("loss", "val_loss") if math.isfinite(r[key])] or losses
+    low = min([*losses, floor]) if floor > 0 else min(losses)
+    ordered = sorted(later)
+    high = max(ordered[int(0.98 * (len(ordered) - 1))], low + 1e-9)
+    return low - 0.03 * (high - low), high + 0.05 * (high - low)
+
+
+def _round_steps(low: float, high: float, *, whole: bool = False) -> list[float]:
+    """About five values at even steps of 1, 2 or 5 times a power of ten."""
+    span = max(high - low, 1e-12)
+    size = 10.0 ** math.floor(math.log10(span / _TICKS))
+    step = next(size * factor for factor in (1, 2, 5, 10) if span / (size * factor) <= _TICKS)
+    if whole:
+        step = max(1, round(step))
+    start = math.ceil(low / step - 1e-9)
+    stop = math.floor(high / step + 1e-9)
+    return [round(number * step, 12) if not whole else int(number * step) for number in range(start, stop + 1)]
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

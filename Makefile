@@ -21,7 +21,7 @@ test: $(VENV)/.installed debian
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[train,search,export,keras,fast,dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[train,search,export,keras,fast,web,dev]'
 	touch $@
 
 # What the tests of exports and search run: two C compilers, a browser, a database. Without root their tests skip.

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
+from sklearn.metrics import cohen_kappa_score
 
 from smidgen.errors import PairsError
-from smidgen.scores import Interval, bce, bce_floor, mse, psnr, ssim
+from smidgen.scores import Interval, bce, bce_floor, cohen_kappa, mse, psnr, ssim
 from smidgen.tasks.tasks import load_task
 
 SHAPES = [(3, 28, 28, 1), (2, 9, 12, 3)]
@@ -18,6 +19,17 @@ def two(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(0)
     clean = generator.random(shape, dtype=np.float32)
     return np.clip(clean + 0.1 * generator.standard_normal(shape, dtype=np.float32), 0, 1), clean
+
+
+@given(answers=st.lists(st.tuples(st.sampled_from("0123?"), st.sampled_from("0123")), max_size=40))
+def test_kappa_equals_scikit_learns(answers: list[tuple[str, str]]):
+    """Cohen's kappa is scikit-learn's; where that has no value, ours is NaN."""
+    first, second = [a for a, _ in answers], [b for _, b in answers]
+    found = cohen_kappa(first, second)
+    if len(set(first + second)) < 2:
+        assert math.isnan(found)
+    else:
+        assert found == pytest.approx(cohen_kappa_score(first, second), abs=1e-12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

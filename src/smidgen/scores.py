@@ -1,7 +1,8 @@
 """Scores of images against their clean counterparts; all values in [0, 1]."""
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,13 +31,28 @@ class Interval:
     n: int
 
     @staticmethod
-    def of(hits: int, n: int) -> "Interval":
-        """Of `hits` among `n` cases; `n` of at least 1."""
+    def of(hits: float, n: int) -> "Interval":
+        """Of `hits` among `n` cases; `n` of at least 1. Hits may be a fraction where they are only expected."""
         z = 1.959963984540054
         rate = hits / n
         centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
         return Interval(rate, max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half)), n)
+
+
+def cohen_kappa(first: Sequence[object], second: Sequence[object]) -> float:
+    """How far two readers agree on the same images beyond chance: 1 always, 0 as often as by chance.
+
+    Cohen 1960, "A coefficient of agreement for nominal scales". NaN where both gave one and the same
+    answer to everything, or there is nothing.
+    """
+    n = len(first)
+    if n == 0:
+        return math.nan
+    agreed = sum(a == b for a, b in zip(first, second, strict=True)) / n
+    counts = Counter(first), Counter(second)
+    by_chance = sum(counts[0][answer] * counts[1][answer] for answer in counts[0]) / n**2
+    return math.nan if by_chance == 1 else (agreed - by_chance) / (1 - by_chance)
 
 
 def bce(denoised: Images, clean: Images) -> float:

@@ -5,12 +5,11 @@ import json
 import sys
 
 from smidgen.cli.pairs_options import open_pairs
-from smidgen.cli.show import say, table
+from smidgen.cli.show import say, share, table
 from smidgen.errors import InputError
 from smidgen.judging.evaluate import Evaluation, Scores
 from smidgen.judging.evaluate import evaluate as judge
 from smidgen.runtime import Runtime
-from smidgen.scores import Interval
 from smidgen.zoo.zoo import find_model
 
 
@@ -52,7 +51,7 @@ def scores_table(judged: Evaluation) -> str:
         strength = judged.strengths[name]
         rows.append([f"{name} {strength:g}" if strength else name, *_cells(scores)])
     if judged.clean:
-        rows.append(["clean images", f"{judged.floor:.4f}", "0", "∞", "1.000", _share(judged.clean)])
+        rows.append(["clean images", f"{judged.floor:.4f}", "0", "∞", "1.000", share(judged.clean)])
     text = f"{judged.pairs}, {judged.split} part, {judged.n:,} pairs (BCE floor {judged.floor:.4f})\n\n{table(rows)}"
     if judged.by_digit:
         digits = [["digit", *map(str, judged.by_digit)], ["legible %"], ["images"]]
@@ -72,9 +71,5 @@ def _cells(scores: Scores) -> list[str]:
         f"{scores.mse:.5f}",
         f"{scores.psnr_db:.2f}",
         f"{scores.ssim:.3f}",
-        _share(scores.legibility) if scores.legibility else "–",
+        share(scores.legibility) if scores.legibility else "–",
     ]
-
-
-def _share(interval: Interval) -> str:
-    return f"{interval.rate:.1%} ({interval.low:.1%} to {interval.high:.1%})"

@@ -149,6 +149,24 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--int8", action="store_true", help="store the kernels of the C file in 8 bits")
     _add_common(export)
 
+    read = _add(commands, "read", ("read", "read"), "let people read denoised images in the browser, and count")
+    _add_model(read)
+    add_pairs_options(read)
+    read.add_argument("--images", type=int, default=150, metavar="N", help="how many are shown (default: 150)")
+    read.add_argument("--split", choices=("val", "test"), default="val", help="which are shown (default: val)")
+    read.add_argument("--against", metavar="DENOISER",
+                      help="ask which of two is better, the model's or this one's: another model or a baseline's name "
+                      "(default for pairs without labels: the best baseline)")  # fmt: skip
+    read.add_argument("--out", type=Path, metavar="RUN", help="the study's folder (default: runs/NAME-read)")
+    read.add_argument("--seed", type=int, help="of the choice and the order (default: one nobody knows)")
+    _add_server(read)
+    _add_common(read)
+
+    serve = _add(commands, "serve", ("serve", "serve"), "open a page to try a model on, and an HTTP API")
+    _add_model(serve)
+    serve.add_argument("--beside", metavar="MODEL", help="another model, to be shown side by side")
+    _add_server(serve)
+
     models = _add(commands, "models", ("models", "models"), "list the models that ship")
     _add_common(models)
 
@@ -167,6 +185,13 @@ def _add(
 
 def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", metavar="MODEL", help="a model file, a run folder, or the name of one that ships")
+
+
+def _add_server(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
+                         help="to serve on; beyond this machine a token is asked for (default: 127.0.0.1)")  # fmt: skip
+    command.add_argument("--port", type=int, default=0, help="(default: a free one)")
+    command.add_argument("--no-browser", action="store_true", help="do not open a browser")
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:

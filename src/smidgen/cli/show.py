@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from smidgen.scores import Interval
     from smidgen.training.train import Progress
 
 _SHADES = " ░▒▓█"
@@ -36,6 +37,11 @@ def text_picture(image: NDArray[np.float32]) -> list[str]:
     grey = grey[::step, ::step]
     shades = np.rint(grey * (len(_SHADES) - 1)).astype(int)
     return ["".join(_SHADES[shade] * 2 for shade in row) for row in shades]
+
+
+def share(interval: "Interval") -> str:
+    """A rate with its interval, in per cent."""
+    return f"{interval.rate:.1%} ({interval.low:.1%} to {interval.high:.1%})"
 
 
 def duration(seconds: float) -> str:

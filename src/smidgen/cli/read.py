@@ -1,0 +1,111 @@
+"""`smidgen read`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from smidgen.cli.pairs_options import open_pairs
+from smidgen.cli.show import share, table
+from smidgen.errors import InputError
+from smidgen.files import lock_folder
+from smidgen.runtime import Runtime
+from smidgen.scores import Interval
+from smidgen.web.server import run, wants_browser
+from smidgen.web.study import CONDITIONS, READ, work_out
+from smidgen.zoo.zoo import find_model, zoo_names
+
+
+def read(arguments: argparse.Namespace) -> int:
+    """Show images to a person, blind and shuffled, and say what was read."""
+    from smidgen.web.reading import hash_file, make_reading, open_study
+
+    path = find_model(arguments.model)
+    runtime = Runtime(path)
+    dataset = open_pairs(arguments, (runtime.info.noisy_range, runtime.info.clean_range))
+    pairs = dataset.test if arguments.split == "test" else dataset.val
+    compare = arguments.against is not None or pairs.labels is None
+    denoise = {"the model": runtime.denoise}
+    about = {
+        "model": hash_file(path.read_bytes()),
+        "pairs": dataset.fingerprint or dataset.name,
+        "split": arguments.split,
+    }
+    if compare:
+        name, other = _find_other(arguments.against, dataset.val)
+        denoise[name] = other
+        about["other"] = name
+    folder = arguments.out or Path("runs") / f"{Path(dataset.name).stem}-{'compared' if compare else 'read'}"
+    with lock_folder(folder, "a reading test"):
+        study, shown = open_study(
+            folder, dataset, pairs, denoise,
+            n=arguments.images, compare=compare, seed=arguments.seed, about=about,
+        )  # fmt: skip
+        if study.done and not study.ended:
+            print(f"going on at image {study.done + 1} of {len(study.plan)}", file=sys.stderr)
+
+        def say_end(text: str) -> None:
+            print(f"{text}; results are in {folder}. Ctrl-C closes the page", file=sys.stderr)
+
+        def say_address(address: str) -> None:
+            print(f"{address}  (Ctrl-C stops; the same command goes on)", file=sys.stderr, flush=True)
+
+        app = make_reading(study, shown, label_names=dataset.label_names, say=say_end)
+        run(
+            app, host=arguments.host, port=arguments.port, open_browser=wants_browser(arguments.no_browser),
+            say=say_address,
+        )  # fmt: skip
+    if not study.ended:
+        print(f"{study.done} of {len(study.plan)} answered and kept in {folder}", file=sys.stderr)
+        return 0
+    results = work_out(study.plan, study.answers)
+    print(json.dumps(results) if arguments.json else results_table(results))
+    return 0
+
+
+def _find_other(name: str | None, val: Any) -> tuple[str, Any]:
+    """What to compare with: another model, or a classical denoiser tuned on validation; the best without a name."""
+    from smidgen.judging.baselines import choose_baselines
+    from smidgen.runtime import model_file
+    from smidgen.scores import mse
+
+    if name is not None and (model_file(Path(name)).is_file() or name in zoo_names()):
+        other = Runtime(find_model(name))
+        return name, other.denoise
+    baselines = {baseline.name: baseline for baseline in choose_baselines(val)}
+    if name is None:
+        errors = {key: float(mse(b.denoise(val.noisy[:200]), val.clean[:200]).mean()) for key, b in baselines.items()}
+        name = min(errors, key=errors.__getitem__)
+    if name not in baselines:
+        raise InputError(
+            f"there is neither a model nor a baseline {name!r}", expected=f"{', '.join(baselines)}, or a model"
+        )
+    return name, baselines[name].denoise
+
+
+def results_table(results: dict[str, Any]) -> str:
+    """The rates, one row for each condition."""
+    if results["kind"] != READ:
+        found = results["preferred"]
+        rate = share(Interval(**found)) if found else "never decided"
+        n = found["n"] if found else 0
+        return f"the model's image was found closer in {rate} of {n} decided, {results['cannot_tell']} undecided"
+    rows = [["shown", "images", "read (95 % interval)", "cannot tell", "median s", "machine reads", "kappa"]]
+    for name in CONDITIONS[READ]:
+        found = results["conditions"][name]
+        if not found["read"]:
+            continue
+        machine, kappa = found["machine"], found["kappa"]
+        rows.append(
+            [
+                name,
+                str(found["read"]["n"]),
+                share(Interval(**found["read"])),
+                str(found["cannot_tell"]),
+                f"{found['median_seconds']:.1f}",
+                f"{machine['rate']:.1%}" if machine else "–",
+                "–" if kappa is None else f"{kappa:.2f}",
+            ]
+        )
+    return table(rows)

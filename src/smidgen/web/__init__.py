@@ -1,0 +1,1 @@
+"""Pages people open: the reading test and the playground."""

@@ -1,0 +1,187 @@
+"""What stands before every page's handlers: strange hosts, other sites, large and slow bodies end here."""
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+MOST_BYTES = 16 * 2**20
+_MOST_BYTES_HELD = 128 * 2**20  # by all requests under way
+_MOST_BYTES_DRAINED = 64 * 2**20
+_BODY_SECONDS = 10.0
+_COOKIE = "smidgen-token"
+_SAFE_METHODS = ("GET", "HEAD")
+# Scripts, styles and pictures come from this server only; no other page may frame this one.
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class RefusedError(Exception):
+    """A request that is not let through."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class Guard:
+    """An ASGI application around another; it holds each body whole before handing it on."""
+
+    def __init__(self, app: App, *, hosts: frozenset[str], token: str = "") -> None:
+        """Wrap an application.
+
+        Args:
+            app: what to guard.
+            hosts: values of the Host header that mean this server. A name that a stranger's DNS points
+                here is none of them.
+            token: what a browser must bring in the address once, or a program in each request; "" asks for none.
+        """
+        self._app, self._hosts, self._token = app, hosts, token
+        self._held = 0
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        body = _Body(receive)
+        try:
+            cookie = self._check(scope, headers)
+            content = await asyncio.wait_for(self._hold(body, headers), _BODY_SECONDS)
+        except TimeoutError:
+            await _refuse(send, RefusedError(408, f"The body did not come within {_BODY_SECONDS:.0f} seconds."))
+        except RefusedError as refusal:
+            # Closing on a client that still sends would reset the connection before it reads the answer.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(body.drain(), _BODY_SECONDS)
+            await _refuse(send, refusal)
+        else:
+            await self._app(scope, _replay(content, receive), _with_headers(send, cookie))
+        finally:
+            self._held -= body.held
+
+    async def _hold(self, body: "_Body", headers: dict[str, str]) -> bytes:
+        """All of a body, as long as it is not too large by itself or together with all others."""
+        too_large = RefusedError(413, f"The body is too large. Expected at most {MOST_BYTES:,} bytes.")
+        announced = headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > MOST_BYTES:
+            raise too_large
+        parts: list[bytes] = []
+        while not body.ended:
+            part = await body.next_part()
+            body.held += len(part)
+            self._held += len(part)
+            if body.held > MOST_BYTES:
+                raise too_large
+            if self._held > _MOST_BYTES_HELD:
+                raise RefusedError(503, "The server is busy. Try again.")
+            parts.append(part)
+        return b"".join(parts)
+
+    def _check(self, scope: Message, headers: dict[str, str]) -> str:
+        """Let a request through, with the cookie to set, or raise."""
+        if headers.get("host", "") not in self._hosts:
+            raise RefusedError(421, "The Host header names another server.")
+        origin = headers.get("origin")
+        foreign = origin is not None and urlsplit(origin).netloc != headers["host"]
+        if scope["method"] not in _SAFE_METHODS and (
+            foreign or headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        ):
+            raise RefusedError(403, "Requests from pages of other sites are refused.")
+        if not self._token:
+            return ""
+        query = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+        bearer = headers.get("authorization", "").removeprefix("Bearer ")
+        if any(secrets.compare_digest(found.encode(), self._token.encode()) for found in (bearer, _cookie(headers))):
+            return ""
+        if secrets.compare_digest(query.encode(), self._token.encode()):
+            return f"{_COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+        raise RefusedError(401, "The token is missing or wrong. Open the address as it was printed.")
+
+
+def _cookie(headers: dict[str, str]) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+class _Body:
+    """The body of a request as it comes in; `held` counts the bytes of it that are kept."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive, self.ended, self.held = receive, False, 0
+
+    async def next_part(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.ended = True
+            raise RefusedError(400, "The body ended early.")
+        self.ended = not message.get("more_body", False)
+        part: bytes = message.get("body", b"")
+        return part
+
+    async def drain(self) -> None:
+        """Read what is still coming, within reason, and forget it."""
+        left = _MOST_BYTES_DRAINED
+        while not self.ended and left > 0:
+            with contextlib.suppress(RefusedError):
+                left -= len(await self.next_part())
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Hand on a body that was read before; then what comes after it."""
+    waiting = [body]
+
+    async def again() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return again
+
+
+def _with_headers(send: Send, cookie: str) -> Send:
+    extra = _HEADERS | ({"set-cookie": cookie} if cookie else {})
+
+    async def forward(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            pairs = [(name.encode(), value.encode("latin-1")) for name, value in extra.items()]
+            message = {**message, "headers": [*message.get("headers", []), *pairs]}
+        await send(message)
+
+    return forward
+
+
+async def _refuse(send: Send, refusal: RefusedError) -> None:
+    """Answer and close the connection, since the rest of the body was not read."""
+    body = json.dumps({"error": str(refusal)}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    forward = _with_headers(send, "")
+    await forward({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await forward({"type": "http.response.body", "body": body})

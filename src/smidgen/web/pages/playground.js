@@ -1,0 +1,202 @@
+// The playground: sends what is drawn to the server and shows what it made of it.
+
+const byId = id => document.getElementById(id);
+const board = byId("board"), ink = board.getContext("2d", {willReadFrequently: true});
+const SIDE = 28, PEN = 2.1; // of the drawn image, and of the pen, in its pixels
+
+let offer = null; // what GET /playground said
+let source = {width: SIDE, height: SIDE, drawn: true}; // a drawing, or an opened picture with its own pixels
+let seed = 1;
+let running = false, again = false; // one request at a time; the latest wish waits
+
+start().catch(tell);
+
+async function start() {
+  const answer = await fetch("/playground");
+  if (!answer.ok) throw new Error(`the server said ${answer.status}`);
+  offer = await answer.json();
+  for (const kind of offer.corruptions) byId("corruption").add(new Option(kind.title, kind.name));
+  byId("corruption").value = offer.start;
+  setStrength();
+  offer.examples.forEach((address, number) => {
+    const button = document.createElement("button"), image = new Image();
+    button.type = "button";
+    image.src = address;
+    image.alt = `Example ${number + 1}`;
+    button.append(image);
+    button.addEventListener("click", () => open(image));
+    byId("examples").append(button);
+  });
+  const first = byId("examples").querySelector("img");
+  if (first) { await first.decode(); open(first); } else clear();
+}
+
+function tell(error) {
+  byId("status").textContent = error ? `${error.message}` : "";
+  byId("status").classList.toggle("wrong", Boolean(error));
+}
+
+// --- The clean image -------------------------------------------------------------------------------------------
+
+function clear() {
+  source = {width: SIDE, height: SIDE, drawn: true};
+  board.width = board.height = 10 * SIDE;
+  ink.fillStyle = "#000";
+  ink.fillRect(0, 0, board.width, board.height);
+  wish();
+}
+
+// Put a picture on the board: small ones enlarged so that they can be drawn on, large ones shrunk.
+function open(picture) {
+  const width = picture.naturalWidth || picture.width, height = picture.naturalHeight || picture.height;
+  const shrink = Math.min(1, offer.most_side / Math.max(width, height));
+  source = {width: Math.max(1, Math.round(width * shrink)), height: Math.max(1, Math.round(height * shrink)), drawn: true};
+  const enlarge = Math.max(1, Math.round(280 / Math.max(source.width, source.height)));
+  board.width = enlarge * source.width;
+  board.height = enlarge * source.height;
+  ink.imageSmoothingEnabled = shrink < 1;
+  ink.drawImage(picture, 0, 0, board.width, board.height);
+  wish();
+}
+
+async function openFile(file) {
+  if (!file) return;
+  try {
+    open(await createImageBitmap(file));
+    tell(null);
+  } catch {
+    tell(new Error(`${file.name} is no picture that this browser can open`));
+  }
+}
+
+let last = null;
+board.addEventListener("pointerdown", event => { board.setPointerCapture(event.pointerId); last = at(event); stroke(event); });
+board.addEventListener("pointermove", event => { if (last) stroke(event); });
+for (const name of ["pointerup", "pointercancel"]) {
+  board.addEventListener(name, event => {
+    if (!last) return;
+    last = null;
+    performance.mark("pointer-up", {startTime: event.timeStamp});
+    wish();
+  });
+}
+
+function at(event) {
+  const box = board.getBoundingClientRect();
+  return [(event.clientX - box.left) / box.width * board.width, (event.clientY - box.top) / box.height * board.height];
+}
+
+function stroke(event) {
+  const now = at(event);
+  ink.strokeStyle = "#fff";
+  ink.lineWidth = PEN * board.width / source.width * Math.max(1, source.width / SIDE);
+  ink.lineCap = ink.lineJoin = "round";
+  ink.beginPath();
+  ink.moveTo(...last);
+  ink.lineTo(now[0] + 0.01, now[1]);
+  ink.stroke();
+  last = now;
+  wish();
+}
+
+// The board at the size of the image, as PNG. Halved step by step, each a mean of 2 x 2, so that strokes keep soft edges.
+function pack() {
+  let from = board;
+  while (from.width > source.width) {
+    const half = new OffscreenCanvas(Math.max(source.width, Math.ceil(from.width / 2)), Math.max(source.height, Math.ceil(from.height / 2)));
+    const context = half.getContext("2d");
+    context.imageSmoothingEnabled = true;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(from, 0, 0, half.width, half.height);
+    from = half;
+  }
+  if (from === board) return new Promise(done => board.toBlob(done, "image/png"));
+  return from.convertToBlob({type: "image/png"});
+}
+
+// --- Corruption and results ------------------------------------------------------------------------------------
+
+const chosen = () => offer.corruptions.find(kind => kind.name === byId("corruption").value);
+
+function setStrength() {
+  const kind = chosen();
+  byId("strength").disabled = !kind;
+  if (kind) byId("strength").value = 1000 * kind.usual / kind.most;
+}
+
+function strength() {
+  const kind = chosen();
+  return kind ? kind.most * byId("strength").value / 1000 : 0;
+}
+
+function wish() {
+  again = true;
+  if (!running) run();
+}
+
+async function run() {
+  running = true;
+  while (again) {
+    again = false;
+    try {
+      byId("value").textContent = chosen() ? `${strength().toPrecision(2)} (${chosen().unit})` : "";
+      const query = new URLSearchParams({corruption: byId("corruption").value, strength: strength(), seed});
+      const answer = await fetch(`/try?${query}`, {method: "POST", body: await pack(), headers: {"content-type": "image/png"}});
+      const found = await answer.json();
+      if (!answer.ok) throw new Error(found.error || `the server said ${answer.status}`);
+      await showResults(found);
+      tell(null);
+    } catch (error) {
+      tell(error);
+    }
+  }
+  running = false;
+}
+
+async function showResults(found) {
+  const columns = [[makeFigure("Noisy", found.noisy, [reading(found.reading)])]];
+  for (const [number, model] of found.models.entries()) {
+    const parameters = `${offer.models[number].num_parameters.toLocaleString("en")} parameters`;
+    const fidelity = model.psnr_db === null ? "" : `${model.psnr_db.toFixed(1)} dB`;
+    columns.push([
+      makeFigure(`Denoised: ${model.name}`, model.denoised, [reading(model.reading), fidelity, parameters]),
+      makeFigure("Difference, doubled", model.difference, ["orange: too bright, blue: too dark"]),
+    ]);
+  }
+  await Promise.all(columns.flat().map(figure => figure.querySelector("img").decode()));
+  byId("results").replaceChildren(...columns.map(figures => {
+    const column = document.createElement("div");
+    column.append(...figures);
+    return column;
+  }));
+  requestAnimationFrame(() => performance.mark("picture"));
+}
+
+function makeFigure(title, address, notes) {
+  const figure = document.createElement("figure"), image = new Image(), caption = document.createElement("figcaption");
+  image.src = address;
+  image.alt = title;
+  const heading = document.createElement("strong");
+  heading.textContent = title;
+  caption.append(heading);
+  for (const note of notes.filter(Boolean)) caption.append(document.createElement("br"), note);
+  figure.append(image, caption);
+  return figure;
+}
+
+function reading(found) {
+  return found ? `reads ${found.digit}, ${Math.round(100 * found.sureness)} % sure` : "";
+}
+
+byId("clear").addEventListener("click", clear);
+byId("file").addEventListener("change", event => { openFile(event.target.files[0]); event.target.value = ""; });
+byId("corruption").addEventListener("change", () => { setStrength(); wish(); });
+byId("strength").addEventListener("input", wish);
+byId("again").addEventListener("click", () => { seed += 1; wish(); });
+document.addEventListener("dragover", event => { event.preventDefault(); document.body.classList.add("over"); });
+document.addEventListener("dragleave", () => document.body.classList.remove("over"));
+document.addEventListener("drop", event => {
+  event.preventDefault();
+  document.body.classList.remove("over");
+  openFile(event.dataTransfer.files[0]);
+});

@@ -1,0 +1,291 @@
+// The reading test: shows one image after another and sends each answer before the next is shown.
+
+const byId = id => document.getElementById(id);
+const SECTIONS = ["intro", "ask", "sure", "results"];
+const LARGEST = 420; // pixels of the screen for a side of an image
+const FEWEST = 16; // of an image, so that a small window still shows it
+
+let study = null; // what GET /study said
+let place = 0; // the image that is shown
+let shownAt = 0;
+let busy = false;
+let pictures = new Map(); // place -> promise of addresses by view
+
+start().catch(tell);
+
+async function start() {
+  study = await call("GET", "/study");
+  if (study.ended) return showResults(await call("GET", "/results"));
+  place = study.done;
+  introduce();
+  show("intro");
+  byId("start").focus();
+}
+
+async function call(method, path, content) {
+  const options = {method};
+  if (content !== undefined) {
+    options.body = JSON.stringify(content);
+    options.headers = {"content-type": "application/json"};
+  }
+  const answer = await fetch(path, options);
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `the server said ${answer.status}`);
+  return answer.json();
+}
+
+function tell(error) {
+  byId("trouble").textContent = error ? `${error.message}. Is 'smidgen read' still running? Reload this page to go on.` : "";
+}
+
+function show(section) {
+  for (const name of SECTIONS) byId(name).hidden = name !== section;
+}
+
+const percent = share => `${(100 * share).toFixed(1)} %`;
+const interval = found => `${percent(found.rate)} (${percent(found.low)} to ${percent(found.high)})`;
+const reads = () => study.kind === "read";
+const oneKey = () => study.answers.every(answer => answer.length === 1);
+const nameOf = answer => study.names[Number(answer)] ?? answer;
+
+// --- Before ----------------------------------------------------------------------------------------------------
+
+function introduce() {
+  const {likely, worst, each} = study.expect;
+  const more = study.done ? ` ${study.done} are answered already.` : "";
+  byId("task").textContent = reads()
+    ? `You will see ${study.n} images, one after another, and type what you read in each.${more} About a third are noisy, ` +
+      "a third were denoised, and a third are clean; they are shuffled, and nothing tells which is which."
+    : `You will see ${study.n} clean images, each between two attempts to recover it, and say which of the two is closer ` +
+      `to it.${more} The sides are shuffled.`;
+  byId("promise").textContent =
+    `With ${each} images ${reads() ? "of each kind, if 95.0 % are read right" : "that you decide on, if 95.0 % of the choices agree"}, ` +
+    `the 95 % interval will be from ${percent(likely.low)} to ${percent(likely.high)}; at worst, for one half, from ` +
+    `${percent(worst.low)} to ${percent(worst.high)}.`;
+  if (study.names.length && reads()) {
+    const table = document.createElement("table");
+    const body = table.createTBody();
+    for (const answer of study.answers.filter(answer => answer !== "?")) addRow(body, [answer, nameOf(answer)]);
+    table.createCaption().textContent = "What to type";
+    byId("legend").replaceChildren(table);
+  }
+}
+
+byId("start").addEventListener("click", () => { show("ask"); prepareKeys(); showImage().catch(tell); });
+
+function prepareKeys() {
+  const buttons = study.answers.map(answer => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = answer === "?" ? "? cannot tell" : reads() ? nameOf(answer) : answer === "left" ? "← left" : "right →";
+    button.addEventListener("click", () => give(answer));
+    return button;
+  });
+  if (oneKey() || !reads()) byId("keys").replaceChildren(...buttons);
+  else byId("keys").replaceChildren(buttons.at(-1));
+  byId("typed").hidden = oneKey() || !reads();
+  byId("hint").textContent = !reads()
+    ? "Keys: ← or → for the closer one, ? if you cannot tell, Backspace for one back."
+    : oneKey()
+      ? "Keys: the digit you read, ? if you cannot tell, Backspace for one back."
+      : "Type the number you read and press Enter; ? if you cannot tell.";
+}
+
+// --- Each image ------------------------------------------------------------------------------------------------
+
+function fetchPictures(number) {
+  if (number >= study.n) return null;
+  if (!pictures.has(number)) {
+    pictures.set(number, Promise.all(study.views.map(async view => {
+      const answer = await fetch(`/images/${number}/${view}`);
+      if (!answer.ok) throw new Error(`the server said ${answer.status}`);
+      return [view, URL.createObjectURL(await answer.blob())];
+    })));
+    pictures.get(number).catch(() => pictures.delete(number));
+  }
+  return pictures.get(number);
+}
+
+async function showImage() {
+  if (place >= study.n) return finish();
+  const found = await fetchPictures(place);
+  const order = reads() ? found : ["left", "clean", "right"].map(view => found.find(([name]) => name === view));
+  const scale = Math.max(LARGEST / order.length, FEWEST) / Math.max(study.height, study.width);
+  const figures = order.map(([view, address]) => {
+    const figure = document.createElement("figure"), image = new Image();
+    image.src = address;
+    image.alt = reads() ? `Image ${place + 1} of ${study.n}, to be read` : `Image ${place + 1}, ${view}`;
+    image.width = Math.round(study.width * Math.max(scale, reads() ? 1 : scale));
+    image.height = Math.round(study.height * Math.max(scale, reads() ? 1 : scale));
+    figure.append(image);
+    if (!reads()) {
+      const caption = document.createElement("figcaption");
+      caption.textContent = view;
+      figure.append(caption);
+    }
+    return figure;
+  });
+  await Promise.all(figures.map(figure => figure.firstChild.decode()));
+  byId("views").replaceChildren(...figures);
+  byId("bar").max = study.n;
+  byId("bar").value = place;
+  byId("back").disabled = place === 0;
+  byId("answer").value = "";
+  if (!byId("typed").hidden) byId("answer").focus();
+  await new Promise(requestAnimationFrame);
+  byId("place").textContent = `Image ${place + 1} of ${study.n}`;
+  shownAt = performance.now();
+  fetchPictures(place + 1);
+  for (const [number, old] of pictures) {
+    if (number < place - 1) {
+      old.then(views => views.forEach(([, address]) => URL.revokeObjectURL(address)));
+      pictures.delete(number);
+    }
+  }
+}
+
+async function give(answer) {
+  if (busy || byId("ask").hidden) return;
+  busy = true;
+  try {
+    const seconds = (performance.now() - shownAt) / 1000;
+    await call("PUT", `/answers/${place}`, {answer, seconds});
+    tell(null);
+    place += 1;
+    await showImage();
+  } catch (error) {
+    tell(error);
+  } finally {
+    busy = false;
+  }
+}
+
+async function goBack() {
+  if (busy || place === 0 || byId("ask").hidden) return;
+  busy = true;
+  place -= 1;
+  await showImage().catch(tell);
+  busy = false;
+}
+
+document.addEventListener("keydown", event => {
+  if (byId("ask").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+  const typing = event.target === byId("answer") && byId("answer").value !== "";
+  if (event.key === "Backspace" && !typing) { event.preventDefault(); goBack(); }
+  else if (event.key === "?") { event.preventDefault(); give("?"); }
+  else if (!reads() && ["ArrowLeft", "ArrowRight"].includes(event.key)) give(event.key === "ArrowLeft" ? "left" : "right");
+  else if (reads() && oneKey() && study.answers.includes(event.key)) give(event.key);
+});
+byId("typed").addEventListener("submit", event => { event.preventDefault(); give(byId("answer").value.trim()); });
+byId("back").addEventListener("click", goBack);
+byId("stop").addEventListener("click", () => { show("sure"); byId("on").focus(); });
+byId("on").addEventListener("click", () => { show("ask"); });
+byId("really").addEventListener("click", () => finish().catch(tell));
+
+async function finish() {
+  showResults(await call("POST", "/end"));
+}
+
+// --- Results ---------------------------------------------------------------------------------------------------
+
+function showResults(found) {
+  const parts = [element("h2", "Results")];
+  const {about} = found;
+  parts.push(element("p", `${found.answered} of ${found.asked} images answered, ${found.cannot_tell} times "cannot tell", ` +
+    `half of the answers within ${found.median_seconds.toFixed(1)} s. Pairs ${about.pairs}, ${about.split} part, ` +
+    `model file ${about.model}${about.other ? `, compared with ${about.other}` : ""}.`));
+  parts.push(...(found.kind === "read" ? readingResults(found) : comparingResults(found)));
+  const link = element("a", "All answers as CSV");
+  link.href = "/answers.csv";
+  parts.push(element("p", link));
+  byId("results").replaceChildren(...parts);
+  show("results");
+  byId("title").textContent = "Reading test: ended";
+}
+
+function readingResults(found) {
+  const rows = [], labels = new Set();
+  for (const name of found.order) {
+    const one = found.conditions[name];
+    if (!one.read) continue;
+    Object.keys(one.by_label).forEach(label => labels.add(label));
+    rows.push([name, String(one.read.n), interval(one.read), drawInterval(one.read), String(one.cannot_tell),
+      `${one.median_seconds.toFixed(1)} s`, one.machine ? percent(one.machine.rate) : "–", one.kappa === null ? "–" : one.kappa.toFixed(2)]);
+  }
+  const parts = [makeTable("Read right",
+    ["shown", "images", "read right (95 % interval)", "", "cannot tell", "median time", "machine reads", "agreement (kappa)"], rows)];
+  if (found.kappa !== null) {
+    parts.push(element("p", `Agreement of the person with the machine reader over all images: Cohen's kappa ${found.kappa.toFixed(2)}.`));
+  }
+  parts.push(element("h2", "By what was to be read"));
+  parts.push(makeTable("By what was to be read", ["", ...found.order], [...labels].sort((a, b) => a - b).map(label => [nameOf(label), ...found.order.map(name => {
+    const one = found.conditions[name].by_label[label];
+    return one ? `${Math.round(one.rate * one.n)} of ${one.n}` : "–";
+  })])));
+  if (found.misread.length) {
+    parts.push(element("h2", "Not read right"));
+    const list = document.createElement("ul");
+    list.className = "gallery";
+    for (const number of found.misread) {
+      const one = found.details[number], item = document.createElement("li"), image = new Image();
+      image.src = `/images/${number}/image`;
+      image.alt = `${one.condition} ${nameOf(one.label)}`;
+      const machine = one.machine === null ? "" : `, machine ${one.machine}`;
+      item.append(image, `${one.condition}: ${nameOf(one.label)}`, document.createElement("br"), `typed ${one.answer}${machine}`);
+      list.append(item);
+    }
+    parts.push(list);
+  }
+  return parts;
+}
+
+function comparingResults(found) {
+  if (!found.preferred) return [element("p", "No image was decided on.")];
+  return [makeTable("Found closer", ["", "decided", "found closer (95 % interval)", ""],
+    [["the model", String(found.preferred.n), interval(found.preferred), drawInterval(found.preferred)]])];
+}
+
+function element(name, content) {
+  const made = document.createElement(name);
+  made.append(content);
+  return made;
+}
+
+function addRow(body, cells) {
+  const row = body.insertRow();
+  cells.forEach(cell => row.insertCell().append(cell));
+}
+
+function makeTable(title, header, rows) {
+  const table = document.createElement("table"), head = table.createTHead().insertRow();
+  for (const name of header) {
+    const cell = element(name ? "th" : "td", name);
+    if (name) cell.scope = "col";
+    head.append(cell);
+  }
+  const body = table.createTBody();
+  rows.forEach(row => addRow(body, row));
+  const wide = element("div", table);
+  wide.className = "wide";
+  wide.tabIndex = 0;
+  wide.setAttribute("role", "region");
+  wide.setAttribute("aria-label", title);
+  return wide;
+}
+
+// The rate as a mark on its interval, from 0 to 100 %.
+function drawInterval(found) {
+  const space = "http://www.w3.org/2000/svg", svg = document.createElementNS(space, "svg");
+  svg.setAttribute("class", "interval");
+  svg.setAttribute("viewBox", "0 0 100 10");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
+  const add = (name, values) => {
+    const made = document.createElementNS(space, name);
+    for (const [key, value] of Object.entries(values)) made.setAttribute(key, value);
+    svg.append(made);
+  };
+  add("rect", {class: "track", x: 0, y: 4.5, width: 100, height: 1});
+  add("rect", {class: "range", x: 100 * found.low, y: 3, width: 100 * (found.high - found.low), height: 4});
+  add("rect", {class: "rate", x: 100 * found.rate - 0.6, y: 1, width: 1.2, height: 8});
+  return svg;
+}

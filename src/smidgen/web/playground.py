@@ -1,0 +1,254 @@
+"""The playground: a page that corrupts and denoises what is drawn, and an HTTP API that denoises images."""
+
+import base64
+import functools
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from anyio import CapacityLimiter, to_thread
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.responses import JSONResponse
+from numpy.typing import NDArray
+from PIL import Image
+
+from smidgen.denoising import DEPTHS, Handling, denoise_picture, full_scale
+from smidgen.errors import InputError
+from smidgen.images.picture import pack_picture, read_picture
+from smidgen.judging.legibility import read_digits
+from smidgen.pairs.pairs import Images
+from smidgen.pairs.ranges import Range
+from smidgen.runtime import Runtime
+from smidgen.scores import psnr
+from smidgen.tasks.archives import load_sample
+from smidgen.tasks.corrupt import KINDS
+from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, example_pairs
+from smidgen.web.server import make_app
+
+MOST_PIXELS = 16_000_000
+_MOST_SIDE = 512  # of what the page tries; its script shrinks larger pictures
+_MOST_WAITING = 32
+_EXAMPLES = 10
+_GARMENTS = {"garment-averaged": "a garment, averaged", "garment-over": "a garment, the brighter of both"}
+_IMAGE_TYPES = ("image/png", "image/tiff", "image/jpeg", "image/bmp", "image/webp")
+_DIGIT_SHAPE = (28, 28, 1)
+_UNIT = Handling(value_range=Range())  # the page's values are in [0, 1] whatever the model was trained on
+
+_DENOISE_API = {
+    "requestBody": {
+        "required": True,
+        "description": f"An image file of at most 16 MiB and {MOST_PIXELS:,} pixels: PNG, TIFF, JPEG, BMP or WebP.",
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _IMAGE_TYPES},
+    }
+}
+_DENOISE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The denoised image, of the same kind and depth unless another depth is asked for.",
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _IMAGE_TYPES},
+    },
+    **{
+        code: {"description": text, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+        for code, text in {
+            408: "The body did not come in time.",
+            413: "The body is too large.",
+            415: "The Content-Type is none of an image.",
+            422: "The image cannot be read, is too large, or has other channels than the model.",
+            503: "The server is busy.",
+        }.items()
+    },
+}
+
+
+def make_playground(models: Sequence[tuple[str, Runtime]]) -> FastAPI:
+    """The application.
+
+    Args:
+        models: names to show, which must not tell where files are, and the models; the API uses the first.
+    """
+    app: FastAPI = make_app("Smidgen", page="playground", openapi=True)
+    _describe_errors(app)
+    limiter = CapacityLimiter(os.cpu_count() or 1)
+    runtime = models[0][1]
+
+    async def compute(work: Callable[[], Any]) -> Any:
+        """On one of as many threads as there are cores; nobody waits in an endless line."""
+        if limiter.statistics().tasks_waiting >= _MOST_WAITING:
+            return JSONResponse({"error": "The server is busy. Try again."}, 503, {"retry-after": "1"})
+        return await to_thread.run_sync(work, limiter=limiter)
+
+    @app.get("/health", summary="Whether the server is up")
+    async def health() -> dict[Literal["status"], Literal["ok"]]:
+        return {"status": "ok"}
+
+    @app.get("/model", summary="What the model says about itself")
+    async def model() -> dict[str, Any]:
+        return {"name": models[0][0], **json.loads(runtime.info.to_json())}
+
+    @app.post(
+        "/denoise", summary="Denoise an image", response_class=Response, responses=_DENOISE_ANSWERS,
+        openapi_extra=_DENOISE_API,
+    )  # fmt: skip
+    async def denoise(
+        request: Request,
+        depth: Annotated[Literal["8", "16", "float"] | None, Query(description="bits of the result")] = None,
+        invert: Annotated[
+            bool, Query(description="dark on light for a model of light on dark, or the reverse")
+        ] = False,
+    ) -> Response:
+        given = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
+        if given not in (*_IMAGE_TYPES, "application/octet-stream"):
+            return JSONResponse({"error": f"The Content-Type is {given}. Expected {', '.join(_IMAGE_TYPES)}."}, 415)
+        content = await request.body()
+        handling = Handling(depth=DEPTHS[depth] if depth else None, inverted=invert)
+
+        def work() -> Response:
+            picture, _ = denoise_picture(runtime, read_picture(content, MOST_PIXELS), handling)
+            return Response(pack_picture(picture), media_type=f"image/{picture.kind}")
+
+        answer: Response = await compute(work)
+        return answer
+
+    @app.get("/playground", include_in_schema=False)
+    async def playground() -> dict[str, Any]:
+        return _offer(models)
+
+    @app.post("/try", include_in_schema=False)
+    async def try_one(
+        request: Request,
+        corruption: str = "none",
+        strength: Annotated[float, Query(ge=0, le=100)] = 0.0,
+        seed: Annotated[int, Query(ge=0, lt=2**32)] = 0,
+    ) -> Response:
+        content = await request.body()
+        work = functools.partial(_try, models, content, corruption, strength, seed)
+        answer = await compute(work)
+        return answer if isinstance(answer, Response) else JSONResponse(answer)
+
+    return app
+
+
+def _offer(models: Sequence[tuple[str, Runtime]]) -> dict[str, Any]:
+    """What the page can choose from."""
+    task = str(models[0][1].info.dataset.get("name"))
+    known = task if task in TASKS else SAMPLE_TASK
+    corruptions = [
+        {"name": name, "title": kind.title, "unit": kind.unit, "most": kind.most, "usual": kind.usual}
+        for name, kind in KINDS.items()
+    ]
+    corruptions += [
+        {"name": name, "title": title, "unit": "share of the garment" if "averaged" in name else "its brightness",
+         "most": 1.0, "usual": 0.5 if "averaged" in name else 1.0}
+        for name, title in _GARMENTS.items()
+    ]  # fmt: skip
+    used = {
+        "digits-under-garments": "garment-over",
+        "digits-in-noise": "gaussian-noise",
+        "garments-in-noise": "gaussian-noise",
+    }
+    clean = example_pairs(known, _EXAMPLES if models[0][1].info.spec.channels == 1 else 0).clean
+    return {
+        "models": [{"name": name, "num_parameters": runtime.info.spec.num_parameters} for name, runtime in models],
+        "corruptions": corruptions,
+        "start": used.get(known, "garment-averaged"),
+        "examples": [_data_url(image) for image in clean],
+        "most_side": _MOST_SIDE,
+    }
+
+
+def _try(
+    models: Sequence[tuple[str, Runtime]], content: bytes, corruption: str, strength: float, seed: int
+) -> dict[str, Any]:
+    """Corrupt what was sent, denoise it with each model, and show and read what came of it."""
+    picture = read_picture(content, _MOST_SIDE**2)
+    page = picture.pages[0]
+    if page.shape[2] == 3 and (page == page[..., :1]).all():
+        page = page[..., :1]  # browsers know no grey PNG
+    clean = full_scale(page.dtype).normalise(page)[None] if page.dtype.kind in "ui" else np.clip(page, 0, 1)[None]
+    noisy = _corrupt(clean, corruption, strength, np.random.default_rng(seed))
+    results = []
+    for name, runtime in models:
+        started = time.perf_counter()
+        result, _ = denoise_picture(runtime, replace(picture, pages=(noisy[0],), alphas=(None,)), _UNIT)
+        denoised = result.pages[0][None]
+        milliseconds = 1000 * (time.perf_counter() - started)
+        fidelity = float(psnr(denoised, clean)[0])
+        results.append(
+            {
+                "name": name,
+                "denoised": _data_url(denoised[0]),
+                "difference": _data_url(_difference(denoised[0], clean[0])),
+                "psnr_db": fidelity if np.isfinite(fidelity) else None,
+                "milliseconds": milliseconds,
+                "reading": _read(denoised),
+            }
+        )
+    return {"noisy": _data_url(noisy[0]), "reading": _read(noisy), "models": results}
+
+
+def _corrupt(clean: Images, corruption: str, strength: float, generator: np.random.Generator) -> Images:
+    if corruption == "none":
+        return clean
+    if corruption in KINDS:
+        kind = KINDS[corruption]
+        return kind.damage(clean, min(strength, kind.most), generator)
+    if corruption not in _GARMENTS:
+        raise InputError(f"the corruption {corruption!r} is not known", expected=", ".join([*KINDS, *_GARMENTS]))
+    garments = _garments()
+    garment = garments[generator.integers(len(garments))]
+    if clean.shape[1:3] != garment.shape:
+        grey = Image.fromarray(garment).resize((clean.shape[2], clean.shape[1]), Image.Resampling.BILINEAR)
+        garment = np.asarray(grey)
+    other = garment[None, ..., None].astype(np.float32) / 255
+    share = np.float32(min(strength, 1.0))
+    if corruption == "garment-averaged":
+        return np.asarray((1 - share) * clean + share * other)
+    return np.asarray(np.maximum(clean, share * other))
+
+
+@functools.cache
+def _garments() -> NDArray[np.uint8]:
+    return load_sample("fashion-mnist").test
+
+
+def _read(images: Images) -> dict[str, Any] | None:
+    """What the digit reader makes of an image of its size."""
+    if images.shape[1:] != _DIGIT_SHAPE:
+        return None
+    reading = read_digits(images)
+    return {"digit": int(reading.digits[0]), "sureness": float(reading.sureness[0])}
+
+
+def _difference(denoised: NDArray[np.float32], clean: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`(H, W, 3)`: black where they agree, orange where it is too bright, blue where too dark; doubled."""
+    error = 2 * (denoised - clean).mean(2, keepdims=True)
+    bright, dark = np.array([1.0, 0.6, 0.15], np.float32), np.array([0.25, 0.6, 1.0], np.float32)
+    return np.asarray(np.clip(error, 0, 1) * bright + np.clip(-error, 0, 1) * dark)
+
+
+def _data_url(image: NDArray[np.float32]) -> str:
+    grey = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(grey[..., 0] if grey.shape[2] == 1 else grey).save(file, "png", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _describe_errors(app: FastAPI) -> None:
+    """Every refusal is an object with one sentence; say so in the API's description."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = made()
+            schema.setdefault("components", {}).setdefault("schemas", {})["Error"] = {
+                "type": "object",
+                "properties": {"error": {"type": "string"}},
+                "required": ["error"],
+            }
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]

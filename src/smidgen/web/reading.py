@@ -1,0 +1,205 @@
+"""The reading test: a page that shows images, blind and shuffled, and keeps what a person answers."""
+
+import hashlib
+import io
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import Body, FastAPI, HTTPException, Response
+from numpy.typing import NDArray
+from PIL import Image
+
+from smidgen.judging.legibility import Truth, find_truth, read_digits
+from smidgen.pairs.pairs import Dataset, Images, Pairs
+from smidgen.web.server import make_app
+from smidgen.web.study import (
+    CANNOT_TELL,
+    COMPARE,
+    CONDITIONS,
+    READ,
+    Plan,
+    Study,
+    draw_order,
+    expect_intervals,
+    load_plan,
+    to_csv,
+    work_out,
+)
+
+Shown = dict[str, NDArray[np.uint8]]  # name -> images (n, H, W, 1 or 3), in the order of the plan
+_SEEDS = 2**32
+
+
+def open_study(
+    folder: Path,
+    dataset: Dataset,
+    pairs: Pairs,
+    denoise: Mapping[str, Callable[[Images], Images]],
+    *,
+    n: int,
+    compare: bool,
+    seed: int | None,
+    about: dict[str, Any],
+) -> tuple[Study, Shown]:
+    """Begin a study, or go on with the one the folder holds.
+
+    Args:
+        folder: of the study.
+        dataset, pairs: where the images are from, and the part of it.
+        denoise: the model and, to compare it with, another denoiser, by name; the model first.
+        n: how many images to show.
+        compare: ask which of two is closer to the clean one, instead of what is in one.
+        seed: of the order; None draws one, which nobody can guess.
+        about: what the study is of; a folder with another is refused.
+
+    Raises:
+        InputError: there are not so many images.
+        FileError: the folder holds another study or cannot be written to.
+    """
+    kind = COMPARE if compare else READ
+    about = {"kind": kind, "n": n, **about} | ({} if seed is None else {"seed": seed})
+    plan = load_plan(folder, about)
+    if plan is None:
+        drawn = secrets.randbelow(_SEEDS) if seed is None else seed
+        sources, conditions = draw_order(len(pairs), n, kind, drawn)
+        about["seed"] = drawn
+        plan = Plan(kind=kind, sources=sources, conditions=conditions, about=about)
+    shown = _show(plan, pairs, denoise)
+    return Study(folder, _with_truth(plan, dataset, pairs, shown)), shown
+
+
+def _show(plan: Plan, pairs: Pairs, denoise: Mapping[str, Callable[[Images], Images]]) -> Shown:
+    """What the page shows, all in 8 bits and of one size, so that only the pixels differ."""
+    index = np.array(plan.sources)
+    noisy, clean = pairs.noisy[index], pairs.clean[index]
+    made = {name: run(noisy) for name, run in denoise.items()}
+    if plan.kind == READ:
+        by_condition = {"noisy": noisy, "denoised": next(iter(made.values())), "clean": clean}
+        chosen = np.stack([by_condition[name][place] for place, name in enumerate(plan.conditions)])
+        return {"image": _to_bytes(chosen)}
+    mine, other = made.values()
+    on_left = np.array([side == "left" for side in plan.conditions])[:, None, None, None]
+    return {
+        "left": _to_bytes(np.where(on_left, mine, other)),
+        "right": _to_bytes(np.where(on_left, other, mine)),
+        "clean": _to_bytes(clean),
+    }
+
+
+def _to_bytes(images: Images) -> NDArray[np.uint8]:
+    """As for a screen; two and four channels are shown as their mean."""
+    if images.shape[3] not in (1, 3):
+        images = images.mean(3, keepdims=True)
+    return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+
+
+def _with_truth(plan: Plan, dataset: Dataset, pairs: Pairs, shown: Shown) -> Plan:
+    """The plan with labels, and with what the machine reads in the very pixels that are shown."""
+    if plan.kind != READ or pairs.labels is None:
+        return plan
+    fields = vars(plan) | {"labels": tuple(int(pairs.labels[source]) for source in plan.sources)}
+    if isinstance(find_truth(pairs), Truth):
+        reading = read_digits(shown["image"].astype(np.float32) / np.float32(255))
+        fields["machine"] = tuple(int(digit) for digit in reading.digits)
+    return Plan(**fields)
+
+
+def make_reading(study: Study, shown: Shown, *, label_names: tuple[str, ...], say: Callable[[str], None]) -> FastAPI:
+    """The application.
+
+    Args:
+        study: what is asked.
+        shown: its images.
+        label_names: what the labels 0, 1, … mean, where they are not digits.
+        say: told when the study has ended.
+    """
+    app: FastAPI = make_app("Smidgen reading test", page="reading")
+    plan = study.plan
+    bitmaps = {name: [_bitmap(image) for image in images] for name, images in shown.items()}
+
+    @app.get("/study")
+    async def state() -> dict[str, Any]:
+        """What the page may know before the end."""
+        height, width = next(iter(shown.values())).shape[1:3]
+        return {
+            "kind": plan.kind,
+            "n": len(plan),
+            "done": study.done,
+            "ended": study.ended,
+            "answers": plan.answers_allowed(),
+            "names": label_names,
+            "expect": expect_intervals(len(plan), plan.kind),
+            "views": list(shown),
+            "height": height,
+            "width": width,
+        }
+
+    @app.get("/images/{position}/{view}")
+    async def image(position: int, view: str) -> Response:
+        # Uncompressed, so that not even the length depends on what is shown.
+        if view not in bitmaps or not 0 <= position < len(plan):
+            raise HTTPException(404, "There is no such image.")
+        return Response(bitmaps[view][position], media_type="image/bmp")
+
+    @app.put("/answers/{position}")
+    async def put_answer(
+        position: int,
+        answer: Annotated[str, Body(max_length=20)],
+        seconds: Annotated[float, Body(ge=0, le=1e6)],
+    ) -> dict[str, Any]:
+        study.put(position, answer, seconds)
+        return {"done": study.done}
+
+    @app.post("/end")
+    async def end() -> dict[str, Any]:
+        if not study.ended:
+            study.end()
+            say("the study has ended")
+        return results()
+
+    @app.get("/results")
+    async def get_results() -> dict[str, Any]:
+        require_end()
+        return results()
+
+    @app.get("/answers.csv")
+    async def get_csv() -> Response:
+        require_end()
+        disposition = {"content-disposition": 'attachment; filename="answers.csv"'}
+        return Response(to_csv(plan, study.answers), media_type="text/csv", headers=disposition)
+
+    def require_end() -> None:
+        if not study.ended:
+            raise HTTPException(403, "The test has not ended.")
+
+    def results() -> dict[str, Any]:
+        found = work_out(plan, study.answers)
+        about = {name: plan.about.get(name) for name in ("model", "other", "pairs", "split")}
+        details = {
+            str(place): {
+                "image": plan.sources[place],
+                "condition": plan.conditions[place],
+                "label": plan.labels[place],
+                "answer": given.answer,
+                "machine": plan.machine[place] if plan.machine else None,
+            }
+            for place in found.get("misread", [])
+            if (given := study.answers[place]) is not None
+        }
+        return found | {"about": about, "details": details, "order": list(CONDITIONS[plan.kind]), "cannot": CANNOT_TELL}
+
+    return app
+
+
+def _bitmap(image: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "bmp")
+    return file.getvalue()
+
+
+def hash_file(content: bytes) -> str:
+    """A short hash of a model file."""
+    return hashlib.sha256(content).hexdigest()[:16]

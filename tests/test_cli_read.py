@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from smidgen.cli.main import main
+from smidgen.cli.read import results_table
+from smidgen.tasks.tasks import SAMPLE_TASK
+from smidgen.web.study import COMPARE, READ, Plan, work_out
+from smidgen.web.study import Answer as Given
+from tests.servers import serving
+
+MODEL = "digits-on-garments"
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (["--images", "2"], "from 3 to 1000"),
+        (["--images", "1001"], "from 3 to 1000"),
+        (["--against", "nobody"], "neither a model nor a baseline"),
+        (["--port", "-1"], "there is no port -1"),
+    ],
+)
+def test_wrong_wishes(tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], expected: str):
+    """Too few or too many images, an unknown rival, an impossible port: exit code 2 and a clear word."""
+    assert main(["read", MODEL, SAMPLE_TASK, "--out", str(tmp_path / "s"), "--no-browser", *more]) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_two_at_one_study_and_another_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A second process on the same folder is refused, and so is another study in it."""
+    command = ["read", MODEL, SAMPLE_TASK, "--images", "6", "--out", str(tmp_path), "--no-browser"]
+    with serving(*command):
+        assert main(command) == 2
+        assert "in use" in capsys.readouterr().err
+    command[command.index("6")] = "9"
+    assert main(command) == 2
+    assert "n differ" in capsys.readouterr().err
+
+
+def test_ends_with_a_table_or_json(tmp_path: Path):
+    """After the last answer and Ctrl-C the results stand on standard output."""
+    command = ["read", MODEL, SAMPLE_TASK, "--images", "6", "--out", str(tmp_path), "--no-browser", "--json"]
+    with serving(*command) as (address, process):
+        for place in range(6):
+            httpx.put(f"{address}answers/{place}", json={"answer": "1", "seconds": 1}).raise_for_status()
+        httpx.post(f"{address}end").raise_for_status()
+        process.send_signal(2)
+        printed, _ = process.communicate(timeout=30)
+    assert json.loads(printed)["answered"] == 6
+    assert process.returncode == 0
+
+
+def test_a_model_against_another_by_name(tmp_path: Path):
+    """With --against the page compares even where there are labels; the rival may be a model."""
+    command = ["read", MODEL, SAMPLE_TASK, "--against", "digits-on-garments-2-passes", "--images", "4",
+               "--out", str(tmp_path), "--no-browser"]  # fmt: skip
+    with serving(*command) as (address, _):
+        state = httpx.get(f"{address}study").json()
+    assert (state["kind"], sorted(state["views"])) == (COMPARE, ["clean", "left", "right"])
+
+
+def test_the_tables():
+    """Rates with intervals by condition, dashes where there is no machine reader; the share of those decided."""
+    plan = Plan(kind=READ, sources=(0, 1, 2), conditions=("noisy", "denoised", "clean"), labels=(12, 3, 4))
+    text = results_table(work_out(plan, [Given("?", 1.0), Given("3", 2.0), None]))
+    assert "100.0% (20.7% to 100.0%)" in text
+    assert "–" in text
+    assert "clean" not in text
+    compared = Plan(kind=COMPARE, sources=(0, 1), conditions=("left", "right"))
+    assert "of 1 decided, 1 undecided" in results_table(work_out(compared, [Given("left", 1.0), Given("?", 1.0)]))
+    assert "never decided" in results_table(work_out(compared, [Given("?", 1.0), None]))
+
+
+def test_numbers_of_several_digits(tmp_path: Path, browser):
+    """Labels beyond 9 are typed and entered."""
+    generator = np.random.default_rng(0)
+    clean = generator.random((60, 28, 28), np.float32)
+    np.savez(tmp_path / "pairs.npz", X=clean, y=clean, labels=np.arange(60) % 20)
+    folder = tmp_path / "study"
+    command = ["read", MODEL, str(tmp_path / "pairs.npz"), "--images", "3", "--out", str(folder), "--no-browser"]
+    with serving(*command) as (address, _):
+        page = browser.new_page()
+        page.goto(address)
+        page.get_by_role("button", name="Start").press("Enter")
+        allowed = httpx.get(f"{address}study").json()["answers"]
+        for number in (1, 2, 3):
+            expect(page.locator("#place")).to_have_text(f"Image {number} of 3")
+            if number == 2:
+                page.keyboard.press("?")
+            else:
+                page.keyboard.type(allowed[0])
+                page.keyboard.press("Enter")
+        page.get_by_role("heading", name="Results").wait_for()
+        page.close()
+    lines = (folder / "answers.jsonl").read_text().splitlines()
+    assert [json.loads(line)["answer"] for line in lines] == [allowed[0], "?", allowed[0]]

@@ -1,0 +1,190 @@
+import io
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from smidgen.images.picture import read_picture
+from smidgen.runtime import Runtime
+from smidgen.zoo.zoo import find_model
+from tests.conftest import random_weights
+from tests.servers import serving, take_picture, violations
+
+MODEL, OTHER = "digits-on-garments", "digits-on-garments-2-passes"
+
+
+@pytest.fixture(scope="module")
+def address():
+    """A playground of two models."""
+    with serving("serve", MODEL, "--beside", OTHER, "--no-browser") as (address, _):
+        yield address
+
+
+def png(image: np.ndarray, kind: str = "png") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "bmp"])
+@pytest.mark.parametrize("shape", [(28, 28), (37, 50), (20, 30, 3)], ids=str)
+def test_denoises_what_is_posted(address: str, shape: tuple[int, ...], kind: str, generator: np.random.Generator):
+    """An image of any kind and size comes back denoised, as the runtime does it, in its own kind."""
+    image = generator.integers(0, 256, shape, np.uint8)
+    answer = httpx.post(f"{address}denoise", content=png(image, kind), headers={"content-type": f"image/{kind}"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, f"image/{kind}")
+    picture = read_picture(answer.content)
+    planes = image.reshape(*shape[:2], -1).transpose(2, 0, 1)[..., None].astype(np.float32) / 255
+    expected = Runtime(find_model(MODEL)).denoise(planes)[..., 0].transpose(1, 2, 0)
+    assert picture.kind == kind
+    np.testing.assert_allclose(picture.pages[0] / 255, expected, atol=0.6 / 255)
+
+
+def test_depth_and_inversion(address: str, generator: np.random.Generator):
+    """A deeper result and dark on light are asked for in the address."""
+    image = generator.integers(0, 256, (28, 28), np.uint8)
+    answer = httpx.post(f"{address}denoise?depth=16&invert=true", content=png(255 - image))
+    expected = 1 - Runtime(find_model(MODEL)).denoise(image[None, ..., None].astype(np.float32) / 255)[0]
+    found = read_picture(answer.content).pages[0]
+    assert found.dtype == np.uint16
+    np.testing.assert_allclose(found / 65535, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "query", "status"),
+    [
+        (b"", {}, "", 422),
+        (b"hello", {}, "", 422),
+        (
+            png(np.random.default_rng(0).integers(0, 255, (28, 28), np.uint8))[:400],
+            {"content-type": "image/png"},
+            "",
+            422,
+        ),
+        (b"{}", {"content-type": "application/json"}, "", 415),
+        (png(np.zeros((4100, 4100), np.uint8)), {"content-type": "image/png"}, "", 422),
+        (bytes(17 * 2**20), {"content-type": "image/png"}, "", 413),
+        (png(np.zeros((28, 28), np.uint8)), {}, "?depth=9", 422),
+        (png(np.zeros((28, 28), np.uint8)), {"origin": "http://evil.example"}, "", 403),
+        (png(np.zeros((28, 28), np.uint8)), {"host": "evil.example"}, "", 421),
+    ],
+    ids=[
+        "empty",
+        "text",
+        "torn",
+        "JSON",
+        "too many pixels",
+        "too many bytes",
+        "no such depth",
+        "other site",
+        "rebound",
+    ],
+)
+def test_bad_requests_are_answered(address: str, content: bytes, headers: dict[str, str], query: str, status: int):
+    """Each gets its 4xx and one sentence, with no path of this machine; the next request is served."""
+    answer = httpx.post(f"{address}denoise{query}", content=content, headers=headers)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error"}
+    assert "/" not in answer.json()["error"].replace("image/", "").replace("application/", "")
+    assert httpx.get(f"{address}health").json() == {"status": "ok"}
+
+
+def test_describes_itself(address: str):
+    """The OpenAPI description names every operation, its body and its refusals; /model is the model's metadata."""
+    description = httpx.get(f"{address}openapi.json").json()
+    assert set(description["paths"]) == {"/denoise", "/model", "/health"}
+    operation = description["paths"]["/denoise"]["post"]
+    assert {"image/png", "image/tiff"} <= set(operation["requestBody"]["content"])
+    assert {"200", "408", "413", "415", "422", "503"} <= set(operation["responses"])
+    assert "Error" in description["components"]["schemas"]
+    model = httpx.get(f"{address}model").json()
+    assert (model["name"], model["num_parameters"]) == (MODEL, 3527)
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("corruption=gaussian-noise&strength=0.4", 200),
+        ("corruption=garment-over&strength=1", 200),
+        ("corruption=jpeg&strength=99", 200),
+        ("corruption=blur&strength=4", 200),
+        ("corruption=salt-and-pepper&strength=0.8", 200),
+        ("corruption=none", 200),
+        ("corruption=none&strength=nan", 422),
+        ("corruption=rm", 422),
+        ("strength=-1", 422),
+    ],
+)
+def test_tries_each_corruption(address: str, query: str, status: int, generator: np.random.Generator):
+    """Both models answer with pictures and readings, whatever the corruption and the size."""
+    for shape in ((28, 28), (64, 40, 3)):
+        answer = httpx.post(f"{address}try?{query}", content=png(generator.integers(0, 256, shape, np.uint8)))
+        assert answer.status_code == status
+        if status == 200:
+            found = answer.json()
+            assert [model["name"] for model in found["models"]] == [MODEL, OTHER]
+            assert (found["reading"] is not None) == (shape == (28, 28))
+            assert all(model["denoised"].startswith("data:image/png;base64,") for model in found["models"])
+
+
+def test_a_model_of_three_channels(tmp_path: Path, generator: np.random.Generator):
+    """A colour model takes colour pictures and says of grey ones what it expects."""
+    from smidgen.model import ModelInfo, write_model
+    from smidgen.network.spec import PyramidSpec
+
+    spec = PyramidSpec(channels=3, width=2, hidden=2, scales=2, kernel=3)
+    write_model(tmp_path / "colour.onnx", ModelInfo(spec=spec, budget=3600), random_weights(spec, generator))
+    with serving("serve", str(tmp_path / "colour.onnx"), "--no-browser") as (address, _):
+        assert httpx.get(f"{address}model").json()["name"] == "colour"
+        assert httpx.get(f"{address}playground").json()["examples"] == []
+        for shape, status in (((9, 9, 3), 200), ((9, 9), 422)):
+            image = generator.integers(0, 256, shape, np.uint8)
+            assert httpx.post(f"{address}denoise", content=png(image)).status_code == status
+
+
+def test_the_playground_in_a_browser(address: str, browser: Any, tmp_path: Path):
+    """A drawn stroke, another corruption, a dropped picture and one that is none; nothing for axe-core to find."""
+    for scheme in ("light", "dark"):
+        page = browser.new_page(viewport={"width": 1100, "height": 900}, color_scheme=scheme)
+        troubles: list[str] = []
+        page.on("pageerror", lambda error, troubles=troubles: troubles.append(str(error)))
+        page.on("console", lambda message, troubles=troubles: troubles.append(message.text))
+        page.goto(address)
+        expect(page.locator("#results img")).to_have_count(5)
+        assert violations(page) == []
+        take_picture(page, f"playground-{scheme}")
+        page.get_by_role("button", name="Clear").click()
+        page.select_option("#corruption", "none")
+        before = settled(page)
+        box = page.locator("#board").bounding_box()
+        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.2 * box["height"])
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.8 * box["height"], steps=8)
+        page.mouse.up()
+        expect(page.locator("#results img").first).not_to_have_attribute("src", before)
+        expect(page.locator("#results")).to_contain_text("reads 1")
+        page.select_option("#corruption", "salt-and-pepper")
+        settled(page)
+        page.get_by_role("button", name="noise again").click()
+        settled(page)
+        picture = png(np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8))
+        page.set_input_files("#file", {"name": "c.png", "mimeType": "image/png", "buffer": picture})
+        expect(page.locator("#results")).not_to_contain_text("reads")  # it is no 28 x 28 image
+        page.set_input_files("#file", {"name": "t.txt", "mimeType": "text/plain", "buffer": b"hello"})
+        expect(page.locator("#status")).to_contain_text("t.txt")
+        assert troubles == []
+        assert violations(page) == []
+        page.close()
+
+
+def settled(page: Any) -> str:
+    """The noisy picture's address once it no longer changes."""
+    address = ""
+    while (now := page.locator("#results img").first.get_attribute("src")) != address:
+        address = now
+        page.wait_for_timeout(250)
+    return address

@@ -1,0 +1,226 @@
+import csv
+import io
+import json
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from smidgen.runtime import Runtime
+from smidgen.tasks.tasks import SAMPLE_TASK, load_task
+from smidgen.zoo.zoo import find_model
+from tests.servers import serving, take_picture, violations
+
+MODEL = "digits-on-garments"
+
+
+def read_command(folder: Path, n: int, *more: str) -> list[str]:
+    return ["read", MODEL, SAMPLE_TASK, "--images", str(n), "--out", str(folder), "--no-browser", *more]
+
+
+def labels_of(folder: Path) -> list[int]:
+    """The truth, from the plan and the pairs, which the page never sees."""
+    plan = json.loads((folder / "study.json").read_text())
+    labels = load_task(SAMPLE_TASK).val.labels
+    return [int(labels[source]) for source in plan["sources"]]
+
+
+def start(page: Any, address: str) -> None:
+    page.goto(address)
+    page.get_by_role("button", name="Start").press("Enter")
+
+
+def wait_for_image(page: Any, number: int, n: int) -> None:
+    expect(page.locator("#place")).to_have_text(f"Image {number} of {n}")
+
+
+def type_answers(page: Any, keys: list[str], n: int, first: int = 1) -> None:
+    """One key for each image from the `first` on."""
+    for number, key in enumerate(keys, first):
+        wait_for_image(page, number, n)
+        page.keyboard.press(key)
+
+
+def test_a_whole_study_by_keyboard(tmp_path: Path, browser: Any):
+    """Typed answers, one corrected by Backspace, a reload and a restart in the middle: results equal what was typed."""
+    folder, n = tmp_path / "study", 12
+    with serving(*read_command(folder, n, "--seed", "5")) as (address, _):
+        truth = labels_of(folder)
+        page = browser.new_page()
+        start(page, address)
+        keys = [str(label) for label in truth]
+        keys[2], keys[7] = "?", str((truth[7] + 1) % 10)
+        wrong_first = str((truth[3] + 5) % 10)
+        type_answers(page, [*keys[:3], wrong_first], n)
+        wait_for_image(page, 5, n)
+        page.keyboard.press("Backspace")
+        type_answers(page, [keys[3]], n, 4)
+        wait_for_image(page, 5, n)
+        page.reload()
+        page.get_by_role("button", name="Start").wait_for()
+        assert "4 are answered already" in page.locator("#task").text_content()
+        page.get_by_role("button", name="Start").press("Enter")
+        type_answers(page, keys[4:6], n, 5)
+        wait_for_image(page, 7, n)
+        page.close()
+    with serving(*read_command(folder, n)) as (address, process):
+        page = browser.new_page()
+        start(page, address)
+        type_answers(page, keys[6:], n, 7)
+        page.get_by_role("heading", name="Results").wait_for()
+        assert page.locator(".gallery li").count() == 2
+        take_picture(page, "reading-results")
+        shown = page.locator("#results").inner_text()
+        rows = list(csv.DictReader(io.StringIO(httpx.get(f"{address}answers.csv").text)))
+        assert violations(page) == []
+        page.close()
+    assert [row["answer"] for row in rows] == keys
+    assert [int(row["label"]) for row in rows] == truth
+    assert all(0 < float(row["seconds"]) < 60 for row in rows)
+    results = json.loads((folder / "results.json").read_text())
+    read = {name: one["read"] for name, one in results["conditions"].items()}
+    right = [key == str(label) for key, label in zip(keys, truth, strict=True)]
+    for name, one in read.items():
+        mine = [ok for ok, row in zip(right, rows, strict=True) if row["condition"] == name]
+        assert one["rate"] == pytest.approx(sum(mine) / len(mine))
+        assert f"{100 * one['rate']:.1f} %" in shown
+    assert process.returncode == 0
+    assert (folder / "answers.csv").read_text() == httpx_text(rows)
+
+
+def httpx_text(rows: list[dict[str, str]]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("able", [True, False], ids=["who reads right", "who guesses"])
+def test_scripted_readers(tmp_path: Path, able: bool):
+    """One who always types what is there scores 100 %; one who types at random scores as chance has it."""
+    folder, n = tmp_path / "study", 300
+    guess = random.Random(1)
+    with serving(*read_command(folder, n, "--seed", "1")) as (address, _), httpx.Client(base_url=address) as client:
+        for place, label in enumerate(labels_of(folder)):
+            answer = str(label) if able else str(guess.randrange(10))
+            client.put(f"/answers/{place}", json={"answer": answer, "seconds": 0.1}).raise_for_status()
+        results = client.post("/end").raise_for_status().json()
+    for one in results["conditions"].values():
+        if able:
+            assert one["read"]["rate"] == 1
+            assert one["kappa"] > 0.5 or one["machine"]["rate"] < 0.6
+        else:
+            assert one["read"]["low"] < 0.1 < one["read"]["high"]
+            assert abs(one["kappa"]) < 0.15
+
+
+def test_nothing_but_the_pixels_tells_the_condition(tmp_path: Path, browser: Any):
+    """Page, addresses, headers and lengths of all images are alike; the pixels are those of the condition."""
+    folder, n = tmp_path / "study", 15
+    with serving(*read_command(folder, n)) as (address, _):
+        plan = json.loads((folder / "study.json").read_text())
+        page = browser.new_page()
+        exchanged: list[Any] = []
+        page.on("response", lambda response: exchanged.append(response))
+        start(page, address)
+        pages = []
+        for number in range(1, n):
+            wait_for_image(page, number, n)
+            text = re.sub(r"blob:[^\"]*", "blob", page.content())
+            pages.append(text.replace(f"mage {number} ", "mage N ").replace(f'value="{number - 1}"', 'value="N"'))
+            page.keyboard.press("1")
+        wait_for_image(page, n, n)
+        assert (
+            page.evaluate("JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}])") == '["",{},{}]'
+        )
+        # Only the first image has no way back.
+        assert len(set(pages[1:])) == 1
+        kinds: dict[str, set[str]] = {}
+        lengths = set()
+        for response in exchanged:
+            path = response.url.removeprefix(address)
+            headers = {name: value for name, value in response.headers.items() if name != "date"}
+            asked = {name: value for name, value in response.request.headers.items() if name != "content-length"}
+            kinds.setdefault(re.sub(r"\d+", "N", path), set()).add(json.dumps([headers, asked], sort_keys=True))
+            if path.startswith("images"):
+                lengths.add(response.headers["content-length"])
+            elif "answers" in path or path == "study":
+                assert not re.search("noisy|denoised|clean", response.text())
+        assert len(kinds["images/N/image"]) == 1
+        assert len(kinds["answers/N"]) <= 2  # one for answers below and one for those from ten on: "done" grows
+        bodies = [httpx.get(f"{address}images/{place}/image").content for place in range(n)]
+        assert {str(len(body)) for body in bodies} == lengths
+        assert len(lengths) == 1
+        assert httpx.get(f"{address}results").status_code == httpx.get(f"{address}answers.csv").status_code == 403
+        page.close()
+    pairs = load_task(SAMPLE_TASK).val
+    sources = np.array(plan["sources"])
+    images = {
+        "noisy": pairs.noisy[sources],
+        "clean": pairs.clean[sources],
+        "denoised": Runtime(find_model(MODEL)).denoise(pairs.noisy[sources]),
+    }
+    for place, body in enumerate(bodies):
+        expected = images[plan["conditions"][place]][place, ..., 0]
+        np.testing.assert_allclose(np.asarray(Image.open(io.BytesIO(body))) / 255, expected, atol=0.51 / 255)
+
+
+def test_pairs_without_labels_are_compared(tmp_path: Path, browser: Any):
+    """Without labels the page shows two attempts beside the clean image; arrow keys choose; sides are undone."""
+    pairs = load_task(SAMPLE_TASK).val.first(60)
+    np.savez(tmp_path / "pairs.npz", X=pairs.noisy, y=pairs.clean)
+    folder = tmp_path / "study"
+    command = ["read", MODEL, str(tmp_path / "pairs.npz"), "--images", "6", "--out", str(folder), "--no-browser"]
+    with serving(*command) as (address, _):
+        plan = json.loads((folder / "study.json").read_text())
+        assert plan["about"]["other"] in ("doing nothing", "median", "total variation", "wavelet", "non-local means")
+        page = browser.new_page()
+        page.goto(address)
+        assert violations(page) == []
+        page.get_by_role("button", name="Start").press("Enter")
+        for number, side in enumerate(plan["conditions"], 1):
+            wait_for_image(page, number, 6)
+            assert page.locator("#views img").count() == 3
+            page.keyboard.press("?" if number == 1 else "ArrowLeft" if side == "left" else "ArrowRight")
+        page.get_by_role("heading", name="Results").wait_for()
+        assert "100.0 %" in page.locator("#results").inner_text()
+        assert violations(page) == []
+        page.close()
+    results = json.loads((folder / "results.json").read_text())
+    assert results["preferred"]["rate"] == 1
+    assert results["preferred"]["n"] == 5
+
+
+def test_pages_are_accessible_and_pictured(tmp_path: Path, browser: Any):
+    """axe-core finds nothing wrong on any view, light or dark; buttons do what keys do."""
+    folder = tmp_path / "study"
+    with serving(*read_command(folder, 6)) as (address, _):
+        for scheme in ("light", "dark"):
+            page = browser.new_page(color_scheme=scheme)
+            page.goto(address)
+            page.get_by_role("button", name="Start").wait_for()
+            assert "95.0 %" in page.locator("#promise").text_content()
+            assert violations(page) == []
+            page.get_by_role("button", name="Start").click()
+            wait_for_image(page, 1 if scheme == "light" else 2, 6)
+            page.get_by_role("button", name="7", exact=True).click()
+            wait_for_image(page, 2 if scheme == "light" else 3, 6)
+            take_picture(page, f"reading-{scheme}")
+            assert violations(page) == []
+            page.get_by_role("button", name="End here").click()
+            assert violations(page) == []
+            if scheme == "light":
+                page.get_by_role("button", name="Go on").click()
+            else:
+                page.get_by_role("button", name="End the test").click()
+                page.get_by_role("heading", name="Results").wait_for()
+                assert violations(page) == []
+            page.close()
+    assert json.loads((folder / "results.json").read_text())["answered"] == 2

@@ -1,0 +1,130 @@
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
+
+from smidgen.errors import FileError, InputError
+from smidgen.web.study import COMPARE, CONDITIONS, READ, Plan, Study, draw_order, expect_intervals, load_plan
+
+
+def make_plan(n: int = 9, kind: str = READ) -> Plan:
+    sources, conditions = draw_order(50, n, kind, 1)
+    labels = tuple(source % 10 for source in sources) if kind == READ else ()
+    machine = tuple((label + place % 3) % 10 for place, label in enumerate(labels))
+    return Plan(kind=kind, sources=sources, conditions=conditions, labels=labels, machine=machine,
+                about={"kind": kind, "seed": 1})  # fmt: skip
+
+
+@given(n=st.integers(3, 60), total=st.integers(60, 200), seed=st.integers(0, 2**32 - 1))
+def test_every_image_is_shown_once_and_conditions_are_balanced(n: int, total: int, seed: int):
+    """No source image comes twice; no condition comes more than once oftener than another; the seed decides."""
+    sources, conditions = draw_order(total, n, READ, seed)
+    assert len(set(sources)) == n
+    assert set(sources) <= set(range(total))
+    counts = [conditions.count(name) for name in CONDITIONS[READ]]
+    assert max(counts) - min(counts) <= 1
+    assert (sources, conditions) == draw_order(total, n, READ, seed)
+
+
+def test_more_images_than_there_are():
+    """Asking for more than there are, or for too few, says how many there are."""
+    with pytest.raises(InputError, match="from 3 to 50"):
+        draw_order(50, 51, READ, 0)
+    with pytest.raises(InputError, match="from 3 to 50"):
+        draw_order(50, 2, READ, 0)
+
+
+def test_answers_outlive_the_process(tmp_path: Path):
+    """What was answered is there for the next process, the last answer to an image counts, a torn line does not."""
+    study = Study(tmp_path, make_plan())
+    study.put(0, "1", 0.5)
+    study.put(1, "2", 0.5)
+    study.put(0, "?", 2.25)
+    with (tmp_path / "answers.jsonl").open("a") as file:
+        file.write('{"position": 2, "ans')
+    again = Study(tmp_path, load_plan(tmp_path, {"seed": 1}))
+    assert again.plan == study.plan
+    assert [answer and answer.answer for answer in again.answers[:3]] == ["?", "2", None]
+    assert again.done == 2
+    again.put(2, "3", 1.0)
+    assert Study(tmp_path, make_plan()).done == 3
+
+
+def test_another_study_is_not_gone_on_with(tmp_path: Path):
+    """A folder with another study, or with a damaged plan, is refused and left alone."""
+    Study(tmp_path, make_plan())
+    with pytest.raises(FileError, match="seed"):
+        load_plan(tmp_path, {"seed": 2})
+    (tmp_path / "study.json").write_text('{"kind": "read"}')
+    with pytest.raises(FileError, match="cannot be read"):
+        load_plan(tmp_path, {"seed": 1})
+    assert load_plan(tmp_path / "none", {}) is None
+
+
+@pytest.mark.parametrize(("position", "answer"), [(1, "1"), (-1, "1"), (0, "x"), (0, ""), (9, "1"), (0, "left")])
+def test_impossible_answers_are_refused(tmp_path: Path, position: int, answer: str):
+    """No answer to an image that was not shown, and none that is no answer."""
+    with pytest.raises(InputError):
+        Study(tmp_path, make_plan()).put(position, answer, 1.0)
+    assert not (tmp_path / "answers.jsonl").exists()
+
+
+def test_results(tmp_path: Path):
+    """Rates, undecided, kappa and the list of the misread are those of the answers; the CSV holds each of them."""
+    plan = make_plan(30)
+    study = Study(tmp_path, plan)
+    answers = [str(label) if place % 4 else "?" for place, label in enumerate(plan.labels)]
+    for place, answer in enumerate(answers):
+        study.put(place, answer, 1 + place)
+    results = study.end()
+    wrong = [place for place in range(30) if place % 4 == 0]
+    assert results["misread"] == wrong
+    assert results["cannot_tell"] == len(wrong)
+    assert results["median_seconds"] == 15.5
+    for name in CONDITIONS[READ]:
+        mine = [place for place in range(30) if plan.conditions[place] == name]
+        found = results["conditions"][name]
+        assert found["read"]["n"] == len(mine) == sum(one["n"] for one in found["by_label"].values())
+        assert found["read"]["rate"] == pytest.approx(sum(place % 4 != 0 for place in mine) / len(mine))
+        assert found["machine"]["rate"] == pytest.approx(sum(place % 3 == 0 for place in mine) / len(mine))
+    assert results["kappa"] == pytest.approx(cohen_kappa_score(answers, list(map(str, plan.machine))))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "answers.csv").read_text())))
+    assert [row["answer"] for row in rows] == answers
+    assert [int(row["image"]) for row in rows] == list(plan.sources)
+    assert [int(row["right"]) for row in rows] == [int(place % 4 != 0) for place in range(30)]
+    assert json.loads((tmp_path / "results.json").read_text()) == results
+    with pytest.raises(InputError, match="ended"):
+        study.put(0, "1", 1.0)
+
+
+def test_results_of_comparing(tmp_path: Path):
+    """The share is of those decided on; undecided ones are told apart."""
+    plan = make_plan(10, COMPARE)
+    study = Study(tmp_path, plan)
+    for place, side in enumerate(plan.conditions):
+        other = "left" if side == "right" else "right"
+        study.put(place, "?" if place < 2 else other if place < 4 else side, 1.0)
+    results = study.end()
+    assert results["preferred"]["rate"] == pytest.approx(6 / 8)
+    assert (results["preferred"]["n"], results["cannot_tell"]) == (8, 2)
+
+
+def test_nothing_answered_has_no_results(tmp_path: Path):
+    """A study without an answer cannot be ended, and stays open."""
+    study = Study(tmp_path, make_plan())
+    with pytest.raises(InputError, match="nothing was answered"):
+        study.end()
+    assert not study.ended
+
+
+def test_the_interval_is_told_beforehand():
+    """For 150 images, 50 of each condition: at 95 % about 85 to 98 %, at worst about 37 to 63 %."""
+    expected = expect_intervals(150, READ)
+    assert expected["each"] == 50
+    assert (round(expected["likely"]["low"], 2), round(expected["likely"]["high"], 2)) == (0.85, 0.98)
+    assert (round(expected["worst"]["low"], 2), round(expected["worst"]["high"], 2)) == (0.37, 0.63)

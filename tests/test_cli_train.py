@@ -92,8 +92,9 @@ def test_the_exercises_pickle_in_each_shape_scores_the_same(
     assert scores[1]["legibility"] == scores[0]["legibility"] is not None
 
 
-def test_ctrl_c_keeps_the_best_model(tmp_path: Path):
-    """Ctrl-C during a training leaves the best model so far, its report, and exit code 1."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_stopped_training_keeps_the_best_model(tmp_path: Path, number: signal.Signals):
+    """Ctrl-C, SIGTERM and a closed terminal leave the best model so far, its report, and exit code 1."""
     command = [sys.executable, "-m", "smidgen", "train", "digits-on-garments-sample", "--budget", "300"]
     process = subprocess.Popen(
         [*command, "--epochs", "500", "--out", "run", "--threads", "1"],
@@ -102,13 +103,14 @@ def test_ctrl_c_keeps_the_best_model(tmp_path: Path):
         stderr=subprocess.PIPE,
         text=True,
         # Where the tests run in the background, children would be born deaf to Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     try:
         deadline = time.monotonic() + 120
         while not (tmp_path / "run" / "checkpoint.pt").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        assert (tmp_path / "run" / "checkpoint.pt").exists()
+        process.send_signal(number)
         out, err = process.communicate(timeout=120)
     finally:
         process.kill()

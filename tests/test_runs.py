@@ -24,12 +24,27 @@ def run_folder(small_dataset: Dataset, tmp_path: Path) -> Path:
 def test_a_run_leaves_everything(run_folder: Path):
     """Model, history, checkpoint, figures, settings and report are all in the folder, nothing else."""
     names = {path.name for path in run_folder.iterdir()}
-    assert names == {"model.onnx", "history.jsonl", "checkpoint.pt", "run.json", "report.html", "strip.png",
+    assert names == {"model.onnx", "history.jsonl", "checkpoint.pt", "run.json", "report.html", ".lock", "strip.png",
                      "worst.png", "median.png", "curves.png", "first_pair.png"}  # fmt: skip
     content = json.loads((run_folder / "run.json").read_text())
     info = Runtime(run_folder).info
     assert info.scores["scores"]["bce"] == content["evaluation"]["scores"]["bce"]
     assert (info.scores["split"], info.budget, info.training["seed"]) == ("val", 3600, 0)
+
+
+def test_two_trainings_in_one_folder(small_dataset: Dataset, tmp_path: Path):
+    """The second is refused while the first runs, and the first goes on undisturbed."""
+    refused = []
+
+    def watch(progress: object) -> None:
+        if not refused:
+            with pytest.raises(FileError, match="in use by a training") as caught:
+                make_run(small_dataset, TINY, SETTINGS, budget=3600, folder=tmp_path, command="", resume=True)
+            refused.append(caught)
+
+    run = make_run(small_dataset, TINY, SETTINGS, budget=3600, folder=tmp_path, command="", watch=watch)
+    assert refused
+    assert run.content["ending"] == "finished"
 
 
 def test_report_is_one_page_that_opens_offline(run_folder: Path):

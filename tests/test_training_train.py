@@ -162,8 +162,56 @@ def test_divergence_at_once_is_said(small_dataset: Dataset):
         train(replace(small_dataset, train=FixedSource(broken)), TINY, SETTINGS)
 
 
+def test_divergence_goes_back_and_on(small_dataset: Dataset, tmp_path: Path):
+    """After one NaN the training goes back to its best epoch and on with a smaller rate; resumed, it does the same."""
+
+    class TurnsBadOnce(FixedSource):
+        bad = True
+
+        def batches(self, batch_size: int, generator: np.random.Generator):
+            for number, (noisy, clean) in enumerate(super().batches(batch_size, generator)):
+                broken = number == 2 and self.bad and sum(1 for _ in tmp_path.glob("go")) > 0
+                type(self).bad = self.bad and not broken
+                yield noisy * np.float32(np.nan if broken else 1), clean
+
+    def watch(progress: Progress) -> None:
+        if progress.epochs_done == 3:
+            (tmp_path / "go").touch()
+
+    dataset = replace(small_dataset, train=TurnsBadOnce(small_dataset.train.example(40)))
+    trained = train(dataset, TINY, SETTINGS, watch=watch)
+    assert (trained.ending, trained.rollbacks, len(trained.history)) == ("finished", 1, 8)
+    rates = [record["learning_rate"] for record in trained.history]
+    usual = [record["learning_rate"] for record in train(small_dataset, TINY, SETTINGS).history]
+    np.testing.assert_allclose(rates[:3], usual[:3])
+    np.testing.assert_allclose(rates[3:], np.array(usual[3:]) / 3)
+
+    def stop(progress: Progress) -> None:
+        watch(progress)
+        if progress.epochs_done == 5:
+            raise KeyboardInterrupt
+
+    TurnsBadOnce.bad = True
+    (tmp_path / "go").unlink()
+    train(dataset, TINY, SETTINGS, watch=stop, folder=tmp_path / "run")
+    resumed = train(dataset, TINY, SETTINGS, folder=tmp_path / "run", resume=True)
+    assert resumed.rollbacks == 1
+    assert_same(resumed, trained)
+
+
+def test_the_best_so_far_is_told_as_it_is_kept(small_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each time a better epoch is written to the folder, its weights are handed out."""
+    monkeypatch.setattr("smidgen.training.checkpoint._SECONDS_BETWEEN_CHECKPOINTS", 0)
+    told: list[tuple[dict[str, np.ndarray], int]] = []
+    trained = train(small_dataset, TINY, SETTINGS, folder=tmp_path, on_best=lambda *best: told.append(best))
+    losses = [record["val_loss"] for record in trained.history]
+    assert [epoch for _, epoch in told] == [n + 1 for n in range(8) if losses[n] == min(losses[: n + 1])]
+    for name, weights in told[-1][0].items():
+        np.testing.assert_array_equal(weights, trained.weights[name])
+
+
 def test_divergence_keeps_the_best_epoch(small_dataset: Dataset):
-    """A loss that becomes NaN later ends the training with the best epoch's weights."""
+    """A loss that is NaN whatever the rate ends the training, after three more tries, with the best epoch's weights."""
 
     class TurnsBad(FixedSource):
         epochs = 0
@@ -175,7 +223,7 @@ def test_divergence_keeps_the_best_epoch(small_dataset: Dataset):
 
     source = TurnsBad(small_dataset.train.example(40))
     trained = train(replace(small_dataset, train=source), TINY, SETTINGS)
-    assert trained.ending == "diverged"
+    assert (trained.ending, trained.rollbacks) == ("diverged", 3)
     assert len(trained.history) == 2
     assert all(np.isfinite(weight).all() for weight in trained.weights.values())
 

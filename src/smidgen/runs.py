@@ -10,10 +10,10 @@ import numpy as np
 
 import smidgen
 from smidgen.errors import FileError
-from smidgen.files import make_folder, write_whole
+from smidgen.files import lock_folder, make_folder, write_whole
 from smidgen.judging.evaluate import Evaluation, evaluate
 from smidgen.judging.verdict import judge_history
-from smidgen.model import ModelInfo, write_model
+from smidgen.model import ModelInfo, Weights, write_model
 from smidgen.network.spec import Spec, check_budget, spec_to_dict
 from smidgen.pairs.pairs import Dataset
 from smidgen.report.figures import draw_curves, draw_first_pair, draw_strip
@@ -73,11 +73,17 @@ def make_run(
         FileError: the folder cannot be written to.
     """
     check_budget(spec, budget)
-    make_folder(folder)
-    trained = train(dataset, spec, settings, folder=folder, resume=resume, watch=watch)
-    return leave_run(
-        dataset, spec, settings, trained, budget=budget, folder=folder, command=command, split=split, say=say
-    )
+
+    def keep_best(weights: Weights, epoch: int) -> None:
+        """So that the best model so far is there whatever happens next."""
+        info = ModelInfo.of_training(dataset, spec, settings, budget=budget, best_epoch=epoch, ending="under way")
+        write_model(folder / MODEL_FILE, info, weights)
+
+    with lock_folder(folder, "a training"):
+        trained = train(dataset, spec, settings, folder=folder, resume=resume, watch=watch, on_best=keep_best)
+        return leave_run(
+            dataset, spec, settings, trained, budget=budget, folder=folder, command=command, split=split, say=say
+        )
 
 
 def leave_run(
@@ -147,6 +153,13 @@ def write_report(folder: Path) -> Path:
     return folder / REPORT_FILE
 
 
+def _trouble(trained: Trained) -> list[str]:
+    if trained.rollbacks == 0:
+        return []
+    times = "once" if trained.rollbacks == 1 else f"{trained.rollbacks} times"
+    return [f"the loss became NaN {times}; the training went back to its best epoch and on with a smaller rate"]
+
+
 def _with_scores(info: ModelInfo, scores: dict[str, Any]) -> ModelInfo:
     return ModelInfo(**(vars(info) | {"scores": scores}))
 
@@ -174,7 +187,7 @@ def _describe(
         "version": smidgen.__version__,
         "command": command,
         "dataset": dataset.describe(),
-        "warnings": list(dataset.warnings),
+        "warnings": [*dataset.warnings, *_trouble(trained)],
         "spec": spec_to_dict(spec),
         "settings": settings.to_dict(),
         "ending": trained.ending,

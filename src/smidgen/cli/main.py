@@ -1,11 +1,14 @@
 """The commands and their options. Nothing heavy is imported until a command runs."""
 
 import argparse
+import contextlib
 import importlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from smidgen import __version__
@@ -21,8 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     module, function = arguments.handler
     try:
-        handler = getattr(importlib.import_module(f"smidgen.cli.{module}"), function)
-        return int(handler(arguments))
+        with _ended_like_ctrl_c():
+            handler = getattr(importlib.import_module(f"smidgen.cli.{module}"), function)
+            return int(handler(arguments))
     except SmidgenError as error:
         print(f"smidgen: {error}", file=sys.stderr)
         return error.exit_code
@@ -41,6 +45,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+
+
+@contextlib.contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end a command as Ctrl-C does: with everything kept.
+
+    Where they are ignored (`nohup`) or handled already, they stay so.
+    """
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    ours = threading.current_thread() is threading.main_thread()
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)] if ours else []
+    taken = [number for name in names if signal.getsignal(number := getattr(signal, name)) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -56,8 +56,14 @@ def duration(seconds: float) -> str:
 def progress_line(stream: TextIO | None = None) -> Callable[["Progress"], None]:
     """Something to watch a training with: one line that renews itself, silent off a terminal."""
     out = stream or sys.stderr
+    rollbacks = 0
 
     def watch(progress: "Progress") -> None:
+        nonlocal rollbacks
+        if progress.rollbacks > rollbacks:
+            rollbacks = progress.rollbacks
+            renew_line("the loss became NaN: back to the best epoch, with a third of the learning rate",
+                       last=True, stream=out)  # fmt: skip
         val = (
             "" if np.isnan(progress.val_loss) else f"  val {progress.val_loss:.4f} (best {progress.best_val_loss:.4f})"
         )

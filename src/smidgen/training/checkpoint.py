@@ -34,6 +34,7 @@ class TrainingState:
         generator: the state of the one source of order, pairing and noise.
         history: one record an epoch.
         seconds: spent training.
+        rollbacks: how often the loss was no number and the training went back.
     """
 
     epoch: int
@@ -46,6 +47,7 @@ class TrainingState:
     generator: dict[str, Any]
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
+    rollbacks: int = 0
 
 
 def save_checkpoint(path: Path, state: TrainingState, identity: dict[str, Any]) -> None:
@@ -118,10 +120,11 @@ class Keeper:
             )
         return load_checkpoint(self._folder / CHECKPOINT, self._identity)
 
-    def keep(self, state: TrainingState, at_once: bool = False) -> None:
-        """Write both files, unless they were written a moment ago."""
+    def keep(self, state: TrainingState, at_once: bool = False) -> bool:
+        """Write both files, unless they were written a moment ago; gives whether it did."""
         if not at_once and time.monotonic() - self._kept_at < _SECONDS_BETWEEN_CHECKPOINTS:
-            return
+            return False
         write_whole(self._folder / HISTORY, "".join(json.dumps(record) + "\n" for record in state.history))
         save_checkpoint(self._folder / CHECKPOINT, state, self._identity)
         self._kept_at = time.monotonic()
+        return True

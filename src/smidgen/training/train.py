@@ -28,6 +28,7 @@ from smidgen.training.soap import SOAP
 from smidgen.training.torch_network import TorchNetwork
 
 _LONGEST_GRADIENT = 1.0
+_MOST_ROLLBACKS, _SMALLER_RATE = 3, 1 / 3
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _PIXELS_AT_ONCE = 100_000
 # Large images are taken fewer at a time, down to one: a pixel needs about 1.3 kB of activations.
@@ -38,8 +39,8 @@ _PIXELS_A_PART = 100_000
 class Progress:
     """Where a training stands, for whoever watches it.
 
-    `epochs_done` counts validated epochs. Losses are of the training so far in this epoch and of
-    the last validation; NaN before one.
+    `epochs_done` counts validated epochs, `rollbacks` how often the loss was no number. Losses are of
+    the training so far in this epoch and of the last validation; NaN before one.
     """
 
     epoch: int
@@ -52,6 +53,7 @@ class Progress:
     best_val_loss: float
     images_per_second: float
     seconds_left: float
+    rollbacks: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,8 @@ class Trained:
         best_epoch: counted from 1.
         ending: "finished", "stopped early", "interrupted" or "diverged".
         seconds: spent training, over all resumptions.
+        rollbacks: how often the loss was no number, and the training went back to its best epoch and on
+            from there with a smaller learning rate.
     """
 
     weights: dict[str, NDArray[np.float32]]
@@ -71,6 +75,7 @@ class Trained:
     best_epoch: int
     ending: str
     seconds: float
+    rollbacks: int = 0
 
 
 def train(
@@ -81,12 +86,14 @@ def train(
     folder: Path | None = None,
     resume: bool = False,
     watch: Callable[[Progress], None] | None = None,
+    on_best: Callable[[dict[str, NDArray[np.float32]], int], None] | None = None,
 ) -> Trained:
     """Train a network and keep the weights of its best epoch on validation.
 
     After each epoch the whole state is written to `folder`, so that `resume` goes on as if nothing
     had happened: same pairs, same order, same noise, and on the CPU with the same number of
-    threads the same weights bit for bit. Ctrl-C ends the training and keeps the best so far.
+    threads the same weights bit for bit. Ctrl-C ends the training and keeps the best so far. A loss
+    that is no number sends it back to its best epoch with a third of the learning rate, three times.
 
     Args:
         dataset: pairs; `train` is drawn from, `val` chooses the epoch, `test` is not looked at.
@@ -95,10 +102,12 @@ def train(
         folder: gets the checkpoint and the history; None keeps nothing.
         resume: go on from the checkpoint in `folder` if there is one.
         watch: called now and then with the progress.
+        on_best: called with the weights of the best epoch so far and its number, where the state was
+            written to `folder` since they were found.
 
     Raises:
         FileError: the folder cannot be written to, or holds the checkpoint of another training.
-        SmidgenError: the loss became NaN before the first epoch ended.
+        SmidgenError: the loss was NaN in the first epoch however small the learning rate.
     """
     torch.set_num_threads(1)  # parts of a batch run side by side instead; see _Loop
     _keep_freed_memory()
@@ -116,10 +125,13 @@ def train(
     with ThreadPoolExecutor(settings.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         loop = _Loop(model, optimizer, dataset, settings, state, pool, watch)
         try:
+            told = 0
             while not _ended(loop.state, settings):
-                loop.run_epoch()
-                if keeper is not None:
-                    keeper.keep(loop.state)
+                loop.run_epoch_or_roll_back()
+                best = loop.state.best_epoch
+                if keeper is not None and keeper.keep(loop.state) and on_best is not None and best != told:
+                    on_best(_export(spec, loop.state.best_weights), best)
+                    told = best
             ending = "finished" if loop.state.epoch >= settings.epochs else "stopped early"
         except KeyboardInterrupt:
             ending = "interrupted"
@@ -127,19 +139,27 @@ def train(
         except _DivergedError:
             if loop.state.best_epoch == 0:
                 advice = "Try a smaller --learning-rate."
-                raise SmidgenError(f"The training loss became NaN in epoch 1. {advice}") from None
+                tried = f"with learning rates down to {_SMALLER_RATE**_MOST_ROLLBACKS:.0%} of what was asked for"
+                raise SmidgenError(f"The training loss became NaN in epoch 1, {tried}. {advice}") from None
             ending = "diverged"
     state = loop.state
     if keeper is not None and state.epoch > 0:
         keeper.keep(state, at_once=True)
-    model.load_state_dict(state.best_weights)
     return Trained(
-        weights=model.export_weights(),
+        weights=_export(spec, state.best_weights),
         history=state.history,
         best_epoch=state.best_epoch,
         ending=ending,
         seconds=state.seconds,
+        rollbacks=state.rollbacks,
     )
+
+
+def _export(spec: Spec, weights: dict[str, Tensor]) -> dict[str, NDArray[np.float32]]:
+    """Weights as a model file holds them."""
+    model = TorchNetwork(spec.network())
+    model.load_state_dict(weights)
+    return model.export_weights()
 
 
 def predict(model: TorchNetwork, noisy: Images, pool: ThreadPoolExecutor | None = None) -> Images:
@@ -192,12 +212,36 @@ class _Loop:
         self._steps_an_epoch = math.ceil(len(dataset.train) / settings.batch_size)
         self._total_steps = settings.epochs * self._steps_an_epoch
 
-    def run_epoch(self) -> None:
+    def run_epoch_or_roll_back(self) -> None:
+        """One epoch; where its loss is no number, go back to the best epoch and on with a smaller rate.
+
+        Order, pairing and noise are drawn again as they were, so that a resumed training does the same.
+
+        Raises:
+            _DivergedError: that was done often enough.
+        """
+        try:
+            self._run_epoch()
+        except _DivergedError:
+            if self.state.rollbacks >= _MOST_ROLLBACKS:
+                raise
+            best = self.state.best_weights
+            self._model.load_state_dict(best)
+            self._optimizer = _make_optimizer(self._model, self._settings)
+            self._generator = restore_generator(self.state.generator)
+            self.state = replace(
+                self.state,
+                weights=best,
+                optimizer=copy.deepcopy(self._optimizer.state_dict()),
+                rollbacks=self.state.rollbacks + 1,
+            )
+
+    def _run_epoch(self) -> None:
         """Show all training pairs once, validate, and replace the state."""
         started, core_started = time.monotonic(), time.process_time()
         total, seen, step, rate = 0.0, 0, self.state.step, 0.0
         for noisy, clean in self._dataset.train.batches(self._settings.batch_size, self._generator):
-            rate = self._settings.rate_at(step, self._total_steps)
+            rate = self._settings.rate_at(step, self._total_steps) * _SMALLER_RATE**self.state.rollbacks
             loss = self._step(_to_tensor(noisy), _to_tensor(clean), rate)
             step += 1
             seen += len(clean)
@@ -286,6 +330,7 @@ class _Loop:
                 best_val_loss=self.state.best_val_loss,
                 images_per_second=images_per_second,
                 seconds_left=images_left / images_per_second,
+                rollbacks=self.state.rollbacks,
             )
         )
 
@@ -322,12 +367,13 @@ def _make_optimizer(model: TorchNetwork, settings: TrainingSettings) -> torch.op
 
 
 def _first_state(model: TorchNetwork, optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> TrainingState:
+    start = copy.deepcopy(model.state_dict())
     return TrainingState(
         epoch=0,
         step=0,
-        weights=model.state_dict(),
-        optimizer=optimizer.state_dict(),
-        best_weights=model.state_dict(),
+        weights=start,
+        optimizer=copy.deepcopy(optimizer.state_dict()),
+        best_weights=start,
         best_epoch=0,
         best_val_loss=math.inf,
         generator=dict(np.random.Generator(np.random.PCG64(settings.seed)).bit_generator.state),

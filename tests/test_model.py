@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smidgen.errors import FileError, SmidgenError
-from smidgen.model import ModelInfo, read_model, write_model
+from smidgen.errors import FileError, InputError, SmidgenError
+from smidgen.model import ModelInfo, parse_model, read_model, write_model
 from smidgen.network.spec import PlainSpec, PyramidSpec, default_spec
 from smidgen.pairs.ranges import Range
 from smidgen.runtime import Runtime
@@ -117,3 +117,100 @@ def test_onnx_of_somebody_else(tmp_path: Path, tiny_model: Path):
     onnx.save(proto, tmp_path / "other.onnx")
     with pytest.raises(FileError, match="not a Smidgen model"):
         Runtime(tmp_path / "other.onnx")
+
+
+def external(proto: onnx.ModelProto) -> None:
+    """Numbers from another file of the machine."""
+    tensor = proto.graph.initializer[0]
+    size = int(np.prod(tensor.dims)) * 4
+    onnx.external_data_helper.set_external_data(tensor, location="../../../../etc/passwd", length=size)
+    tensor.ClearField("raw_data")
+
+
+def foreign_operator(proto: onnx.ModelProto) -> None:
+    proto.graph.node[0].domain = "com.microsoft"
+    proto.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+
+
+def loop(proto: onnx.ModelProto) -> None:
+    """A graph within a node, to be run for ever."""
+    body = onnx.helper.make_graph([], "body", [], [])
+    proto.graph.node.append(onnx.helper.make_node("Loop", ["", ""], ["out"], body=body))
+
+
+def function(proto: onnx.ModelProto) -> None:
+    proto.functions.append(onnx.helper.make_function("here", "f", ["x"], ["y"], [], [onnx.helper.make_opsetid("", 17)]))
+
+
+def huge_constant(proto: onnx.ModelProto) -> None:
+    """A shape of a constant that takes a terabyte when the file is opened."""
+    (shape,) = (tensor for tensor in proto.graph.initializer if tensor.name.startswith("mean_of"))
+    shape.raw_data = np.array([10**6, 10**6, 1, 1], np.int64).tobytes()
+
+
+def huge_scale(proto: onnx.ModelProto) -> None:
+    (scales,) = (tensor for tensor in proto.graph.initializer if tensor.name == "double")
+    scales.raw_data = np.array([1, 1, 10**6, 10**6], np.float32).tobytes()
+
+
+def not_a_number(proto: onnx.ModelProto) -> None:
+    tensor = proto.graph.initializer[0]
+    tensor.raw_data = np.full(int(np.prod(tensor.dims)), np.nan, np.float32).tobytes()
+
+
+def negative_shape(proto: onnx.ModelProto) -> None:
+    proto.graph.initializer[0].dims[0] = -1
+
+
+def wrong_wire(proto: onnx.ModelProto) -> None:
+    """An operator of ours in another place."""
+    proto.graph.node[1].input[0] = "noisy"
+
+
+def hidden_numbers(proto: onnx.ModelProto) -> None:
+    """Learned numbers that are not counted."""
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(10**5, np.float32), "extra"))
+
+
+def absurd_spec(proto: onnx.ModelProto) -> None:
+    entry = proto.metadata_props[0]
+    entry.value = entry.value.replace('"passes": 1', '"passes": 1000000000').replace('"width": 2', '"width": 1e999')
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [external, foreign_operator, loop, function, huge_constant, huge_scale, not_a_number, negative_shape, wrong_wire,
+     hidden_numbers, absurd_spec],
+    ids=lambda spoil: spoil.__name__,
+)  # fmt: skip
+def test_hostile_models_are_refused_unopened(tmp_path: Path, tiny_model: Path, spoil, monkeypatch: pytest.MonkeyPatch):
+    """Whatever else a file holds than the graph of its own description, ONNX Runtime never sees it."""
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: pytest.fail("it was opened"))
+    proto = onnx.load(tiny_model)
+    spoil(proto)
+    (tmp_path / "hostile.onnx").write_bytes(proto.SerializeToString())
+    for read in (read_model, Runtime):
+        with pytest.raises(FileError, match=r"hostile\.onnx"):
+            read(tmp_path / "hostile.onnx")
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_spoilt_byte_is_an_error_or_harmless(tiny_model: Path, data: st.DataObject):
+    """A model file with bytes changed, cut or added is read as a model or refused, and nothing else."""
+    content = bytearray(tiny_model.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        match data.draw(st.sampled_from(["change", "cut", "add"])):
+            case "change":
+                content[place] = data.draw(st.integers(0, 255))
+            case "cut":
+                del content[place:]
+                break
+            case _:
+                content[place:place] = data.draw(st.binary(min_size=1, max_size=8))
+    try:
+        info, weights = parse_model(bytes(content), "it")
+    except InputError:
+        return
+    assert sum(weight.size for weight in weights.values()) == info.spec.num_parameters

@@ -33,7 +33,8 @@ def test_wheel_is_small_and_whole(tmp_path: Path):
     for name in ("tasks/sample/mnist.npz", "tasks/sample/fashion-mnist.npz", "tasks/sample/MNIST-LICENCE.txt",
                  "tasks/sample/FASHION-MNIST-LICENCE.txt", "reader/digits.onnx", "report/report.html.jinja",
                  "export/denoiser.c.jinja", "export/page.html.jinja", "export/engine.js",
-                 "zoo/digits-on-garments.onnx", "py.typed"):  # fmt: skip
+                 "zoo/digits-on-garments.onnx", "web/pages/reading.html", "web/pages/playground.js",
+                 "web/pages/style.css", "py.typed"):  # fmt: skip
         assert f"smidgen/{name}" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert any(name.endswith("licenses/NOTICE") for name in names)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.errors import FileError, MissingPartError, SmidgenError
+from smidgen.errors import FileError, InputError, MissingPartError, SmidgenError
 from smidgen.files import write_whole
-from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network
+from smidgen.graph import INPUT, LEARNED, OPSET, OUTPUT, Node, make_graph
+from smidgen.network.layers import Network
 from smidgen.network.spec import Spec, spec_from_dict, spec_to_dict
+from smidgen.onnx_file import read_onnx
 from smidgen.pairs.ranges import Range
 
 if TYPE_CHECKING:
@@ -24,9 +26,8 @@ Weights = dict[str, NDArray[np.float32]]
 
 FORMAT_VERSION = 1
 METADATA_KEY = "smidgen"
-_OPSET = 17
 _IR_VERSION = 8
-_PREFIX = "learned."
+_EXPECTED = "an ONNX file that 'smidgen train' wrote"
 MOST_BYTES = 64 * 2**20
 
 
@@ -104,7 +105,9 @@ class ModelInfo:
                 training=dict(content["training"]),
                 scores=dict(content["scores"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except FileError:
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
             raise FileError(f"{source} describes itself in a way that cannot be read ({error})") from None
 
 
@@ -146,24 +149,29 @@ def build_onnx(network: Network, weights: Weights) -> "onnx.ModelProto":
     """The network in plain ONNX operators: `noisy` -> `denoised`, (N, C, H, W) of any size."""
     from onnx import TensorProto, helper, numpy_helper
 
-    writer = _GraphWriter(network)
-    for layer in network.layers:
-        writer.write(layer)
+    def make_node(node: Node) -> "onnx.NodeProto":
+        attributes = {
+            name: helper.make_tensor(name, TensorProto.FLOAT, value.shape, value) if name == "value" else value
+            for name, value in node.attributes.items()
+        }
+        return helper.make_node(node.op, node.inputs, [node.output], name=node.output, **attributes)
+
+    graph = make_graph(network)
     stored = [
-        numpy_helper.from_array(np.ascontiguousarray(weights[weight.name], np.float32), _PREFIX + weight.name)
+        numpy_helper.from_array(np.ascontiguousarray(weights[weight.name], np.float32), LEARNED + weight.name)
         for weight in network.weights
     ]
-    fixed = [numpy_helper.from_array(value, name) for name, value in writer.constants.items()]
+    fixed = [numpy_helper.from_array(value, name) for name, value in graph.constants.items()]
     shape: list[str | int] = ["N", network.channels, "H", "W"]
-    graph = helper.make_graph(
-        writer.nodes,
+    proto = helper.make_graph(
+        [make_node(node) for node in graph.nodes],
         "denoiser",
-        [helper.make_tensor_value_info("noisy", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("denoised", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, shape)],
         stored + fixed,
     )
     return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION, producer_name="smidgen"
+        proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR_VERSION, producer_name="smidgen"
     )
 
 
@@ -171,55 +179,98 @@ def read_model(path: Path) -> tuple[ModelInfo, Weights]:
     """What a model file says about itself, and its learned tensors by name.
 
     Raises:
-        FileError: missing, damaged, not a model of ours, or its tensors are not those of its spec.
+        FileError: missing, damaged, or not a model of ours; see `parse_model`.
     """
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError:
-        raise MissingPartError("onnx", "Reading a model's weights", "export") from None
-    content = read_content(path)
-    try:
-        proto = onnx.load_model_from_string(content)
-        weights = {
-            tensor.name.removeprefix(_PREFIX): np.asarray(numpy_helper.to_array(tensor), np.float32)
-            for tensor in proto.graph.initializer
-            if tensor.name.startswith(_PREFIX)
-        }
-    except Exception as error:  # protobuf raises nearly anything on damaged input
-        raise FileError(f"{path} cannot be read as a model ({type(error).__name__})") from None
-    texts = {entry.key: entry.value for entry in proto.metadata_props}
-    if METADATA_KEY not in texts:
-        raise FileError(f"{path} is an ONNX file, but not a Smidgen model", expected="a file 'smidgen train' wrote")
-    info = ModelInfo.from_json(texts[METADATA_KEY], str(path))
-    expected = {weight.name: weight.shape for weight in info.spec.network().weights}
-    if expected != {name: weight.shape for name, weight in weights.items()}:
-        raise FileError(f"{path} holds other learned tensors than its description says")
-    return info, weights
+    return parse_model(read_content(path), str(path))
 
 
-def open_session(content: bytes, name: str, threads: int = 0) -> Any:
-    """An ONNX Runtime session on a model file's content; `threads` of 0 uses all cores.
+def parse_model(content: bytes, name: str) -> tuple[ModelInfo, Weights]:
+    """What a model file says about itself, and its learned tensors by name.
+
+    Nothing of the file is run or believed: its graph must be, node by node, the one that its own
+    description makes. So it can hold no other operators, loops, paths or sizes than ours do.
+
+    Args:
+        content: of the file.
+        name: to call it by in errors.
 
     Raises:
-        FileError: damaged, or not a model of ours; it calls the model by `name`.
+        FileError: damaged, or not a model of ours.
+    """
+    try:
+        file = read_onnx(content)
+    except ValueError as error:
+        raise FileError(f"{name} cannot be read as a model ({error})", expected=_EXPECTED) from None
+    if METADATA_KEY not in file.metadata:
+        raise FileError(f"{name} is an ONNX file, but not a Smidgen model", expected=_EXPECTED)
+    info = ModelInfo.from_json(file.metadata[METADATA_KEY], name)
+    learned = {key.removeprefix(LEARNED): value for key, value in file.tensors.items() if key.startswith(LEARNED)}
+    # The count is a formula, so an absurd description ends here, before its layers are made.
+    if info.spec.num_parameters != sum(value.size for value in learned.values()):
+        raise FileError(f"{name} holds other learned tensors than its description says")
+    network = info.spec.network()
+    if {weight.name: weight.shape for weight in network.weights} != {k: v.shape for k, v in learned.items()} or any(
+        value.dtype != np.float32 for value in learned.values()
+    ):
+        raise FileError(f"{name} holds other learned tensors than its description says")
+    if not all(np.isfinite(value).all() for value in learned.values()):
+        raise FileError(f"{name} holds learned numbers that are NaN or infinite")
+    graph = make_graph(network)
+    constants = {key: value for key, value in file.tensors.items() if not key.startswith(LEARNED)}
+    same = (
+        file.opset == OPSET
+        and (file.inputs, file.outputs) == ((INPUT,), (OUTPUT,))
+        and constants.keys() == graph.constants.keys()
+        and all(_same(value, graph.constants[key]) for key, value in constants.items())
+        and len(file.nodes) == len(graph.nodes)
+        and all(_same_node(found, made) for found, made in zip(file.nodes, graph.nodes, strict=True))
+    )
+    if not same:
+        raise FileError(
+            f"{name} holds another graph than its description makes",
+            expected=_EXPECTED,
+            remedy="Use the version of Smidgen that wrote it",
+        )
+    return info, learned
+
+
+def _same_node(found: Node, made: Node) -> bool:
+    return (found.op, found.inputs, found.output) == (made.op, made.inputs, made.output) and (
+        found.attributes.keys() == made.attributes.keys()
+        and all(_same(value, made.attributes[name]) for name, value in found.attributes.items())
+    )
+
+
+def _same(found: Any, made: Any) -> bool:
+    if isinstance(found, np.ndarray) and isinstance(made, np.ndarray):
+        return found.dtype == made.dtype and np.array_equal(found, made)
+    return not isinstance(found, np.ndarray) and not isinstance(made, np.ndarray) and bool(found == made)
+
+
+def open_session(content: bytes, name: str, threads: int = 0) -> tuple[Any, ModelInfo]:
+    """An ONNX Runtime session on a model file's content, and what the file says about itself.
+
+    Args:
+        content: of the file.
+        name: to call it by in errors.
+        threads: of the processor; 0 uses all cores.
+
+    Raises:
+        FileError: damaged, or not a model of ours; see `parse_model`.
     """
     import onnxruntime
 
+    info, _ = parse_model(content, name)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     options.enable_mem_pattern = False  # it takes the memory of all layers at once
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"]), info
     except Exception as error:  # ONNX Runtime has a dozen kinds of its own
         raise FileError(
-            f"{name} cannot be read as a model ({str(error).splitlines()[0][:100]})",
-            expected="an ONNX file that 'smidgen train' wrote",
+            f"{name} cannot be read as a model ({str(error).splitlines()[0][:100]})", expected=_EXPECTED
         ) from None
-    if METADATA_KEY not in session.get_modelmeta().custom_metadata_map:
-        raise FileError(f"{name} is an ONNX file, but not a Smidgen model", expected="a file 'smidgen train' wrote")
-    return session
 
 
 def read_content(path: Path) -> bytes:
@@ -236,103 +287,3 @@ def read_content(path: Path) -> bytes:
         raise FileError(
             f"the model {path} cannot be read ({error.strerror})", expected="a model file or a run folder"
         ) from None
-
-
-class _GraphWriter:
-    """Layers as ONNX nodes."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self.nodes: list[Any] = []
-        self.constants: dict[str, NDArray[Any]] = {}
-        self._halves: set[tuple[str, str]] = set()
-
-    def write(self, layer: Layer) -> None:
-        """Add the nodes of one layer."""
-        x, out = layer.inputs[0], layer.output
-        edge = [layer.kernel // 2] * 4
-        match layer.kind:
-            case Kind.CONV:
-                self._add("Conv", [x, *self._kernel_and_bias(layer)], out, pads=edge)
-            case Kind.GATED_CONV:
-                # Two convolutions with half of the kernel each: cheaper than cutting their result.
-                halves = [self._half(name, layer.channels) for name in self._kernel_and_bias(layer)]
-                for side, parts in zip(("left", "right"), zip(*halves, strict=True), strict=True):
-                    self._add("Conv", [x, *parts], f"{out}.{side}", pads=edge)
-                self._add("Mul", [f"{out}.left", f"{out}.right"], out)
-            case Kind.DEPTHWISE:
-                self._add("Conv", [x, f"{_PREFIX}{layer.weight}"], out, pads=edge, group=layer.channels)
-            case Kind.RELU:
-                self._add("Relu", [x], out)
-            case Kind.RMS_NORM:
-                square = self._add("Mul", [x, x], f"{out}.square")
-                # The mean as a convolution with 1/C, which runtimes compute faster than a reduction.
-                epsilon = self._constant("epsilon", np.array([RMS_EPSILON], np.float32))
-                raised = self._add("Conv", [square, self._mean_kernel(layer.channels), epsilon], f"{out}.raised")
-                root = self._add("Sqrt", [raised], f"{out}.root")
-                self._add("Div", [x, root], out)
-            case Kind.ADD:
-                self._add("Add", list(layer.inputs), out)
-            case Kind.MAX_POOL:
-                self._add("MaxPool", [x], out, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1])
-            case Kind.MEAN_POOL:
-                self._add(
-                    "AveragePool", [x], out, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1], count_include_pad=1
-                )
-            case Kind.UPSAMPLE_NEAREST:
-                ways = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-                self._upsample(x, layer.inputs[1], out, ways)
-            case Kind.UPSAMPLE_BILINEAR:
-                ways = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-                self._upsample(x, layer.inputs[1], out, ways)
-            case Kind.SIGMOID:
-                self._add("Sigmoid", [x], out)
-
-    def _add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        from onnx import helper
-
-        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
-        return output
-
-    def _constant(self, name: str, value: Any) -> str:
-        self.constants[name] = np.asarray(value)
-        return name
-
-    def _kernel_and_bias(self, layer: Layer) -> list[str]:
-        kernel = f"{_PREFIX}{layer.weight}"
-        if layer.gain:  # runtimes fold this product of constants when they load the file
-            axes = self._constant("gain_axes", np.array([1, 2, 3], np.int64))
-            gain = self._add("Unsqueeze", [f"{_PREFIX}{layer.gain}", axes], f"{layer.output}.gain")
-            kernel = self._add("Mul", [kernel, gain], f"{layer.output}.kernel")
-        return [kernel, f"{_PREFIX}{layer.bias}"] if layer.bias else [kernel]
-
-    def _mean_kernel(self, channels: int) -> str:
-        """A kernel (1, C, 1, 1) of 1/C, which runtimes compute once when they load the file."""
-        from onnx import helper
-
-        name = f"mean_of_{channels}"
-        if name not in self.constants:
-            value = helper.make_tensor("value", 1, [1], [1 / channels])  # 1: float32
-            shape = self._constant(name, np.array([1, channels, 1, 1], np.int64))
-            self._add("ConstantOfShape", [shape], f"{name}.kernel", value=value)
-        return f"{name}.kernel"
-
-    def _half(self, name: str, channels: int) -> tuple[str, str]:
-        """The first and the last `channels` rows of a kernel or bias; cut once, however often it is used."""
-        names = f"{name}.left", f"{name}.right"
-        if names not in self._halves:
-            self._halves.add(names)
-            axis = self._constant("first_axis", np.array([0], np.int64))
-            for half, start in zip(names, (0, channels), strict=True):
-                edges = [self._constant(f"row{row}", np.array([row], np.int64)) for row in (start, start + channels)]
-                self._add("Slice", [name, *edges, axis], half)
-        return names
-
-    def _upsample(self, x: str, like: str, out: str, ways: dict[str, str]) -> None:
-        """Double, then cut to the size of `like`, which is one less where that size is odd."""
-        scales = self._constant("double", np.array([1, 1, 2, 2], np.float32))
-        doubled = self._add("Resize", [x, "", scales], f"{out}.doubled", **ways)
-        size = self._add("Shape", [like], f"{out}.size", start=2)
-        start = self._constant("zero", np.array([0, 0], np.int64))
-        axes = self._constant("axes", np.array([2, 3], np.int64))
-        self._add("Slice", [doubled, start, size, axes], out)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from smidgen.errors import InputError, PairsError
 from smidgen.fast import Run, has_fast_engine, open_fast_engine
-from smidgen.model import METADATA_KEY, ModelInfo, open_session, read_content
+from smidgen.model import open_session, read_content
 from smidgen.network.layers import Network
 from smidgen.pairs.pairs import Images
 from smidgen.tiles import Span, plan_spans
@@ -54,10 +54,8 @@ class Runtime:
             path = model_file(Path(model))
             self.name, self._content = str(path), read_content(path)
         self._threads = threads
-        self._session = open_session(self._content, self.name, threads)
+        self._session, self.info = open_session(self._content, self.name, threads)
         self._fast = fast and has_fast_engine()
-        text = self._session.get_modelmeta().custom_metadata_map[METADATA_KEY]
-        self.info = ModelInfo.from_json(text, self.name)
 
     def denoise_values(self, noisy: NDArray[Any]) -> NDArray[np.float32]:
         """As `denoise`, for images on X's own scale; the result is in y's units.

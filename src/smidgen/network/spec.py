@@ -26,8 +26,9 @@ class PlainSpec:
     widths: tuple[int, ...] = (16, 8)
 
     def __post_init__(self) -> None:
+        _require(_whole(self.channels, *self.widths), "whole numbers", self)
         _require(1 <= self.channels <= MOST_CHANNELS, "channels from 1 to 4", self)
-        _require(len(self.widths) > 0 and min(self.widths) > 0, "at least one positive width", self)
+        _require(1 <= len(self.widths) <= 16 and min(self.widths) > 0, "1 to 16 positive widths", self)
 
     def _path(self) -> list[int]:
         return [self.channels, *self.widths, *reversed(self.widths), self.channels]
@@ -75,8 +76,10 @@ class PyramidSpec:
     kernel: int = 5
 
     def __post_init__(self) -> None:
+        _require(_whole(*(vars(self).values())), "whole numbers", self)
         _require(1 <= self.channels <= MOST_CHANNELS, "channels from 1 to 4", self)
-        _require(min(self.width, self.hidden, self.passes) >= 1, "width, hidden and passes of at least 1", self)
+        _require(min(self.width, self.hidden) >= 1, "width and hidden of at least 1", self)
+        _require(1 <= self.passes <= 100, "1 to 100 passes", self)
         _require(1 <= self.scales <= 8, "1 to 8 scales", self)
         _require(self.kernel % 2 == 1 and 1 <= self.kernel <= 15, "an odd kernel up to 15", self)
 
@@ -246,6 +249,10 @@ def spec_from_dict(data: dict[str, Any]) -> Spec:
         return _KINDS[kind](**fields)
     except TypeError as error:
         raise InputError(f"the description of the {kind} network cannot be read ({error})") from None
+
+
+def _whole(*values: object) -> bool:
+    return all(type(value) is int for value in values)
 
 
 def _require(condition: bool, expected: str, spec: object) -> None:

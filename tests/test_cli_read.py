@@ -95,6 +95,7 @@ def test_numbers_of_several_digits(tmp_path: Path, browser):
             else:
                 page.keyboard.type(allowed[0])
                 page.keyboard.press("Enter")
+        page.get_by_role("button", name="end the test").click()
         page.get_by_role("heading", name="Results").wait_for()
         page.close()
     lines = (folder / "answers.jsonl").read_text().splitlines()

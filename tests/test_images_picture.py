@@ -7,7 +7,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from smidgen.errors import FileError
-from smidgen.images.picture import KINDS, Picture, pack_picture, read_image, read_picture
+from smidgen.images.picture import KINDS, Limits, Picture, pack_picture, read_image, read_picture
 
 GREY8 = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR8 = np.arange(36, dtype=np.uint8).reshape(3, 4, 3) * 7
@@ -263,10 +263,13 @@ def test_a_limit_counts_all_pages(generator: np.random.Generator):
     """A given limit refuses one large page, and many small ones together; at the limit all is read."""
     pages = tuple(generator.integers(0, 255, (10, 10, 1), np.uint8) for _ in range(4))
     tiff = pack_picture(Picture(pages=pages, alphas=(None,) * 4, kind="tiff"))
-    assert len(read_picture(tiff, 400).pages) == 4
-    with pytest.raises(FileError, match="together"):
-        read_picture(tiff, 399)
+    assert len(read_picture(tiff, Limits(400)).pages) == 4
+    for limits in (Limits(399), Limits(400, pages=3)):
+        with pytest.raises(FileError, match="together"):
+            read_picture(tiff, limits)
     png = pack_picture(Picture(pages=pages[:1], alphas=(None,), kind="png"))
-    assert read_picture(png, 100).pages[0].shape == (10, 10, 1)
+    assert read_picture(png, Limits(100)).pages[0].shape == (10, 10, 1)
     with pytest.raises(FileError, match="at most 99"):
-        read_picture(png, 99)
+        read_picture(png, Limits(99))
+    with pytest.raises(FileError, match="npy"):
+        read_picture(pack_picture(Picture(pages=pages[:1], alphas=(None,), kind="npy")), Limits(100))

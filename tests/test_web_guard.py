@@ -38,7 +38,7 @@ def ask(
 
     pairs = [(name.encode(), value.encode()) for name, value in ({"host": HOST} | (headers or {})).items()]
     scope = {"type": "http", "method": method, "headers": pairs, "query_string": query.encode()}
-    asyncio.run(Guard(application, hosts=frozenset({HOST}), token=token)(scope, receive, send))
+    asyncio.run(Guard(application, hosts=frozenset({HOST, "LocalHost:80"}), token=token)(scope, receive, send))
     answered = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], answered, sent[1]["body"]
 
@@ -57,6 +57,7 @@ def test_hands_on_whole_bodies_and_adds_safe_headers():
     [
         ({"host": "evil.example"}, 421),
         ({"host": ""}, 421),
+        ({"host": "LOCALHOST:80", "origin": "http://LocalHost:80"}, 200),
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "null"}, 403),
         ({"origin": "http://127.0.0.1:81"}, 403),

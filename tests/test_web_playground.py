@@ -1,15 +1,20 @@
+import base64
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from playwright.sync_api import expect
 
 from smidgen.images.picture import read_picture
 from smidgen.runtime import Runtime
+from smidgen.tasks.tasks import example_pairs
 from smidgen.zoo.zoo import find_model
 from tests.conftest import random_weights
 from tests.servers import serving, take_picture, violations
@@ -27,6 +32,40 @@ def address():
 def png(image: np.ndarray, kind: str = "png") -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, kind)
+    return file.getvalue()
+
+
+def deep_png_bomb() -> bytes:
+    """One pixel of 16 bits, and 50 MB behind it."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    head = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    packed = zlib.compress(bytes(50_000_000), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def tiff_bomb() -> bytes:
+    """A hundred pixels, and 50 MB in their strip."""
+    packed = zlib.compress(bytes(50_000_000), 9)
+    entries = [(256, 10), (257, 10), (258, 8), (259, 8), (262, 1), (273, 8 + 2 + 9 * 12 + 4), (277, 1), (278, 10),
+               (279, len(packed))]  # fmt: skip
+    body = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + bytes(4) + packed
+
+
+def many_pages() -> bytes:
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for _ in range(65):
+            writer.write(np.zeros((2, 2), np.uint8), contiguous=False)
+    return file.getvalue()
+
+
+def npy() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.zeros((20_000, 1, 1, 1), np.uint8))
     return file.getvalue()
 
 
@@ -68,6 +107,10 @@ def test_depth_and_inversion(address: str, generator: np.random.Generator):
         (b"{}", {"content-type": "application/json"}, "", 415),
         (png(np.zeros((4100, 4100), np.uint8)), {"content-type": "image/png"}, "", 422),
         (bytes(17 * 2**20), {"content-type": "image/png"}, "", 413),
+        (deep_png_bomb(), {"content-type": "image/png"}, "", 422),
+        (tiff_bomb(), {"content-type": "image/tiff"}, "", 422),
+        (many_pages(), {"content-type": "image/tiff"}, "", 422),
+        (npy(), {}, "", 422),
         (png(np.zeros((28, 28), np.uint8)), {}, "?depth=9", 422),
         (png(np.zeros((28, 28), np.uint8)), {"origin": "http://evil.example"}, "", 403),
         (png(np.zeros((28, 28), np.uint8)), {"host": "evil.example"}, "", 421),
@@ -79,6 +122,10 @@ def test_depth_and_inversion(address: str, generator: np.random.Generator):
         "JSON",
         "too many pixels",
         "too many bytes",
+        "a bomb in a PNG",
+        "a bomb in a TIFF",
+        "many pages",
+        "an array",
         "no such depth",
         "other site",
         "rebound",
@@ -141,6 +188,8 @@ def test_a_model_of_three_channels(tmp_path: Path, generator: np.random.Generato
     with serving("serve", str(tmp_path / "colour.onnx"), "--no-browser") as (address, _):
         assert httpx.get(f"{address}model").json()["name"] == "colour"
         assert httpx.get(f"{address}playground").json()["examples"] == []
+        (tried,) = httpx.post(f"{address}try", content=png(np.zeros((28, 28, 3), np.uint8))).json()["models"]
+        assert tried["denoised"].startswith("data:image/png")
         for shape, status in (((9, 9, 3), 200), ((9, 9), 422)):
             image = generator.integers(0, 256, shape, np.uint8)
             assert httpx.post(f"{address}denoise", content=png(image)).status_code == status
@@ -155,6 +204,11 @@ def test_the_playground_in_a_browser(address: str, browser: Any, tmp_path: Path)
         page.on("console", lambda message, troubles=troubles: troubles.append(message.text))
         page.goto(address)
         expect(page.locator("#results img")).to_have_count(5)
+        page.select_option("#corruption", "none")
+        shown = read_picture(base64.b64decode(settled(page).split(",")[1])).pages[0][..., 0]
+        np.testing.assert_array_equal(shown, np.rint(255 * example_pairs(MODEL, 1).clean[0, ..., 0]))  # to the pixel
+        page.select_option("#corruption", "garment-averaged")
+        settled(page)
         assert violations(page) == []
         take_picture(page, f"playground-{scheme}")
         page.get_by_role("button", name="Clear").click()

@@ -73,6 +73,11 @@ def test_a_whole_study_by_keyboard(tmp_path: Path, browser: Any):
         page = browser.new_page()
         start(page, address)
         type_answers(page, keys[6:], n, 7)
+        expect(page.locator("#left")).to_have_text("All images are answered.")
+        page.keyboard.press("Backspace")
+        type_answers(page, keys[-1:], n, n)
+        expect(page.locator("#left")).to_have_text("All images are answered.")
+        page.keyboard.press("Enter")
         page.get_by_role("heading", name="Results").wait_for()
         assert page.locator(".gallery li").count() == 2
         take_picture(page, "reading-results")
@@ -189,6 +194,7 @@ def test_pairs_without_labels_are_compared(tmp_path: Path, browser: Any):
             wait_for_image(page, number, 6)
             assert page.locator("#views img").count() == 3
             page.keyboard.press("?" if number == 1 else "ArrowLeft" if side == "left" else "ArrowRight")
+        page.get_by_role("button", name="end the test").click()
         page.get_by_role("heading", name="Results").wait_for()
         assert "100.0 %" in page.locator("#results").inner_text()
         assert violations(page) == []
@@ -196,6 +202,67 @@ def test_pairs_without_labels_are_compared(tmp_path: Path, browser: Any):
     results = json.loads((folder / "results.json").read_text())
     assert results["preferred"]["rate"] == 1
     assert results["preferred"]["n"] == 5
+
+
+def test_answers_are_for_what_is_shown(tmp_path: Path, browser: Any):
+    """A held key answers once; where an image cannot be had, keys answer the one that stands there still."""
+    folder = tmp_path / "study"
+    with serving(*read_command(folder, 6)) as (address, _):
+        page = browser.new_page()
+        start(page, address)
+        wait_for_image(page, 1, 6)
+        for _ in range(20):
+            page.keyboard.down("7")  # the first is a press, the others are repeats
+        page.keyboard.up("7")
+        wait_for_image(page, 2, 6)
+        page.wait_for_timeout(300)
+        wait_for_image(page, 2, 6)
+        page.route("**/images/3/image", lambda route: route.abort())
+        page.keyboard.press("3")
+        wait_for_image(page, 3, 6)
+        page.keyboard.press("4")
+        expect(page.locator("#trouble")).to_contain_text("does not answer")
+        wait_for_image(page, 3, 6)
+        page.keyboard.press("5")
+        page.wait_for_timeout(300)
+        page.unroute("**/images/3/image")
+        page.keyboard.press("6")
+        wait_for_image(page, 4, 6)
+        expect(page.locator("#trouble")).to_have_text("")
+        page.close()
+    records = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+    found = [(record["position"], record["answer"]) for record in records]
+    assert found == [(0, "7"), (1, "3"), (2, "4"), (2, "5"), (2, "6")]
+
+
+def test_garments_come_with_their_names(tmp_path: Path, browser: Any, full_data: Path):
+    """Labels with names show both on their buttons, before and while answering."""
+    command = ["read", "garments-in-noise", "garments-in-noise", "--images", "3", "--out", str(tmp_path / "s")]
+    with serving(*command, "--no-browser") as (address, _):
+        page = browser.new_page()
+        page.goto(address)
+        expect(page.locator("#legend")).to_contain_text("sandal")
+        page.get_by_role("button", name="Start").press("Enter")
+        page.get_by_role("button", name="5 sandal").click()
+        wait_for_image(page, 2, 3)
+        page.close()
+
+
+def test_no_path_of_the_machine_is_told(tmp_path: Path):
+    """A rival's file is called by its name, and an answer that cannot be kept is told without its path."""
+    rival = tmp_path / "secret" / "rival.onnx"
+    rival.parent.mkdir()
+    rival.write_bytes(find_model("digits-on-garments-2-passes").read_bytes())
+    folder = tmp_path / "study"
+    with serving(*read_command(folder, 4, "--against", str(rival))) as (address, _):
+        (folder / "answers.jsonl").mkdir()
+        refused = httpx.put(f"{address}answers/0", json={"answer": "left", "seconds": 1})
+        assert refused.status_code == 500
+        (folder / "answers.jsonl").rmdir()
+        httpx.put(f"{address}answers/0", json={"answer": "left", "seconds": 1}).raise_for_status()
+        results = httpx.post(f"{address}end").json()
+    assert results["about"]["other"] == "rival"
+    assert str(tmp_path) not in refused.text + json.dumps(results)
 
 
 def test_pages_are_accessible_and_pictured(tmp_path: Path, browser: Any):
@@ -217,9 +284,10 @@ def test_pages_are_accessible_and_pictured(tmp_path: Path, browser: Any):
             page.get_by_role("button", name="End here").click()
             assert violations(page) == []
             if scheme == "light":
-                page.get_by_role("button", name="Go on").click()
+                page.get_by_role("button", name="go on").click()
+                expect(page.locator("#ask")).to_be_visible()
             else:
-                page.get_by_role("button", name="End the test").click()
+                page.get_by_role("button", name="end the test").click()
                 page.get_by_role("heading", name="Results").wait_for()
                 assert violations(page) == []
             page.close()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from smidgen.errors import FileError, InputError
+from smidgen.errors import FileError, InputError, SmidgenError
 from smidgen.web.study import COMPARE, CONDITIONS, READ, Plan, Study, draw_order, expect_intervals, load_plan
 
 
@@ -45,9 +45,12 @@ def test_answers_outlive_the_process(tmp_path: Path):
     study.put(0, "1", 0.5)
     study.put(1, "2", 0.5)
     study.put(0, "?", 2.25)
-    with (tmp_path / "answers.jsonl").open("a") as file:
-        file.write('{"position": 2, "ans')
-    again = Study(tmp_path, load_plan(tmp_path, {"seed": 1}))
+    with (tmp_path / "answers.jsonl").open("ab") as file:
+        for line in ('{"position": -1, "answer": "1", "seconds": 1}', '{"position": 2, "answer": "x", "seconds": 1}',
+                     '{"position": 2, "answer": "1"}', "[]"):  # fmt: skip
+            file.write(line.encode() + b"\n")
+        file.write(b'{"position": 2, "answer": "\xff')
+    again = Study(tmp_path, load_plan(tmp_path, {"seed": 1}, 50))
     assert again.plan == study.plan
     assert [answer and answer.answer for answer in again.answers[:3]] == ["?", "2", None]
     assert again.done == 2
@@ -59,11 +62,14 @@ def test_another_study_is_not_gone_on_with(tmp_path: Path):
     """A folder with another study, or with a damaged plan, is refused and left alone."""
     Study(tmp_path, make_plan())
     with pytest.raises(FileError, match="seed"):
-        load_plan(tmp_path, {"seed": 2})
-    (tmp_path / "study.json").write_text('{"kind": "read"}')
-    with pytest.raises(FileError, match="cannot be read"):
-        load_plan(tmp_path, {"seed": 1})
-    assert load_plan(tmp_path / "none", {}) is None
+        load_plan(tmp_path, {"seed": 2}, 50)
+    with pytest.raises(FileError, match="not there"):
+        load_plan(tmp_path, {"seed": 1}, 40)
+    for text in ('{"kind": "read"}', "[]", "[" * 100_000, '{"kind": "x", "sources": [], "conditions": []}', "\0"):
+        (tmp_path / "study.json").write_text(text)
+        with pytest.raises(FileError, match="cannot be read"):
+            load_plan(tmp_path, {"seed": 1}, 50)
+    assert load_plan(tmp_path / "none", {}, 50) is None
 
 
 @pytest.mark.parametrize(("position", "answer"), [(1, "1"), (-1, "1"), (0, "x"), (0, ""), (9, "1"), (0, "left")])
@@ -112,6 +118,16 @@ def test_results_of_comparing(tmp_path: Path):
     results = study.end()
     assert results["preferred"]["rate"] == pytest.approx(6 / 8)
     assert (results["preferred"]["n"], results["cannot_tell"]) == (8, 2)
+
+
+def test_answers_that_cannot_be_kept_are_no_fault_of_the_page(tmp_path: Path):
+    """A folder that cannot be written to is an error of the server, and the answer does not count."""
+    study = Study(tmp_path, make_plan())
+    (tmp_path / "answers.jsonl").mkdir()
+    with pytest.raises(SmidgenError) as caught:
+        study.put(0, "1", 1.0)
+    assert not isinstance(caught.value, InputError)
+    assert study.done == 0
 
 
 def test_nothing_answered_has_no_results(tmp_path: Path):

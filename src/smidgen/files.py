@@ -2,11 +2,14 @@
 
 import os
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from smidgen.errors import FileError
+
+_BOMB_BYTES, _BOMB_RATIO = 256 * 2**20, 100
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -42,6 +45,34 @@ def fill_whole(path: Path, fill: Callable[[Path], object]) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def refuse_bomb(name: str, packed: int, unpacked: int) -> None:
+    """Refuse what unpacks to very much from very little, as no honest images do.
+
+    Args:
+        name: of the file.
+        packed, unpacked: bytes, the second as the file promises.
+
+    Raises:
+        FileError: it does.
+    """
+    if unpacked > _BOMB_BYTES and unpacked > _BOMB_RATIO * packed:
+        raise FileError(
+            f"{name} promises {unpacked:,} bytes and holds {packed:,}",
+            expected=f"at most {_BOMB_RATIO} times as much as it holds, as honest images do",
+        )
+
+
+def check_inflated(name: str, packed: bytes, most: int) -> None:
+    """Refuse a deflate stream that unpacks to more than it is to hold; never holds more than that.
+
+    Raises:
+        FileError: it does.
+        zlib.error: it is damaged.
+    """
+    if len(zlib.decompressobj().decompress(packed, most + 1)) > most:
+        raise FileError(f"{name} unpacks to more than its size says", expected=f"at most {most:,} bytes in this piece")
 
 
 def make_folder(path: Path) -> None:

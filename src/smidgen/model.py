@@ -107,7 +107,7 @@ class ModelInfo:
             )
         except FileError:
             raise
-        except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError, InputError) as error:
             raise FileError(f"{source} describes itself in a way that cannot be read ({error})") from None
 
 

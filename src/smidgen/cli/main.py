@@ -216,7 +216,7 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 def _add_server(command: argparse.ArgumentParser) -> None:
     command.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
                          help="to serve on; beyond this machine a token is asked for (default: 127.0.0.1)")  # fmt: skip
-    command.add_argument("--port", type=int, default=0, help="(default: a free one)")
+    command.add_argument("--port", type=int, help="(default: 8000, or a free one where that is taken)")
     command.add_argument("--no-browser", action="store_true", help="do not open a browser")
 
 

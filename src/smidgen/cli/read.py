@@ -12,14 +12,14 @@ from smidgen.errors import InputError
 from smidgen.files import lock_folder
 from smidgen.runtime import Runtime
 from smidgen.scores import Interval
-from smidgen.web.server import run, wants_browser
+from smidgen.web.server import hash_file, run, title_of, wants_browser
 from smidgen.web.study import CONDITIONS, READ, work_out
 from smidgen.zoo.zoo import find_model, zoo_names
 
 
 def read(arguments: argparse.Namespace) -> int:
     """Show images to a person, blind and shuffled, and say what was read."""
-    from smidgen.web.reading import hash_file, make_reading, open_study
+    from smidgen.web.reading import make_reading, open_study
 
     path = find_model(arguments.model)
     runtime = Runtime(path)
@@ -29,13 +29,13 @@ def read(arguments: argparse.Namespace) -> int:
     denoise = {"the model": runtime.denoise}
     about = {
         "model": hash_file(path.read_bytes()),
-        "pairs": dataset.fingerprint or dataset.name,
+        "pairs": dataset.fingerprint or Path(dataset.name).name,
         "split": arguments.split,
     }
     if compare:
-        name, other = _find_other(arguments.against, dataset.val)
+        name, other, identity = _find_other(arguments.against, dataset.val)
         denoise[name] = other
-        about["other"] = name
+        about |= {"other": name, "other_hash": identity}
     folder = arguments.out or Path("runs") / f"{Path(dataset.name).stem}-{'compared' if compare else 'read'}"
     with lock_folder(folder, "a reading test"):
         study, shown = open_study(
@@ -64,15 +64,15 @@ def read(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _find_other(name: str | None, val: Any) -> tuple[str, Any]:
-    """What to compare with: another model, or a classical denoiser tuned on validation; the best without a name."""
+def _find_other(name: str | None, val: Any) -> tuple[str, Any, str]:
+    """Name, function and identity of what to compare with: a model, or a classical denoiser, the best by default."""
     from smidgen.judging.baselines import choose_baselines
     from smidgen.runtime import model_file
     from smidgen.scores import mse
 
     if name is not None and (model_file(Path(name)).is_file() or name in zoo_names()):
-        other = Runtime(find_model(name))
-        return name, other.denoise
+        path = find_model(name)
+        return title_of(path), Runtime(path).denoise, hash_file(path.read_bytes())
     baselines = {baseline.name: baseline for baseline in choose_baselines(val)}
     if name is None:
         errors = {key: float(mse(b.denoise(val.noisy[:200]), val.clean[:200]).mean()) for key, b in baselines.items()}
@@ -81,7 +81,7 @@ def _find_other(name: str | None, val: Any) -> tuple[str, Any]:
         raise InputError(
             f"there is neither a model nor a baseline {name!r}", expected=f"{', '.join(baselines)}, or a model"
         )
-    return name, baselines[name].denoise
+    return name, baselines[name].denoise, f"strength {baselines[name].strength:g}"
 
 
 def results_table(results: dict[str, Any]) -> str:

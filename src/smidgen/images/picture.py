@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from smidgen.errors import FileError
+from smidgen.files import check_inflated, refuse_bomb
 from smidgen.images.tiff import (
     ALPHA_APART,
     WHITE_IS_ZERO,
@@ -74,13 +75,21 @@ def read_image(path: Path) -> NDArray[Any]:
     return picture.pages[0]
 
 
-def read_picture(source: Path | bytes, most_pixels: int | None = None) -> Picture:
+@dataclass(frozen=True)
+class Limits:
+    """What a stranger's picture may be: so many pixels, all pages together, and so many pages; no array file."""
+
+    pixels: int
+    pages: int = 64
+
+
+def read_picture(source: Path | bytes, limits: Limits | None = None) -> Picture:
     """All an image file holds, upright (EXIF orientation applied).
 
     Args:
         source: a file or its content.
-        most_pixels: refuse pictures with more, all pages together, before they are unpacked; without it
-            only pages beyond `MOST_PIXELS` are refused. Array files are bounded by their own size.
+        limits: refuse what is beyond them before it is unpacked; without them only pages of more than
+            `MOST_PIXELS` are refused.
 
     Raises:
         FileError: missing, damaged, too large, an animation, or not an image.
@@ -93,10 +102,12 @@ def read_picture(source: Path | bytes, most_pixels: int | None = None) -> Pictur
             start = file.read(8)
             file.seek(0)
             if start.startswith(b"\x93NUMPY"):
+                if limits is not None:
+                    raise FileError(f"{name} is an npy file", expected=f"a {_KINDS_IN_WORDS} file")
                 return _read_array(file, name)
             if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-                return _read_tiff(file, name, most_pixels)
-            return _read_other(file, name, most_pixels or MOST_PIXELS)
+                return _read_tiff(file, name, limits)
+            return _read_other(file, name, limits.pixels if limits else MOST_PIXELS)
     except FileError:
         raise
     except FileNotFoundError:
@@ -106,7 +117,7 @@ def read_picture(source: Path | bytes, most_pixels: int | None = None) -> Pictur
     except MemoryError:
         raise FileError(f"{name} does not fit in memory") from None
     except Image.DecompressionBombError:
-        raise FileError(f"{name} is huge", expected=f"at most {most_pixels or MOST_PIXELS:,} pixels") from None
+        raise FileError(f"{name} is huge", expected=f"at most {MOST_PIXELS:,} pixels") from None
     except UnidentifiedImageError:
         raise FileError(f"{name} is not an image", expected=f"a {_KINDS_IN_WORDS} or npy file") from None
     except Exception as error:  # decoders raise nearly anything on damaged input
@@ -177,15 +188,25 @@ def _unstack(picture: Picture) -> NDArray[Any]:
     return np.stack(pages) if stacked or len(pages) > 1 else pages[0]
 
 
-def _read_tiff(file: BinaryIO, name: str, most_pixels: int | None) -> Picture:
-    pages, alphas, white, pixels = [], [], False, 0
+def _read_tiff(file: BinaryIO, name: str, limits: Limits | None) -> Picture:
+    pages: list[NDArray[Any]] = []
+    alphas: list[NDArray[Any] | None] = []
+    white, pixels = False, 0
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
     with import_tifffile().TiffFile(file) as tiff:
         for page in tiff.pages:
             frame = page.aspage()
-            _check_size(name, frame.imagelength, frame.imagewidth, most_pixels or MOST_PIXELS)
+            _check_size(name, frame.imagelength, frame.imagewidth, limits.pixels if limits else MOST_PIXELS)
+            refuse_bomb(
+                name, size, frame.imagelength * frame.imagewidth * frame.samplesperpixel * frame.bitspersample // 8
+            )
             pixels += frame.imagelength * frame.imagewidth
-            if most_pixels is not None and pixels > most_pixels:
-                raise FileError(f"the pages of {name} are huge together", expected=f"at most {most_pixels:,} pixels")
+            if limits is not None and (pixels > limits.pixels or len(pages) >= limits.pages):
+                raise FileError(
+                    f"{name} has many or large pages",
+                    expected=f"at most {limits.pages}, with {limits.pixels:,} pixels together",
+                )
             if frame.imagedepth > 1:
                 raise FileError(f"{name} holds a volume of {frame.imagedepth} planes", expected="pages of one plane")
             image = read_page(frame)
@@ -197,7 +218,7 @@ def _read_tiff(file: BinaryIO, name: str, most_pixels: int | None) -> Picture:
                         expected="grey or RGB pages, uncompressed or with deflate",
                     )
                 file.seek(0)
-                return replace(_read_other(file, name, most_pixels or MOST_PIXELS), kind="tiff")
+                return replace(_read_other(file, name, limits.pixels if limits else MOST_PIXELS), kind="tiff")
             white = white or frame.photometric == WHITE_IS_ZERO
             colours = count_colours(frame)
             pages.append(image[..., :colours])
@@ -236,6 +257,8 @@ def _read_other(file: BinaryIO, name: str, most_pixels: int) -> Picture:
         image: Image.Image = opened
         kind = str(image.format).lower()
         _check_size(name, image.height, image.width, most_pixels)
+        size = file.seek(0, io.SEEK_END)
+        refuse_bomb(name, size, image.height * image.width * len(image.getbands()))
         if kind not in (*KINDS.values(), "mpo"):
             raise FileError(f"{name} is a {image.format} file", expected=f"a {_KINDS_IN_WORDS} file")
         if kind != "mpo" and getattr(image, "n_frames", 1) > 1:
@@ -244,7 +267,7 @@ def _read_other(file: BinaryIO, name: str, most_pixels: int) -> Picture:
         profile = None if image.mode in ("CMYK", "LAB", "YCbCr", "HSV") else image.info.get("icc_profile")
         # Pillow reduces all 16-bit PNGs but grey ones to 8 bits.
         if kind == "png" and image.mode in ("RGB", "RGBA", "LA") and _png_depth(file) == 16:
-            array: NDArray[Any] = _read_deep_png(file)
+            array: NDArray[Any] = _read_deep_png(file, name, image)
         else:
             array = _as_array(image)
         # Asked for only now: Pillow turns TIFFs itself while it loads them, and then forgets the tag.
@@ -280,9 +303,13 @@ def _png_depth(file: BinaryIO) -> int:
     return file.read(1)[0]
 
 
-def _read_deep_png(file: BinaryIO) -> NDArray[np.uint16]:
+def _read_deep_png(file: BinaryIO, name: str, image: Image.Image) -> NDArray[np.uint16]:
     import png
 
+    file.seek(0)
+    packed = b"".join(content for kind, content in png.Reader(file=file).chunks() if kind == b"IDAT")
+    row = 1 + 2 * image.width * len(image.getbands())
+    check_inflated(name, packed, 2 * row * image.height)  # twice: an interlaced one has more, shorter rows
     file.seek(0)
     width, height, rows, _ = png.Reader(file=file).asDirect()
     return np.stack([np.asarray(row, np.uint16) for row in rows]).reshape(height, width, -1)

@@ -2,15 +2,19 @@
 
 import contextlib
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.files import check_inflated
+
 SUFFIXES = frozenset({".tif", ".tiff"})
 # Values of TIFF tags 262, 284 and 338.
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
+UNCOMPRESSED, DEFLATE = 1, (8, 32946)
 _PLANES_APART = 2
 ALPHA_APART = 2
 
@@ -50,10 +54,12 @@ def read_page(page: Any) -> NDArray[Any] | None:
     colours = count_colours(page)
     extra = page.samplesperpixel - colours
     whole = page.dtype is not None and page.dtype.kind in "uif" and page.imagedepth == 1
+    known = page.compression in (UNCOMPRESSED, *DEFLATE)
     turned = page.photometric == WHITE_IS_ZERO and whole and page.dtype.kind != "u"
-    if not colours or extra not in (0, 1) or page.bitspersample < 8 or not whole or turned:
+    if not known or not colours or extra not in (0, 1) or page.bitspersample < 8 or not whole or turned:
         return None
-    with contextlib.suppress(ValueError):  # a compression tifffile needs a codec package for
+    check_segments(page, page.dataoffsets, page.databytecounts)
+    with contextlib.suppress(ValueError):
         image: NDArray[Any] = page.asarray()
         if page.planarconfig == _PLANES_APART and image.ndim == 3:
             image = image.transpose(1, 2, 0)
@@ -62,6 +68,26 @@ def read_page(page: Any) -> NDArray[Any] | None:
             image = np.concatenate([turn_white(image[..., :1], True), image[..., 1:]], axis=2)
         return turn_upright(image, orientation_of(page))
     return None
+
+
+def check_segments(page: Any, offsets: Iterable[int], sizes: Iterable[int]) -> None:
+    """Refuse tiles or strips of a page that unpack to more than they are to hold.
+
+    Raises:
+        FileError: one does.
+    """
+    if page.compression not in DEFLATE:
+        return
+    rows, columns = (
+        (page.tilelength, page.tilewidth)
+        if page.is_tiled
+        else (min(page.rowsperstrip, page.imagelength), page.imagewidth)
+    )
+    samples = 1 if page.planarconfig == _PLANES_APART else page.samplesperpixel
+    most = rows * columns * samples * -(-page.bitspersample // 8)
+    for offset, size in zip(offsets, sizes, strict=False):
+        page.parent.filehandle.seek(offset)
+        check_inflated("the TIFF", page.parent.filehandle.read(size), most)
 
 
 def orientation_of(page: Any) -> int:

@@ -8,11 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import FileError
-from smidgen.images.tiff import WHITE_IS_ZERO, alpha_kind, count_colours, import_tifffile, orientation_of
+from smidgen.images.tiff import (
+    DEFLATE,
+    UNCOMPRESSED,
+    WHITE_IS_ZERO,
+    alpha_kind,
+    check_segments,
+    count_colours,
+    import_tifffile,
+    orientation_of,
+)
 
 _TILE = 256
 _MOST_SEGMENT_BYTES = 64 * 2**20
-_UNCOMPRESSED, _DEFLATE = 1, (8, 32946)
 
 
 class TiffRows:
@@ -55,7 +63,7 @@ class TiffRows:
         self.white_is_zero = page.photometric == WHITE_IS_ZERO
         self._alpha_kind = alpha_kind(page)
         self.icc_profile = page.iccprofile
-        self.compressed = page.compression != _UNCOMPRESSED
+        self.compressed = page.compression != UNCOMPRESSED
         self._rows = page.tilelength if page.is_tiled else page.rowsperstrip
         self._across = -(-self.width // page.tilewidth) if page.is_tiled else 1
 
@@ -73,7 +81,7 @@ class TiffRows:
             "its colours stand apart": page.samplesperpixel > 1 and page.planarconfig != 1,
             "its values are no numbers of 8 bits or more": page.bitspersample < 8 or not known,
             "it is turned": orientation_of(page) != 1,
-            f"its compression ({page.compression!s}) is not known": page.compression not in (_UNCOMPRESSED, *_DEFLATE),
+            f"its compression ({page.compression!s}) is not known": page.compression not in (UNCOMPRESSED, *DEFLATE),
             "it is stored as one piece": bytes_ > _MOST_SEGMENT_BYTES,
             "pieces are missing": not whole and page.planarconfig == 1,
         }
@@ -105,6 +113,7 @@ class TiffRows:
         numbers = range(first // self._rows * self._across, -(-last // self._rows) * self._across)
         try:
             for number in numbers:
+                check_segments(page, [page.dataoffsets[number]], [page.databytecounts[number]])
                 self._tiff.filehandle.seek(page.dataoffsets[number])
                 data = self._tiff.filehandle.read(page.databytecounts[number])
                 segment, (_, _, top, left, _), (_, height, width, _) = page.decode(data, number)

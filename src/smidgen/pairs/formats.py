@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import FileError, PairsError
+from smidgen.files import refuse_bomb
 from smidgen.images.picture import IMAGE_SUFFIXES, read_image
 from smidgen.pairs.checks import RawPairs, make_labels, make_raw_pairs
 from smidgen.pairs.unpickle import read_pickle
@@ -111,6 +112,7 @@ def read_idx(path: Path) -> NDArray[Any]:
             promised = math.prod(shape) * kind.itemsize
             if promised > MOST_BYTES:
                 raise FileError(f"{path} promises {promised:,} bytes", expected=f"at most {MOST_BYTES:,}")
+            refuse_bomb(str(path), path.stat().st_size, promised)
             # Read in pieces: a header that promises more than there is must not cost that much memory.
             pieces = []
             while promised > 0 and (piece := file.read(min(promised, 2**24))):
@@ -142,8 +144,9 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
-            if size > MOST_BYTES or size > 2000 * path.stat().st_size + 2**20:
-                raise FileError(f"{path} unpacks to {size:,} bytes, which no honest set of images does")
+            if size > MOST_BYTES:
+                raise FileError(f"{path} promises {size:,} bytes", expected=f"at most {MOST_BYTES:,}")
+            refuse_bomb(str(path), path.stat().st_size, size)
         with np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
     except FileError:

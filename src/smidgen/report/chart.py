@@ -50,7 +50,7 @@ def make_chart(history: Sequence[dict[str, float]], *, floor: float) -> dict[str
         "lines": lines,
         "points": points,
         "x_ticks": [(x(epoch), epoch) for epoch in _round_steps(first, last, whole=True)],
-        "y_ticks": [(y(loss), f"{loss:.4g}") for loss in _round_steps(low, high)],
+        "y_ticks": _name_ticks([(y(loss), loss) for loss in _round_steps(low, high)]),
         "floor": y(floor) if floor > 0 else None,
     }
 
@@ -75,6 +75,15 @@ def _round_steps(low: float, high: float, *, whole: bool = False) -> list[float]
     start = math.ceil(low / step - 1e-9)
     stop = math.floor(high / step + 1e-9)
     return [round(number * step, 12) if not whole else int(number * step) for number in range(start, stop + 1)]
+
+
+def _name_ticks(ticks: list[tuple[float, float]]) -> list[tuple[float, str]]:
+    """Heights with as few digits as tell their losses apart."""
+    for digits in range(4, 17):
+        names = [f"{loss:.{digits}g}" for _, loss in ticks]
+        if len(set(names)) == len(names):
+            break
+    return [(height, name) for (height, _), name in zip(ticks, names, strict=True)]
 
 
 def _number(value: float) -> float | None:

@@ -161,7 +161,7 @@ def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise FileError(f"the grid {path} cannot be read ({error})", expected="a TOML file") from None
     if not content:
         raise InputError(f"the grid {path} is empty", expected=f"values for some of {', '.join(_GRID_TYPES)}")

@@ -18,7 +18,6 @@ MOST_BYTES = 16 * 2**20
 _MOST_BYTES_HELD = 128 * 2**20  # by all requests under way
 _MOST_BYTES_DRAINED = 64 * 2**20
 _BODY_SECONDS = 10.0
-_COOKIE = "smidgen-token"
 _SAFE_METHODS = ("GET", "HEAD")
 # Scripts, styles and pictures come from this server only; no other page may frame this one.
 _HEADERS = {
@@ -45,7 +44,7 @@ class RefusedError(Exception):
 class Guard:
     """An ASGI application around another; it holds each body whole before handing it on."""
 
-    def __init__(self, app: App, *, hosts: frozenset[str], token: str = "") -> None:
+    def __init__(self, app: App, *, hosts: frozenset[str], token: str = "", cookie: str = "smidgen-token") -> None:
         """Wrap an application.
 
         Args:
@@ -53,8 +52,10 @@ class Guard:
             hosts: values of the Host header that mean this server. A name that a stranger's DNS points
                 here is none of them.
             token: what a browser must bring in the address once, or a program in each request; "" asks for none.
+            cookie: the name of the cookie that keeps it; servers on other ports of this machine need others.
         """
-        self._app, self._hosts, self._token = app, hosts, token
+        self._app, self._token, self._cookie = app, token, cookie
+        self._hosts = frozenset(host.lower() for host in hosts)
         self._held = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -100,10 +101,11 @@ class Guard:
 
     def _check(self, scope: Message, headers: dict[str, str]) -> str:
         """Let a request through, with the cookie to set, or raise."""
-        if headers.get("host", "") not in self._hosts:
+        host = headers.get("host", "").lower()
+        if host not in self._hosts:
             raise RefusedError(421, "The Host header names another server.")
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc != headers["host"]
+        foreign = origin is not None and urlsplit(origin.lower()).netloc != host
         if scope["method"] not in _SAFE_METHODS and (
             foreign or headers.get("sec-fetch-site") in ("cross-site", "same-site")
         ):
@@ -112,19 +114,19 @@ class Guard:
             return ""
         query = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        if any(secrets.compare_digest(found.encode(), self._token.encode()) for found in (bearer, _cookie(headers))):
+        if any(secrets.compare_digest(found.encode(), self._token.encode()) for found in (bearer, self._kept(headers))):
             return ""
         if secrets.compare_digest(query.encode(), self._token.encode()):
-            return f"{_COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+            return f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/"
         raise RefusedError(401, "The token is missing or wrong. Open the address as it was printed.")
 
-
-def _cookie(headers: dict[str, str]) -> str:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    def _kept(self, headers: dict[str, str]) -> str:
+        """The token that a browser keeps."""
+        try:
+            found = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
+        except CookieError:
+            return ""
+        return found.value if found else ""
 
 
 class _Body:

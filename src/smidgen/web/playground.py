@@ -5,9 +5,8 @@ import functools
 import io
 import json
 import os
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -19,7 +18,7 @@ from PIL import Image
 
 from smidgen.denoising import DEPTHS, Handling, denoise_picture, full_scale
 from smidgen.errors import InputError
-from smidgen.images.picture import pack_picture, read_picture
+from smidgen.images.picture import Limits, Picture, pack_picture, read_picture
 from smidgen.judging.legibility import read_digits
 from smidgen.pairs.pairs import Images
 from smidgen.pairs.ranges import Range
@@ -30,7 +29,7 @@ from smidgen.tasks.corrupt import KINDS
 from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, example_pairs
 from smidgen.web.server import make_app
 
-MOST_PIXELS = 16_000_000
+MOST_PIXELS = 4_000_000
 _MOST_SIDE = 512  # of what the page tries; its script shrinks larger pictures
 _MOST_WAITING = 32
 _EXAMPLES = 10
@@ -42,7 +41,7 @@ _UNIT = Handling(value_range=Range())  # the page's values are in [0, 1] whateve
 _DENOISE_API = {
     "requestBody": {
         "required": True,
-        "description": f"An image file of at most 16 MiB and {MOST_PIXELS:,} pixels: PNG, TIFF, JPEG, BMP or WebP.",
+        "description": f"PNG, TIFF, JPEG, BMP or WebP of at most 16 MiB, {MOST_PIXELS:,} pixels and 64 pages.",
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _IMAGE_TYPES},
     }
 }
@@ -74,6 +73,7 @@ def make_playground(models: Sequence[tuple[str, Runtime]]) -> FastAPI:
     _describe_errors(app)
     limiter = CapacityLimiter(os.cpu_count() or 1)
     runtime = models[0][1]
+    offer = _offer(models)
 
     async def compute(work: Callable[[], Any]) -> Any:
         """On one of as many threads as there are cores; nobody waits in an endless line."""
@@ -87,7 +87,7 @@ def make_playground(models: Sequence[tuple[str, Runtime]]) -> FastAPI:
 
     @app.get("/model", summary="What the model says about itself")
     async def model() -> dict[str, Any]:
-        return {"name": models[0][0], **json.loads(runtime.info.to_json())}
+        return {"name": models[0][0], **_without_paths(json.loads(runtime.info.to_json()))}
 
     @app.post(
         "/denoise", summary="Denoise an image", response_class=Response, responses=_DENOISE_ANSWERS,
@@ -107,7 +107,7 @@ def make_playground(models: Sequence[tuple[str, Runtime]]) -> FastAPI:
         handling = Handling(depth=DEPTHS[depth] if depth else None, inverted=invert)
 
         def work() -> Response:
-            picture, _ = denoise_picture(runtime, read_picture(content, MOST_PIXELS), handling)
+            picture, _ = denoise_picture(runtime, read_picture(content, Limits(MOST_PIXELS)), handling)
             return Response(pack_picture(picture), media_type=f"image/{picture.kind}")
 
         answer: Response = await compute(work)
@@ -115,7 +115,7 @@ def make_playground(models: Sequence[tuple[str, Runtime]]) -> FastAPI:
 
     @app.get("/playground", include_in_schema=False)
     async def playground() -> dict[str, Any]:
-        return _offer(models)
+        return offer
 
     @app.post("/try", include_in_schema=False)
     async def try_one(
@@ -164,30 +164,46 @@ def _try(
     models: Sequence[tuple[str, Runtime]], content: bytes, corruption: str, strength: float, seed: int
 ) -> dict[str, Any]:
     """Corrupt what was sent, denoise it with each model, and show and read what came of it."""
-    picture = read_picture(content, _MOST_SIDE**2)
+    picture = read_picture(content, Limits(_MOST_SIDE**2, pages=1))
     page = picture.pages[0]
+    if not np.isfinite(page).all():
+        raise InputError("the picture holds values that are not numbers (NaN or infinity)")
     if page.shape[2] == 3 and (page == page[..., :1]).all():
         page = page[..., :1]  # browsers know no grey PNG
-    clean = full_scale(page.dtype).normalise(page)[None] if page.dtype.kind in "ui" else np.clip(page, 0, 1)[None]
+    clean = full_scale(page.dtype).normalise(page)[None]
     noisy = _corrupt(clean, corruption, strength, np.random.default_rng(seed))
-    results = []
-    for name, runtime in models:
-        started = time.perf_counter()
-        result, _ = denoise_picture(runtime, replace(picture, pages=(noisy[0],), alphas=(None,)), _UNIT)
-        denoised = result.pages[0][None]
-        milliseconds = 1000 * (time.perf_counter() - started)
-        fidelity = float(psnr(denoised, clean)[0])
-        results.append(
-            {
-                "name": name,
-                "denoised": _data_url(denoised[0]),
-                "difference": _data_url(_difference(denoised[0], clean[0])),
-                "psnr_db": fidelity if np.isfinite(fidelity) else None,
-                "milliseconds": milliseconds,
-                "reading": _read(denoised),
-            }
-        )
-    return {"noisy": _data_url(noisy[0]), "reading": _read(noisy), "models": results}
+    return {
+        "noisy": _data_url(noisy[0]),
+        "reading": _read(noisy),
+        "models": [{"name": name} | _try_model(runtime, noisy, clean) for name, runtime in models],
+    }
+
+
+def _try_model(runtime: Runtime, noisy: Images, clean: Images) -> dict[str, Any]:
+    """What a model makes of an image; a colour model takes a grey one as three equal colours."""
+    given = noisy[0]
+    if runtime.info.spec.channels == 3 and given.shape[2] == 1:
+        given = given.repeat(3, axis=2)
+    try:
+        picture = Picture(pages=(given,), alphas=(None,), kind="npy")
+        denoised = denoise_picture(runtime, picture, _UNIT)[0].pages[0][None]
+    except InputError as error:
+        return {"error": str(error)}
+    fidelity = float(psnr(denoised, np.broadcast_to(clean, denoised.shape))[0])
+    return {
+        "denoised": _data_url(denoised[0]),
+        "difference": _data_url(_difference(denoised[0], clean[0])),
+        "psnr_db": fidelity if np.isfinite(fidelity) else None,
+        "reading": _read(denoised),
+    }
+
+
+def _without_paths(model: dict[str, Any]) -> dict[str, Any]:
+    """A model trained on a file tells where that was; strangers get its name only."""
+    for part, key in ((model["dataset"], "name"), (model["scores"], "pairs")):
+        if key in part:
+            part[key] = PurePath(str(part[key])).name
+    return model
 
 
 def _corrupt(clean: Images, corruption: str, strength: float, generator: np.random.Generator) -> Images:

@@ -1,6 +1,5 @@
 """The reading test: a page that shows images, blind and shuffled, and keeps what a person answers."""
 
-import hashlib
 import io
 import secrets
 from collections.abc import Callable, Mapping
@@ -61,7 +60,7 @@ def open_study(
     """
     kind = COMPARE if compare else READ
     about = {"kind": kind, "n": n, **about} | ({} if seed is None else {"seed": seed})
-    plan = load_plan(folder, about)
+    plan = load_plan(folder, about, len(pairs))
     if plan is None:
         drawn = secrets.randbelow(_SEEDS) if seed is None else seed
         sources, conditions = draw_order(len(pairs), n, kind, drawn)
@@ -148,7 +147,7 @@ def make_reading(study: Study, shown: Shown, *, label_names: tuple[str, ...], sa
     async def put_answer(
         position: int,
         answer: Annotated[str, Body(max_length=20)],
-        seconds: Annotated[float, Body(ge=0, le=1e6)],
+        seconds: Annotated[float, Body(ge=0, le=1e9)],
     ) -> dict[str, Any]:
         study.put(position, answer, seconds)
         return {"done": study.done}
@@ -198,8 +197,3 @@ def _bitmap(image: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "bmp")
     return file.getvalue()
-
-
-def hash_file(content: bytes) -> str:
-    """A short hash of a model file."""
-    return hashlib.sha256(content).hexdigest()[:16]

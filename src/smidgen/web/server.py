@@ -1,6 +1,7 @@
 """Runs a page's application on this machine until Ctrl-C."""
 
 import contextlib
+import hashlib
 import ipaddress
 import os
 import secrets
@@ -9,13 +10,15 @@ import sys
 import webbrowser
 from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from smidgen.errors import InputError, MissingPartError, SmidgenError
+from smidgen.runtime import MODEL_FILE
 
-_HEADER_SECONDS = 10.0
+_HEADER_SECONDS, _ANSWER_SECONDS = 10.0, 30.0
 _MOST_CONNECTIONS = 256
-_LAST_PORT = 65535
+_USUAL_PORT, _HTTP_PORT, _LAST_PORT = 8000, 80, 65535
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -56,7 +59,10 @@ def make_app(title: str, *, page: str, openapi: bool = False) -> Any:
 
     @app.exception_handler(SmidgenError)
     async def say_error(request: Request, error: SmidgenError) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 422 if isinstance(error, InputError) else 500)
+        if not isinstance(error, InputError):
+            print(f"smidgen: {error}", file=sys.stderr)  # it may name a path, which is not for the page
+            return JSONResponse({"error": "The server could not do that; its terminal says why."}, 500)
+        return JSONResponse({"error": str(error)}, 422)
 
     @app.exception_handler(HTTPException)
     async def say_refusal(request: Request, error: HTTPException) -> JSONResponse:
@@ -70,13 +76,13 @@ def make_app(title: str, *, page: str, openapi: bool = False) -> Any:
     return app
 
 
-def run(app: Any, *, host: str, port: int, open_browser: bool, say: Callable[[str], None]) -> None:
+def run(app: Any, *, host: str, port: int | None, open_browser: bool, say: Callable[[str], None]) -> None:
     """Serve until Ctrl-C.
 
     Args:
         app: an ASGI application.
         host: the address to bind to; beyond this machine a token is asked for.
-        port: 0 takes a free one.
+        port: 0 takes a free one; None takes the usual one, or a free one where that is taken.
         open_browser: show the page at once.
         say: told the address.
 
@@ -87,21 +93,13 @@ def run(app: Any, *, host: str, port: int, open_browser: bool, say: Callable[[st
 
     from smidgen.web.guard import Guard
 
-    if not 0 <= port <= _LAST_PORT:
-        raise InputError(f"there is no port {port}", expected=f"0 (a free one) to {_LAST_PORT}")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise InputError(
-            f"{host}, port {port} cannot be served ({error})", expected="a free port of this machine"
-        ) from None
-    with listener:
+    with _listen(host, port) as listener:
         port = listener.getsockname()[1]
         token = "" if _is_loopback(host) else secrets.token_urlsafe(24)
         names = _names(host)
         shown = names[0]
-        guarded = Guard(app, hosts=frozenset(f"{name}:{port}" for name in names), token=token)
+        hosts = {f"{name}:{port}" for name in names} | (set(names) if port == _HTTP_PORT else set())
+        guarded = Guard(app, hosts=frozenset(hosts), token=token, cookie=f"smidgen-token-{port}")
         config = uvicorn.Config(
             guarded, http=_impatient_protocol(), ws="none", lifespan="off", log_level="warning", access_log=False,
             server_header=False, limit_concurrency=_MOST_CONNECTIONS, timeout_keep_alive=round(_HEADER_SECONDS),
@@ -113,6 +111,29 @@ def run(app: Any, *, host: str, port: int, open_browser: bool, say: Callable[[st
             webbrowser.open(address)
         with contextlib.suppress(KeyboardInterrupt):  # how a server ends
             uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        InputError: the address or the port cannot be had.
+    """
+    if port is None:
+        try:
+            return _listen(host, _USUAL_PORT)
+        except InputError:
+            return _listen(host, 0)
+    if not host:
+        raise InputError("the address is empty", expected="one of this machine, as 127.0.0.1")
+    if not 0 <= port <= _LAST_PORT:
+        raise InputError(f"there is no port {port}", expected=f"0 (a free one) to {_LAST_PORT}")
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise InputError(
+            f"{host}, port {port} cannot be served ({error})", expected="a free port of this machine"
+        ) from None
 
 
 def _is_loopback(host: str) -> bool:
@@ -142,12 +163,13 @@ def _own_addresses(name: str) -> list[str]:
 
 
 def _impatient_protocol() -> Any:
-    """HTTP/1.1 by h11 that closes connections whose request headers do not come."""
+    """HTTP/1.1 by h11 that closes connections whose headers do not come or whose answers are not read."""
     import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class ImpatientProtocol(H11Protocol):
         _timer: Any = None
+        _reading: Any = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -160,6 +182,18 @@ def _impatient_protocol() -> Any:
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             self._stop()
+            self.resume_writing()
+
+        def pause_writing(self) -> None:
+            """The client reads too slowly; where it stops, its answer is not kept for ever."""
+            super().pause_writing()
+            self._reading = self.loop.call_later(_ANSWER_SECONDS, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if self._reading is not None:
+                self._reading.cancel()
+                self._reading = None
 
         def _watch(self) -> None:
             """Time the headers from the first byte on; a request whose headers are there is the guard's."""
@@ -184,3 +218,14 @@ def _impatient_protocol() -> Any:
 def wants_browser(asked_not_to: bool) -> bool:
     """Whether to open a browser: someone sits at a terminal and did not decline."""
     return not asked_not_to and sys.stderr.isatty()
+
+
+def title_of(model: Path) -> str:
+    """What pages call a model file: no path of this machine."""
+    path = model.resolve()
+    return path.parent.name if path.name == MODEL_FILE else path.stem
+
+
+def hash_file(content: bytes) -> str:
+    """A short hash that tells one model file from another."""
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from smidgen.errors import FileError, InputError
+from smidgen.errors import FileError, InputError, SmidgenError
 from smidgen.files import write_whole
 from smidgen.scores import Interval, cohen_kappa
 
@@ -104,18 +104,21 @@ class Study:
         self.answers: list[Answer | None] = [None] * len(plan)
         self._file = folder / ANSWERS_FILE
         try:
-            for line in self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []:
-                self._recall(line)
-        except (OSError, UnicodeDecodeError) as error:
-            raise FileError(f"{self._file} cannot be read ({error})") from None
-        self.ended = (folder / RESULTS_FILE).exists()
+            kept = self._file.read_text(encoding="utf-8", errors="replace") if self._file.exists() else ""
+        except OSError as error:
+            raise FileError(f"{self._file} cannot be read ({error.strerror})") from None
+        for line in kept.splitlines():
+            self._recall(line)
+        self.ended = any(self.answers) and (folder / RESULTS_FILE).exists()
 
     def _recall(self, line: str) -> None:
         try:
             record = json.loads(line)
-            self.answers[int(record["position"])] = Answer(str(record["answer"]), float(record["seconds"]))
-        except (ValueError, KeyError, TypeError, IndexError):
-            pass  # a crash tore the line; that image is asked again
+            position, answer = int(record["position"]), Answer(str(record["answer"]), float(record["seconds"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return  # a crash tore the line; that image is asked again
+        if 0 <= position < len(self.plan) and answer.answer in self.plan.answers_allowed():
+            self.answers[position] = answer
 
     @property
     def done(self) -> int:
@@ -127,6 +130,7 @@ class Study:
 
         Raises:
             InputError: the study has ended, the image was not shown yet, or there is no such answer.
+            SmidgenError: the answer cannot be kept.
         """
         if self.ended:
             raise InputError("the study has ended", expected="no more answers")
@@ -143,7 +147,7 @@ class Study:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise FileError(f"{self._file} cannot be written ({error.strerror})") from error
+            raise SmidgenError(f"{self._file} cannot be written ({error.strerror})") from error
         self.answers[position] = Answer(answer, seconds)
 
     def _ends_with_newline(self) -> bool:
@@ -156,23 +160,27 @@ class Study:
 
         Raises:
             InputError: nothing was answered yet.
-            FileError: the folder cannot be written to.
+            SmidgenError: the folder cannot be written to.
         """
         if not any(self.answers):
             raise InputError("nothing was answered yet", expected="at least one answer")
         results = work_out(self.plan, self.answers)
-        write_whole(self.folder / CSV_FILE, to_csv(self.plan, self.answers))
-        write_whole(self.folder / RESULTS_FILE, json.dumps(results, indent=1) + "\n")
+        try:
+            write_whole(self.folder / CSV_FILE, to_csv(self.plan, self.answers))
+            write_whole(self.folder / RESULTS_FILE, json.dumps(results, indent=1) + "\n")
+        except FileError as error:  # nothing the page did
+            raise SmidgenError(str(error)) from error
         self.ended = True
         return results
 
 
-def load_plan(folder: Path, about: dict[str, Any]) -> Plan | None:
+def load_plan(folder: Path, about: dict[str, Any], total: int) -> Plan | None:
     """The plan a folder holds, or None.
 
     Args:
         folder: of a study, perhaps.
         about: what was asked for; the plan's must hold the same.
+        total: images there are.
 
     Raises:
         FileError: it is of something else, or cannot be read.
@@ -187,7 +195,11 @@ def load_plan(folder: Path, about: dict[str, Any]) -> Plan | None:
         }
         plan = Plan(**fields)
         kept = dict(plan.about)
-    except (OSError, ValueError, TypeError) as error:
+        if plan.kind not in CONDITIONS or not set(plan.conditions) <= set(CONDITIONS[plan.kind]):
+            raise ValueError("it asks what no reading test asks")
+        if len(plan.sources) != len(plan.conditions) or not all(0 <= source < total for source in plan.sources):
+            raise ValueError("it shows images that are not there")
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise FileError(f"{place} cannot be read ({error})", expected="what a reading test left") from None
     other = [name for name, value in about.items() if kept.get(name) != value]
     if other:

@@ -5,7 +5,6 @@ const board = byId("board"), ink = board.getContext("2d", {willReadFrequently: t
 const SIDE = 28, PEN = 2.1; // of the drawn image, and of the pen, in its pixels
 
 let offer = null; // what GET /playground said
-let source = {width: SIDE, height: SIDE, drawn: true}; // a drawing, or an opened picture with its own pixels
 let seed = 1;
 let running = false, again = false; // one request at a time; the latest wish waits
 
@@ -38,23 +37,20 @@ function tell(error) {
 
 // --- The clean image -------------------------------------------------------------------------------------------
 
+// The board has the pixels of the image, enlarged by the style only: what is shown is what is sent.
 function clear() {
-  source = {width: SIDE, height: SIDE, drawn: true};
-  board.width = board.height = 10 * SIDE;
+  board.width = board.height = SIDE;
   ink.fillStyle = "#000";
-  ink.fillRect(0, 0, board.width, board.height);
+  ink.fillRect(0, 0, SIDE, SIDE);
   wish();
 }
 
-// Put a picture on the board: small ones enlarged so that they can be drawn on, large ones shrunk.
 function open(picture) {
   const width = picture.naturalWidth || picture.width, height = picture.naturalHeight || picture.height;
   const shrink = Math.min(1, offer.most_side / Math.max(width, height));
-  source = {width: Math.max(1, Math.round(width * shrink)), height: Math.max(1, Math.round(height * shrink)), drawn: true};
-  const enlarge = Math.max(1, Math.round(280 / Math.max(source.width, source.height)));
-  board.width = enlarge * source.width;
-  board.height = enlarge * source.height;
-  ink.imageSmoothingEnabled = shrink < 1;
+  board.width = Math.max(1, Math.round(width * shrink));
+  board.height = Math.max(1, Math.round(height * shrink));
+  ink.imageSmoothingQuality = "high";
   ink.drawImage(picture, 0, 0, board.width, board.height);
   wish();
 }
@@ -89,7 +85,7 @@ function at(event) {
 function stroke(event) {
   const now = at(event);
   ink.strokeStyle = "#fff";
-  ink.lineWidth = PEN * board.width / source.width * Math.max(1, source.width / SIDE);
+  ink.lineWidth = PEN * Math.max(1, board.width / SIDE);
   ink.lineCap = ink.lineJoin = "round";
   ink.beginPath();
   ink.moveTo(...last);
@@ -99,20 +95,7 @@ function stroke(event) {
   wish();
 }
 
-// The board at the size of the image, as PNG. Halved step by step, each a mean of 2 x 2, so that strokes keep soft edges.
-function pack() {
-  let from = board;
-  while (from.width > source.width) {
-    const half = new OffscreenCanvas(Math.max(source.width, Math.ceil(from.width / 2)), Math.max(source.height, Math.ceil(from.height / 2)));
-    const context = half.getContext("2d");
-    context.imageSmoothingEnabled = true;
-    context.imageSmoothingQuality = "high";
-    context.drawImage(from, 0, 0, half.width, half.height);
-    from = half;
-  }
-  if (from === board) return new Promise(done => board.toBlob(done, "image/png"));
-  return from.convertToBlob({type: "image/png"});
-}
+const pack = () => new Promise(done => board.toBlob(done, "image/png"));
 
 // --- Corruption and results ------------------------------------------------------------------------------------
 
@@ -144,8 +127,8 @@ async function run() {
       const answer = await fetch(`/try?${query}`, {method: "POST", body: await pack(), headers: {"content-type": "image/png"}});
       const found = await answer.json();
       if (!answer.ok) throw new Error(found.error || `the server said ${answer.status}`);
-      await showResults(found);
       tell(null);
+      await showResults(found);
     } catch (error) {
       tell(error);
     }
@@ -156,6 +139,13 @@ async function run() {
 async function showResults(found) {
   const columns = [[makeFigure("Noisy", found.noisy, [reading(found.reading)])]];
   for (const [number, model] of found.models.entries()) {
+    if (model.error) {
+      const note = document.createElement("p");
+      note.className = "wrong";
+      note.textContent = `${model.name}: ${model.error}`;
+      columns.push([note]);
+      continue;
+    }
     const parameters = `${offer.models[number].num_parameters.toLocaleString("en")} parameters`;
     const fidelity = model.psnr_db === null ? "" : `${model.psnr_db.toFixed(1)} dB`;
     columns.push([
@@ -163,12 +153,13 @@ async function showResults(found) {
       makeFigure("Difference, doubled", model.difference, ["orange: too bright, blue: too dark"]),
     ]);
   }
-  await Promise.all(columns.flat().map(figure => figure.querySelector("img").decode()));
+  await Promise.all(columns.flat().map(part => part.querySelector("img")?.decode()));
   byId("results").replaceChildren(...columns.map(figures => {
     const column = document.createElement("div");
     column.append(...figures);
     return column;
   }));
+  byId("status").textContent = found.models.filter(model => model.reading).map(model => `${model.name} ${reading(model.reading)}`).join("; ");
   requestAnimationFrame(() => performance.mark("picture"));
 }
 

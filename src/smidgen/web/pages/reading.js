@@ -4,6 +4,7 @@ const byId = id => document.getElementById(id);
 const SECTIONS = ["intro", "ask", "sure", "results"];
 const LARGEST = 420; // pixels of the screen for a side of an image
 const FEWEST = 16; // of an image, so that a small window still shows it
+const MOST_SECONDS = 86400;
 
 let study = null; // what GET /study said
 let place = 0; // the image that is shown
@@ -34,11 +35,15 @@ async function call(method, path, content) {
 }
 
 function tell(error) {
-  byId("trouble").textContent = error ? `${error.message}. Is 'smidgen read' still running? Reload this page to go on.` : "";
+  const gone = error instanceof TypeError; // what fetch throws where nobody answers
+  byId("trouble").textContent = gone
+    ? "The server does not answer. Is 'smidgen read' still running? Start it again and open the address that it says."
+    : error ? error.message : "";
 }
 
 function show(section) {
   for (const name of SECTIONS) byId(name).hidden = name !== section;
+  byId(section).focus();
 }
 
 const percent = share => `${(100 * share).toFixed(1)} %`;
@@ -70,13 +75,15 @@ function introduce() {
   }
 }
 
-byId("start").addEventListener("click", () => { show("ask"); prepareKeys(); showImage().catch(tell); });
+byId("start").addEventListener("click", () => { show("ask"); prepareKeys(); turnTo(place).catch(tell); });
 
 function prepareKeys() {
   const buttons = study.answers.map(answer => {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = answer === "?" ? "? cannot tell" : reads() ? nameOf(answer) : answer === "left" ? "← left" : "right →";
+    button.textContent = answer === "?" ? "? cannot tell"
+      : !reads() ? (answer === "left" ? "← left" : "right →")
+      : nameOf(answer) === answer ? answer : `${answer} ${nameOf(answer)}`;
     button.addEventListener("click", () => give(answer));
     return button;
   });
@@ -86,8 +93,8 @@ function prepareKeys() {
   byId("hint").textContent = !reads()
     ? "Keys: ← or → for the closer one, ? if you cannot tell, Backspace for one back."
     : oneKey()
-      ? "Keys: the digit you read, ? if you cannot tell, Backspace for one back."
-      : "Type the number you read and press Enter; ? if you cannot tell.";
+      ? `Keys: ${study.names.length ? "the number of what you see" : "the digit you read"}, ? if you cannot tell, Backspace for one back.`
+      : "Type the number you read and press Enter; ? if you cannot tell, Backspace in the empty field for one back.";
 }
 
 // --- Each image ------------------------------------------------------------------------------------------------
@@ -105,15 +112,19 @@ function fetchPictures(number) {
   return pictures.get(number);
 }
 
-async function showImage() {
-  if (place >= study.n) return finish();
-  const found = await fetchPictures(place);
+// Show an image; only once it is there does `place` tell that answers are for it.
+async function turnTo(number) {
+  if (number >= study.n) {
+    place = number;
+    return askToEnd("All images are answered.");
+  }
+  const found = await fetchPictures(number);
   const order = reads() ? found : ["left", "clean", "right"].map(view => found.find(([name]) => name === view));
   const scale = Math.max(LARGEST / order.length, FEWEST) / Math.max(study.height, study.width);
   const figures = order.map(([view, address]) => {
     const figure = document.createElement("figure"), image = new Image();
     image.src = address;
-    image.alt = reads() ? `Image ${place + 1} of ${study.n}, to be read` : `Image ${place + 1}, ${view}`;
+    image.alt = reads() ? `Image ${number + 1} of ${study.n}, to be read` : `Image ${number + 1}, ${view}`;
     image.width = Math.round(study.width * Math.max(scale, reads() ? 1 : scale));
     image.height = Math.round(study.height * Math.max(scale, reads() ? 1 : scale));
     figure.append(image);
@@ -126,6 +137,7 @@ async function showImage() {
   });
   await Promise.all(figures.map(figure => figure.firstChild.decode()));
   byId("views").replaceChildren(...figures);
+  place = number;
   byId("bar").max = study.n;
   byId("bar").value = place;
   byId("back").disabled = place === 0;
@@ -137,21 +149,19 @@ async function showImage() {
   fetchPictures(place + 1);
   for (const [number, old] of pictures) {
     if (number < place - 1) {
-      old.then(views => views.forEach(([, address]) => URL.revokeObjectURL(address)));
+      old.then(views => views.forEach(([, address]) => URL.revokeObjectURL(address)), () => {});
       pictures.delete(number);
     }
   }
 }
 
-async function give(answer) {
-  if (busy || byId("ask").hidden) return;
+// One thing at a time: a key that comes while the next image is on its way was not meant for it.
+async function once(work) {
+  if (busy) return;
   busy = true;
   try {
-    const seconds = (performance.now() - shownAt) / 1000;
-    await call("PUT", `/answers/${place}`, {answer, seconds});
+    await work();
     tell(null);
-    place += 1;
-    await showImage();
   } catch (error) {
     tell(error);
   } finally {
@@ -159,16 +169,31 @@ async function give(answer) {
   }
 }
 
-async function goBack() {
-  if (busy || place === 0 || byId("ask").hidden) return;
-  busy = true;
-  place -= 1;
-  await showImage().catch(tell);
-  busy = false;
+const give = answer => once(async () => {
+  if (byId("ask").hidden) return;
+  await call("PUT", `/answers/${place}`, {answer, seconds: Math.min((performance.now() - shownAt) / 1000, MOST_SECONDS)});
+  await turnTo(place + 1);
+});
+
+const goBack = () => once(async () => {
+  if (!byId("ask").hidden && place > 0) await turnTo(place - 1);
+});
+
+function askToEnd(what) {
+  byId("left").textContent = what;
+  show("sure");
 }
 
+const goOn = () => once(async () => {
+  show("ask");
+  await turnTo(Math.min(place, study.n - 1)); // its clock starts anew
+});
+
 document.addEventListener("keydown", event => {
-  if (byId("ask").hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!byId("sure").hidden && event.key === "Backspace") { event.preventDefault(); goOn(); }
+  if (!byId("sure").hidden && event.key === "Enter" && event.target === byId("sure")) finish().catch(tell);
+  if (byId("ask").hidden) return;
   const typing = event.target === byId("answer") && byId("answer").value !== "";
   if (event.key === "Backspace" && !typing) { event.preventDefault(); goBack(); }
   else if (event.key === "?") { event.preventDefault(); give("?"); }
@@ -177,8 +202,8 @@ document.addEventListener("keydown", event => {
 });
 byId("typed").addEventListener("submit", event => { event.preventDefault(); give(byId("answer").value.trim()); });
 byId("back").addEventListener("click", goBack);
-byId("stop").addEventListener("click", () => { show("sure"); byId("on").focus(); });
-byId("on").addEventListener("click", () => { show("ask"); });
+byId("stop").addEventListener("click", () => askToEnd(`${study.n - place} of ${study.n} images are not answered yet.`));
+byId("on").addEventListener("click", goOn);
 byId("really").addEventListener("click", () => finish().catch(tell));
 
 async function finish() {

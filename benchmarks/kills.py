@@ -1,0 +1,192 @@
+"""Trainings and searches killed with SIGKILL at random moments and taken up again until they are done.
+
+    python benchmarks/kills.py [--trainings 100] [--searches 20] [--seed 0]
+
+Each training is the same short one. It is killed after a random time, begun again with --resume, killed
+again, and so on, a few times; then it is left alone. In the end its weights must be those of a training
+that nobody disturbed, and after every kill whatever stands in the folder must be readable. A search is
+killed with all its workers; no trial that had ended may be lost, and all must end. Processes are forked
+from one that has imported everything, so that kills fall into the work and not into the imports.
+"""
+
+import argparse
+import contextlib
+import importlib
+import io
+import json
+import multiprocessing
+import os
+import random
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smidgen.cli.main import main as smidgen
+from smidgen.model import read_model
+from smidgen.training import checkpoint
+from smidgen.training.checkpoint import CHECKPOINT, load_checkpoint
+
+MOST_KILLS = 4
+
+
+def make_pairs(path: Path) -> None:
+    generator = np.random.default_rng(0)
+    clean = np.zeros((200, 8, 8), np.float32)
+    clean[np.arange(200), generator.integers(0, 8, 200)] = 1
+    noisy = np.clip(clean + 0.3 * generator.standard_normal(clean.shape), 0, 1).astype(np.float32)
+    np.savez(path, X=noisy, y=clean)
+
+
+def run(command: list[str]) -> None:
+    """A command in this process, silently; it leads a group of its own, so that workers die with it."""
+    os.setpgid(0, 0)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
+        code = smidgen(command)
+    if code not in (0, 2):
+        Path(command[-1], "trouble").write_text(said.getvalue())
+    os._exit(code)
+
+
+def start(command: list[str]) -> multiprocessing.Process:
+    process = multiprocessing.get_context("fork").Process(target=run, args=(command,))
+    process.start()
+    return process
+
+
+def kill(process: multiprocessing.Process, seconds: float) -> bool:
+    """Kill it and its workers after so long; whether it was still running."""
+    process.join(seconds)
+    if process.exitcode is not None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
+    return True
+
+
+def check_readable(folder: Path) -> None:
+    """Every file under its own name can be read."""
+    identity = None
+    if (folder / CHECKPOINT).exists():
+        import torch
+
+        identity = json.loads(torch.load(folder / CHECKPOINT, weights_only=True)["identity"])
+        load_checkpoint(folder / CHECKPOINT, identity)
+    if (folder / "model.onnx").exists():
+        read_model(folder / "model.onnx")
+    for name in ("history.jsonl",):
+        if (folder / name).exists():
+            [json.loads(line) for line in (folder / name).read_text().splitlines()]
+    if (folder / "run.json").exists():
+        json.loads((folder / "run.json").read_text())
+
+
+def weights_of(folder: Path) -> dict[str, np.ndarray]:
+    return read_model(folder / "model.onnx")[1]
+
+
+def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def kill_trainings(number: int, choose: random.Random, folder: Path) -> None:
+    pairs = folder / "pairs.npz"
+    make_pairs(pairs)
+
+    def command(out: Path, *more: str) -> list[str]:
+        options = ["--budget", "400", "--epochs", "40", "--threads", "1", *more]
+        return ["train", str(pairs), *options, "--out", str(out)]
+
+    started = time.monotonic()
+    whole = start(command(folder / "whole"))
+    whole.join()
+    seconds = time.monotonic() - started
+    expected = weights_of(folder / "whole")
+    kills, good = 0, 0
+    for attempt in range(number):
+        out = folder / f"run{attempt}"
+        for _ in range(MOST_KILLS):
+            process = start(command(out, *(["--resume"] if out.exists() else [])))
+            if not kill(process, choose.uniform(0, seconds)):
+                break
+            kills += 1
+            if out.exists():
+                check_readable(out)
+        if not (out / "report.html").exists():
+            last = start(command(out, *(["--resume"] if out.exists() else [])))
+            last.join()
+        finished = (out / "report.html").exists() and same(weights_of(out), expected)
+        good += finished
+        if not finished:
+            print(f"training {attempt}: NOT the same, see {out}")
+    print(f"{number} trainings of {seconds:.1f} s, {kills} kills: {good} ended with the weights of the undisturbed one")
+
+
+def ended_trials(study: Any) -> dict[int, float]:
+    return {trial.number: trial.value for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")}
+
+
+def kill_searches(number: int, choose: random.Random, folder: Path) -> None:
+    import optuna
+
+    from smidgen.search.storage import quiet_optuna, storage_url
+
+    quiet_optuna()
+    pairs = folder / "pairs.npz"
+    make_pairs(pairs)
+    kills, good, trials = 0, 0, 6
+    for attempt in range(number):
+        out = folder / f"study{attempt}"
+        options = ["--budget", "400", "--trials", str(trials), "--epochs", "9", "--jobs", "1"]
+        command = ["search", str(pairs), *options, "--out", str(out)]
+        ended: dict[int, float] = {}
+        for _ in range(MOST_KILLS):
+            if not kill(start(command), choose.uniform(2, 14)):
+                break
+            kills += 1
+            with contextlib.suppress(Exception):  # killed before there was a study
+                (summary,) = optuna.get_all_study_summaries(storage_url(None, out))
+                study = optuna.load_study(study_name=summary.study_name, storage=storage_url(None, out))
+                now = {
+                    trial.number: trial.value for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")
+                }
+                assert ended.items() <= now.items(), "a finished trial was lost"
+                ended = now
+        start(command).join()
+        (summary,) = optuna.get_all_study_summaries(storage_url(None, out))
+        study = optuna.load_study(study_name=summary.study_name, storage=storage_url(None, out))
+        now = {trial.number: trial.value for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")}
+        slots = {t.user_attrs["slot"] for t in study.trials if t.state.name in ("COMPLETE", "PRUNED")}
+        finished = (
+            ended.items() <= now.items() and slots == set(range(trials)) and (out / "best" / "model.onnx").exists()
+        )
+        good += finished
+        if not finished:
+            print(f"search {attempt}: NOT whole, see {out}: slots {slots}")
+    print(f"{number} searches of {trials} trials, {kills} kills: {good} whole, no finished trial lost")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trainings", type=int, default=100)
+    parser.add_argument("--searches", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    choose = random.Random(args.seed)
+    folder = Path(tempfile.mkdtemp(prefix="kills-"))
+    for module in ("search", "train"):  # so that forked processes need not
+        importlib.import_module(f"smidgen.cli.{module}")
+    checkpoint._SECONDS_BETWEEN_CHECKPOINTS = 0.0  # the more is written, the more is there to be torn
+    if args.trainings:
+        kill_trainings(args.trainings, choose, folder)
+    if args.searches:
+        kill_searches(args.searches, choose, folder)
+
+
+if __name__ == "__main__":
+    main()

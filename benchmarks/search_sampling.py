@@ -1,6 +1,6 @@
 """The search against random search at equal compute, and against the default recipe.
 
-    python benchmarks/search_sampling.py --data FOLDER [--pairs 5000] [--epochs 9] [--trials 24] [--seeds 3]
+    python benchmarks/search_sampling.py --data FOLDER [--pairs 1500] [--epochs 9] [--trials 16] [--seeds 3]
 
 On `garments-in-noise`, which the default spec and recipe were not tuned on, with the full space and the
 default budget. The search gets so many trials; then random proposals, once with the same early ending and
@@ -51,15 +51,15 @@ def search(dataset: Dataset, epochs: int, seed: int, *, trials: int, seconds: fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--pairs", type=int, default=5000)
+    parser.add_argument("--pairs", type=int, default=1500)
     parser.add_argument("--epochs", type=int, default=9)
-    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     quiet_optuna()
     whole = load_task(TASK, args.data)
-    dataset = Dataset(name="some", train=FixedSource(whole.train.example(args.pairs)), val=whole.val.first(1000),
-                      test=whole.val.first(1000), fingerprint="some")  # fmt: skip
+    dataset = Dataset(name="some", train=FixedSource(whole.train.example(args.pairs)), val=whole.val.first(500),
+                      test=whole.val.first(500), fingerprint="some")  # fmt: skip
     arms: dict[str, list[dict]] = {"search": [], "random, ended early": [], "random, in full": [], "default": []}
     for seed in range(args.seeds):
         found = search(dataset, args.epochs, seed, trials=args.trials, seconds=1e9, sampler="tpe", prune=True)

@@ -136,8 +136,8 @@ def draw_front(points: Sequence[tuple[str, int, float]], others: Sequence[tuple[
     ordered = sorted(points, key=lambda point: point[1])
     axes.plot([p[1] for p in ordered], [p[2] for p in ordered], color=_VAL, marker="o")
     axes.plot([p[1] for p in others], [p[2] for p in others], color=_QUIET, marker="s", linestyle="")
-    for (name, parameters, error), colour in [(p, _VAL) for p in ordered] + [(p, _QUIET) for p in others]:
-        axes.annotate(name, (parameters, error), xytext=(6, 5), textcoords="offset points", color=colour, fontsize=9)
+    for (name, parameters, error), colour, up in [(p, _VAL, 5) for p in ordered] + [(p, _QUIET, -10) for p in others]:
+        axes.annotate(name, (parameters, error), xytext=(6, up), textcoords="offset points", color=colour, fontsize=9)
     both = [*points, *others]
     _make_logarithmic(axes.xaxis, [point[1] for point in both])
     _make_logarithmic(axes.yaxis, [point[2] for point in both])

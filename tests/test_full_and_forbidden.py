@@ -1,0 +1,154 @@
+"""Full disks and folders that may not be written to, met by a user without privileges."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from smidgen.model import read_model
+from smidgen.training.checkpoint import CHECKPOINT
+from tests.conftest import needs_debian, small_training
+
+NO_PRIVILEGES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+NOBODY = ("--reuid=65534", "--regid=65534", "--clear-groups")
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    """Runs a command without privileges; limited, no file it writes may be longer than 1,000 bytes.
+
+    As the user nobody; where that user may not read this installation, as root without root's powers.
+    """
+    before: tuple[str, ...] = ()
+    if os.getuid() == 0:
+        needs_debian("setpriv")
+        before = (*NO_PRIVILEGES, *NOBODY)
+        reads = subprocess.run([*before, sys.executable, "-c", "import smidgen"], capture_output=True, check=False)
+        before = before if reads.returncode == 0 else NO_PRIVILEGES
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+
+    def ask(*arguments: str, limited: bool = False) -> tuple[int, str]:
+        command = [*before, sys.executable, "-m", "smidgen", *arguments]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd="/", preexec_fn=limit if limited else None
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return ask
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may enter and write to."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def pairs(pickled: Path, open_folder: Path) -> Path:
+    """Pairs that everybody may read."""
+    place = open_folder / "pairs.pkl"
+    shutil.copy(pickled, place)
+    place.chmod(0o644)
+    return place
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def test_a_folder_that_may_not_be_written_to(run: Run, pairs: Path, open_folder: Path):
+    """The message names the folder, the exit code is 2, and nothing was made."""
+    forbidden = open_folder / "forbidden"
+    forbidden.mkdir(mode=0o555)
+    code, said = run(*small_training(pairs, forbidden / "run"))
+    assert (code, list(forbidden.iterdir())) == (2, [])
+    assert f"{forbidden}/run cannot be made (Permission denied)" in said
+    code, said = run(*small_training(pairs, forbidden))
+    assert code == 2
+    assert f"{forbidden} cannot be written to (Permission denied)" in said
+    assert "Traceback" not in said
+
+
+def small_file_system(folder: Path) -> Callable[[], None] | None:
+    """Fill a small file system mounted on the folder; how to take it away again, or None where none can be mounted."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=400k,mode=777", "none", str(folder)]
+    if os.getuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        return None
+    return lambda: subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk(run: Run, pairs: Path, open_folder: Path):
+    """On a full disk nothing that was there is lost, the message says what was wanted; with room again it goes on."""
+    assert run(*small_training(pairs, open_folder / "whole"))[0] == 0
+    disk = open_folder / "disk"
+    disk.mkdir(mode=0o777)
+    unmount = small_file_system(disk)
+    try:
+        shutil.copytree(open_folder / "whole", disk / "run")
+        for path in (disk / "run", *(disk / "run").iterdir()):
+            os.chmod(path, 0o777)  # noqa: PTH101
+        before = content_of(disk / "run")
+        filler = disk / "filler"
+        if unmount is not None:
+            with filler.open("wb", buffering=0) as file:
+                try:
+                    while file.write(b"x" * 1024):
+                        pass
+                except OSError as error:
+                    assert error.errno == 28
+        command = small_training(pairs, disk / "run", "--resume")
+        code, said = run(*command, limited=unmount is None)
+        assert code == 2, said
+        assert f"{disk}/run/" in said
+        assert "cannot be written (" in said
+        assert "No space left" in said or "File too large" in said
+        after = content_of(disk / "run")
+        assert after.pop(".lock", b"") == before.pop(".lock", b"")
+        assert after == before
+        filler.unlink(missing_ok=True)
+        assert run(*command)[0] == 0
+        expected, found = (read_model(run_ / "model.onnx")[1] for run_ in (open_folder / "whole", disk / "run"))
+        assert all((expected[name] == found[name]).all() for name in expected)
+    finally:
+        if unmount is not None:
+            unmount()
+
+
+def test_an_image_that_cannot_be_written(run: Run, open_folder: Path, tiny_model: Path):
+    """Denoising onto a forbidden place or beyond a limit leaves what was there, and names the file."""
+    from PIL import Image
+
+    Image.effect_noise((60, 60), 50).save(open_folder / "noisy.png")
+    shutil.copy(tiny_model, open_folder / "model.onnx")
+    for path in (open_folder / "noisy.png", open_folder / "model.onnx"):
+        path.chmod(0o644)
+    target = open_folder / "clean.png"
+    target.write_bytes(b"precious")
+    target.chmod(0o666)
+    arguments = ["denoise", str(open_folder / "model.onnx"), str(open_folder / "noisy.png"), "-o", str(target)]
+    code, said = run(*arguments, limited=True)
+    assert (code, target.read_bytes()) == (2, b"precious"), said
+    assert f"{target} cannot be written (File too large)" in said
+    assert {path.name for path in open_folder.iterdir()} == {"noisy.png", "model.onnx", "clean.png"}
+
+
+def test_a_training_on_a_full_disk_goes_on_later(run: Run, pairs: Path, open_folder: Path):
+    """A training whose first checkpoint finds no room ends with exit code 2; later it starts and ends as usual."""
+    out = open_folder / "run"
+    code, said = run(*small_training(pairs, out), limited=True)
+    assert code == 2
+    assert f"{out}/" in said
+    assert not (out / CHECKPOINT).exists()
+    assert run(*small_training(pairs, out))[0] == 0

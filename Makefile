@@ -18,9 +18,11 @@ test: $(VENV)/.installed debian
 	$(BIN)/mypy
 	$(BIN)/pytest --cov --cov-report=term
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# All but torch is held to the hashes in requirements.lock; torch comes from the index the user chooses.
+$(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --require-hashes --no-deps --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[train,search,export,keras,fast,web,dev]'
 	touch $@
 

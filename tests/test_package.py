@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import zipfile
@@ -21,6 +22,16 @@ def test_every_module_has_its_test_file():
         if not (ROOT / "tests" / f"test_{name}.py").exists()
     }
     assert missing == set()
+
+
+def test_every_pinned_version_has_hashes():
+    """requirements.lock holds the versions of constraints.txt with their hashes; torch alone is left to the user."""
+    lines = [line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line]
+    pinned = {name.lower().replace("_", "-"): version for name, version in lines}
+    lock = (ROOT / "requirements.lock").read_text()
+    locked = dict(re.findall(r"^([\w-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", lock, re.MULTILINE))
+    assert pinned.keys() - locked.keys() == {"torch"}
+    assert locked == {name: version for name, version in pinned.items() if name != "torch"}
 
 
 def test_wheel_is_small_and_whole(tmp_path: Path):

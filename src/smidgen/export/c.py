@@ -58,7 +58,7 @@ def write_c(network: Network, weights: Weights, size: tuple[int, int], *, bits: 
     calls = [writer.call(layer, places, height, width) for layer in network.layers]
     used = {call.split("(")[0] for call in calls}
     weight_bytes = sum(array.size_bytes for array in writer.arrays.values())
-    environment = Environment(
+    environment = Environment(  # noqa: S701 (it makes C, not HTML)
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     template = resources.files("smidgen.export") / "denoiser.c.jinja"
@@ -130,7 +130,7 @@ def compile_c(
         file, library = Path(folder, "denoiser.c"), Path(folder, "denoiser.so")
         file.write_text(source.text, encoding="utf-8")
         command = [compiler, "-std=c99", "-O2", "-shared", "-fPIC", "-o", str(library), str(file), "-lm"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (names of ours)
         if result.returncode:
             raise SmidgenError(f"The C file does not compile: {result.stderr.strip()}")
         function = ctypes.CDLL(str(library)).smidgen_denoise

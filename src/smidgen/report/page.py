@@ -7,8 +7,6 @@ from typing import Any
 
 from smidgen.report.chart import make_chart
 
-_ENVIRONMENT_OPTIONS = {"autoescape": True, "trim_blocks": True, "lstrip_blocks": True}
-
 
 def render_report(run: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
     """The page.
@@ -21,7 +19,7 @@ def render_report(run: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
 
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(undefined=StrictUndefined, **_ENVIRONMENT_OPTIONS)  # type: ignore[arg-type]
+    environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"share": _share, "figure": _figure}
     template = resources.files("smidgen.report") / "report.html.jinja"
     pictures = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in figures.items()}

@@ -152,7 +152,7 @@ def _names(host: str) -> list[str]:
     if _is_loopback(host):
         return list(dict.fromkeys([bare, "127.0.0.1", "localhost", "[::1]"]))
     own = socket.gethostname()
-    if host in ("0.0.0.0", "::"):
+    if host in ("0.0.0.0", "::"):  # noqa: S104 (it is only compared)
         return [own, *_own_addresses(own), "localhost", "127.0.0.1", "[::1]"]
     return [bare, own]
 

@@ -15,6 +15,9 @@ from smidgen import __version__
 from smidgen.cli.pairs_options import add_pairs_options
 from smidgen.errors import SmidgenError
 
+# The names in smidgen.tasks.corrupt, which is not imported for the sake of a help text.
+_CORRUPTIONS = ("gaussian-noise", "salt-and-pepper", "blur", "jpeg")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is 0 when done, 2 for wrong input, 1 for anything else."""
@@ -195,6 +198,17 @@ def build_parser() -> argparse.ArgumentParser:
 
     models = _add(commands, "models", ("models", "models"), "list the models that ship")
     _add_common(models)
+
+    corrupt = _add(commands, "corrupt", ("corrupt", "corrupt"), "make pairs from clean images")
+    corrupt.add_argument(
+        "clean", type=Path, metavar="CLEAN", help="a .npy, .npz, IDX or pickle file, or a folder of images"
+    )
+    corrupt.add_argument("--with", dest="kind", required=True, choices=_CORRUPTIONS, help="the corruption")
+    corrupt.add_argument("--strength", type=float, help="(default: one that is usual for the corruption)")
+    corrupt.add_argument("--labels", type=Path, metavar="FILE", help="labels to go with the pairs")
+    corrupt.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
+    corrupt.add_argument("-o", "--out", type=Path, required=True, metavar="PAIRS", help="the .npz file to write")
+    _add_common(corrupt)
 
     report = _add(commands, "report", ("train", "report"), "write a run's report.html anew")
     report.add_argument("run", type=Path, metavar="RUN", help="a run folder")

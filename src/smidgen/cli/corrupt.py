@@ -1,0 +1,40 @@
+"""`smidgen corrupt`."""
+
+import argparse
+import io
+import json
+import math
+
+import numpy as np
+
+from smidgen.errors import InputError
+from smidgen.files import write_whole
+from smidgen.pairs.checks import make_raw_pairs
+from smidgen.pairs.formats import read_array
+from smidgen.pairs.ranges import fit_range
+from smidgen.tasks.corrupt import KINDS
+
+
+def corrupt(arguments: argparse.Namespace) -> int:
+    """Make pairs from clean images."""
+    kind = KINDS[arguments.kind]
+    strength = kind.usual if arguments.strength is None else arguments.strength
+    if not (math.isfinite(strength) and 0 <= strength <= kind.most):
+        raise InputError(f"the strength is {strength:g}", expected=f"0 to {kind.most:g}, the {kind.unit}")
+    if arguments.out.suffix.lower() != ".npz":
+        raise InputError(f"{arguments.out} has another ending than .npz", expected="the name of an .npz file")
+    found = read_array(arguments.clean)
+    labels = None if arguments.labels is None else read_array(arguments.labels)
+    raw = make_raw_pairs(found, found, labels, str(arguments.clean))
+    clean = fit_range(raw.clean, "the clean images").normalise(raw.clean)
+    noisy = kind.damage(clean, strength, np.random.default_rng(arguments.seed))
+    content = {"X": noisy, "y": clean} | ({} if raw.labels is None else {"labels": raw.labels})
+    file = io.BytesIO()
+    np.savez_compressed(file, **content)  # type: ignore[arg-type]
+    write_whole(arguments.out, file.getvalue())
+    facts = {"pairs": str(arguments.out), "n": len(clean), "kind": arguments.kind, "strength": strength}
+    if arguments.json:
+        print(json.dumps(facts))
+    else:
+        print(f"{arguments.out}: {len(clean):,} pairs, {kind.title} of {strength:g} ({kind.unit})")
+    return 0

@@ -1,0 +1,65 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from smidgen.cli.main import _CORRUPTIONS, main
+from smidgen.pairs.formats import read_pairs
+from smidgen.tasks.corrupt import KINDS
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Twenty images of 9 x 7 on 0..255."""
+    path = tmp_path / "images.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (20, 9, 7), np.uint8))
+    return path
+
+
+def test_every_corruption_makes_pairs(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Pairs hold the clean images on 0..1, and noisy ones as strong as was asked; a seed makes them again."""
+    assert set(_CORRUPTIONS) == set(KINDS)
+    for kind in KINDS:
+        files = []
+        for name in ("a", "b"):
+            out = tmp_path / f"{name}.npz"
+            assert main(["corrupt", str(images), "--with", kind, "--seed", "3", "-o", str(out), "--json"]) == 0
+            assert json.loads(capsys.readouterr().out)["strength"] == KINDS[kind].usual
+            files.append(read_pairs(out))
+        np.testing.assert_allclose(files[0].clean[..., 0], np.load(images) / 255, atol=1e-6)
+        np.testing.assert_array_equal(files[0].noisy, files[1].noisy)
+        assert np.abs(files[0].noisy - files[0].clean).mean() > 0.01
+
+
+def test_labels_go_along_and_the_pairs_train(images: Path, tmp_path: Path):
+    """Labels are kept, and `inspect` takes the result."""
+    (tmp_path / "labels.csv").write_text("\n".join(map(str, range(20))))
+    out = tmp_path / "pairs.npz"
+    command = [
+        "corrupt",
+        str(images),
+        "--with",
+        "gaussian-noise",
+        "--labels",
+        str(tmp_path / "labels.csv"),
+        "-o",
+        str(out),
+    ]
+    assert main([*command, "--strength", "0.1"]) == 0
+    np.testing.assert_array_equal(read_pairs(out).labels, np.arange(20))
+    assert main(["inspect", str(out)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [(["--strength", "-1"], "0 to 1"), (["--strength", "nan"], "0 to 1"), (["-o", "pairs.txt"], "npz")],
+)
+def test_impossible_wishes(
+    images: Path, tmp_path: Path, more: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+):
+    """Strengths beyond their range and other files than .npz end with exit code 2 and write nothing."""
+    out = tmp_path / "pairs.npz"
+    assert main(["corrupt", str(images), "--with", "gaussian-noise", "-o", str(out), *more]) == 2
+    assert expected in capsys.readouterr().err
+    assert not out.exists()

@@ -129,7 +129,8 @@ def test_pickles_of_something_else(tmp_path: Path, content: object, message: str
         (idx_bytes(X)[:-1], "fewer"),
         (idx_bytes(X) + b"x", "more"),
         (struct.pack(">HBB4I", 0, 14, 4, 2**31, 2**31, 2**31, 2**31), "promises"),
-        (struct.pack(">HBB3I", 0, 8, 3, 60000, 280, 280), "fewer"),
+        (struct.pack(">HBB3I", 0, 8, 3, 60000, 28, 28), "fewer"),
+        (struct.pack(">HBB3I", 0, 8, 3, 60000, 280, 280), "promises"),
     ],
 )
 def test_damaged_idx(tmp_path: Path, content: bytes, message: str):
@@ -144,7 +145,7 @@ def test_zip_bomb(tmp_path: Path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("X.npy", bytes(40_000_000))
         archive.infolist()[0].file_size = 40_000_000_000
-    with pytest.raises(FileError, match="unpacks to"):
+    with pytest.raises(FileError, match="promises"):
         read_pairs(tmp_path / "a.npz")
 
 

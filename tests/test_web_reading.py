@@ -75,8 +75,9 @@ def test_a_whole_study_by_keyboard(tmp_path: Path, browser: Any):
         type_answers(page, keys[6:], n, 7)
         expect(page.locator("#left")).to_have_text("All images are answered.")
         page.keyboard.press("Backspace")
+        expect(page.locator("#ask")).to_be_visible()
         type_answers(page, keys[-1:], n, n)
-        expect(page.locator("#left")).to_have_text("All images are answered.")
+        expect(page.locator("#sure")).to_be_visible()
         page.keyboard.press("Enter")
         page.get_by_role("heading", name="Results").wait_for()
         assert page.locator(".gallery li").count() == 2

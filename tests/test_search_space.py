@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smidgen.errors import BudgetError, FileError, InputError
-from smidgen.network.spec import PlainSpec, PyramidSpec
+from smidgen.network.spec import PlainSpec, PyramidSpec, default_spec
 from smidgen.pairs.pairs import Dataset, FixedSource
 from smidgen.search.space import full_space, read_grid
+from smidgen.training.settings import default_settings
 from tests.conftest import make_pairs
 
 
@@ -116,3 +117,13 @@ def test_plain_over_budget_in_a_grid(tmp_path: Path):
     path.write_text('network = ["pyramid", "plain"]\n')
     with pytest.raises(BudgetError):
         read_grid(path, bars(), 1000)
+
+
+def test_the_default_recipe_is_a_point_of_the_space(small_dataset: Dataset):
+    """The default values build the default spec and settings; what a small budget leaves out is left open."""
+    space = full_space(small_dataset, 3600, epochs=5, seed=0, threads=1)
+    candidate = space.build(space.default_values())
+    assert candidate.spec == default_spec(3600)
+    assert candidate.settings == default_settings(candidate.spec, 40, 64, epochs=5, seed=0, threads=1)
+    small = full_space(small_dataset, 200, epochs=5, seed=0, threads=1)
+    assert all(value in small.choices[name] for name, value in small.default_values().items() if name in small.choices)

@@ -297,3 +297,10 @@ def test_the_database_goes_away_for_ten_seconds(plan: Plan, server: Server):
         worker.join(120)
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert states(study) == [[TrialState.COMPLETE]] * 4
+
+
+def test_the_default_recipe_is_tried_first(small_dataset: Dataset, tmp_path: Path):
+    """A search begins with the default recipe, so that it cannot end with less."""
+    plan = small_plan(small_dataset, tmp_path, num_trials=2, epochs=1)
+    first = slots_of(one_worker(plan))[0][0]
+    assert first.params.items() >= plan.space.default_values().items()

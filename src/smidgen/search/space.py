@@ -94,6 +94,15 @@ class Space:
         settings = default_settings(spec, self.num_pairs, self.pixels, **(self.common | left))
         return Candidate(spec, replace(settings, learning_rate=factor * settings.learning_rate))
 
+    def default_values(self) -> dict[str, Value]:
+        """The values of the default recipe, as far as this space can choose them."""
+        default = PyramidSpec(channels=self.channels)
+        usual = default_settings(default, self.num_pairs, self.pixels, **self.common)
+        wanted: dict[str, Value] = {name: getattr(default, name) for name in _SHAPE}
+        wanted |= {"optimizer": usual.optimizer, "batch_size": usual.batch_size}
+        chosen = {name: wanted[name] for name, options in self.choices.items() if wanted.get(name) in options}
+        return chosen | dict.fromkeys(self.ranges, 1.0)
+
     @functools.cached_property
     def most_epochs(self) -> int:
         """Of any candidate."""

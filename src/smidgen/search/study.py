@@ -136,6 +136,8 @@ def put_in_line(study: optuna.Study, plan: Plan) -> None:
             continue
         attributes: dict[str, Any] = {"slot": slot}
         params: dict[str, Any] = dict(fixed[slot]) if fixed else {}
+        if slot == 0 and not fixed and plan.sampler != "random":
+            params = plan.space.default_values()  # so that no search ends with less than the default recipe
         if trials:
             attributes["retry_of"] = trials[-1].number
             params |= trials[-1].params

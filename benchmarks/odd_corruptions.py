@@ -12,7 +12,6 @@ with its sigma chosen; all strengths are chosen on validation. Scored on the fir
 
 import argparse
 import importlib.util
-import io
 import json
 import sys
 import time
@@ -24,7 +23,6 @@ from typing import Any
 import numpy as np
 import skimage.data
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import convolve1d
 from skimage.color import rgb2gray
 from skimage.restoration import wiener
@@ -33,6 +31,7 @@ from smidgen.judging.baselines import choose_baselines, tune_baseline
 from smidgen.network.spec import default_spec
 from smidgen.pairs.pairs import Dataset, FixedSource, Images, Pairs
 from smidgen.scores import mse
+from smidgen.tasks import corrupt
 from smidgen.tasks.archives import load_full
 from smidgen.training.settings import default_settings
 from smidgen.training.torch_network import TorchNetwork
@@ -61,29 +60,22 @@ SIDE = 64
 
 def salt_and_pepper(clean: Images, generator: np.random.Generator) -> Images:
     """A quarter of the pixels black or white."""
-    draw = generator.random(clean.shape, dtype=np.float32)
-    return np.where(draw < 0.125, 0, np.where(draw > 0.875, 1, clean)).astype(np.float32)
+    return corrupt.salt_and_pepper(clean, 0.25, generator)
 
 
 def blur_and_noise(clean: Images, generator: np.random.Generator) -> Images:
     """A 5 x 5 binomial blur, then Gaussian noise of 0.1."""
-    blurred = convolve1d(convolve1d(clean, BLUR, 1), BLUR, 2)
-    return np.clip(blurred + np.float32(0.1) * generator.standard_normal(clean.shape, dtype=np.float32), 0, 1)
+    return noise(convolve1d(convolve1d(clean, BLUR, 1), BLUR, 2), generator)
 
 
 def jpeg(clean: Images, generator: np.random.Generator) -> Images:
     """JPEG at quality 10."""
-    noisy = np.empty_like(clean)
-    for image, result in zip(clean, noisy, strict=True):
-        file = io.BytesIO()
-        Image.fromarray(np.rint(image[..., 0] * 255).astype(np.uint8)).save(file, "jpeg", quality=10)
-        result[..., 0] = np.asarray(Image.open(file), np.float32) / 255
-    return noisy
+    return corrupt.jpeg(clean, 90, generator)
 
 
 def noise(clean: Images, generator: np.random.Generator) -> Images:
     """Gaussian noise of 0.1."""
-    return np.clip(clean + np.float32(0.1) * generator.standard_normal(clean.shape, dtype=np.float32), 0, 1)
+    return corrupt.gaussian_noise(clean, 0.1, generator)
 
 
 def small_images(archive: str) -> Callable[[Path | None], dict[str, Images]]:

@@ -98,7 +98,7 @@ def test_a_full_disk(run: Run, pairs: Path, open_folder: Path):
     try:
         shutil.copytree(open_folder / "whole", disk / "run")
         for path in (disk / "run", *(disk / "run").iterdir()):
-            os.chmod(path, 0o777)  # noqa: PTH101
+            path.chmod(0o777)
         before = content_of(disk / "run")
         filler = disk / "filler"
         if unmount is not None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,11 @@ def make_run(
     """
     check_budget(spec, budget)
 
+    info = ModelInfo.of_training(dataset, spec, settings, budget=budget, best_epoch=0, ending="under way")
+
     def keep_best(weights: Weights, epoch: int) -> None:
         """So that the best model so far is there whatever happens next."""
-        info = ModelInfo.of_training(dataset, spec, settings, budget=budget, best_epoch=epoch, ending="under way")
-        write_model(folder / MODEL_FILE, info, weights)
+        write_model(folder / MODEL_FILE, replace(info, training=info.training | {"best_epoch": epoch}), weights)
 
     with lock_folder(folder, "a training"):
         trained = train(dataset, spec, settings, folder=folder, resume=resume, watch=watch, on_best=keep_best)
@@ -111,7 +112,7 @@ def leave_run(
         Runtime(folder / MODEL_FILE, settings.threads), pairs, name=dataset.name, split=split, val=dataset.val
     )
     scored = {key: judged.to_dict()[key] for key in ("pairs", "split", "n", "scores")}
-    write_model(folder / MODEL_FILE, _with_scores(info, scored), trained.weights)
+    write_model(folder / MODEL_FILE, replace(info, scores=scored), trained.weights)
     content = _describe(dataset, spec, settings, trained, judged, command)
     ranked = np.argsort(-judged.errors, kind="stable")
     middle = max(0, len(ranked) // 2 - 5)
@@ -158,10 +159,6 @@ def _trouble(trained: Trained) -> list[str]:
         return []
     times = "once" if trained.rollbacks == 1 else f"{trained.rollbacks} times"
     return [f"the loss became NaN {times}; the training went back to its best epoch and on with a smaller rate"]
-
-
-def _with_scores(info: ModelInfo, scores: dict[str, Any]) -> ModelInfo:
-    return ModelInfo(**(vars(info) | {"scores": scores}))
 
 
 def _describe(

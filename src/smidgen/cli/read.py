@@ -68,15 +68,13 @@ def _find_other(name: str | None, val: Any) -> tuple[str, Any, str]:
     """Name, function and identity of what to compare with: a model, or a classical denoiser, the best by default."""
     from smidgen.judging.baselines import choose_baselines
     from smidgen.runtime import model_file
-    from smidgen.scores import mse
 
     if name is not None and (model_file(Path(name)).is_file() or name in zoo_names()):
         path = find_model(name)
         return title_of(path), Runtime(path).denoise, hash_file(path.read_bytes())
     baselines = {baseline.name: baseline for baseline in choose_baselines(val)}
     if name is None:
-        errors = {key: float(mse(b.denoise(val.noisy[:200]), val.clean[:200]).mean()) for key, b in baselines.items()}
-        name = min(errors, key=errors.__getitem__)
+        name = min(baselines, key=lambda name: baselines[name].error)
     if name not in baselines:
         raise InputError(
             f"there is neither a model nor a baseline {name!r}", expected=f"{', '.join(baselines)}, or a model"

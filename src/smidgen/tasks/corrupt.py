@@ -25,14 +25,14 @@ def maximum(clean: Images, other: Images) -> Images:
     return np.maximum(clean, other)
 
 
-def add_noise(clean: Images, normal: Images) -> Images:
-    """Gaussian noise of standard deviation `SIGMA`, clipped to [0, 1]; `normal` is N(0, 1)."""
-    return np.clip(clean + np.float32(SIGMA) * normal, 0, 1)
+def add_noise(clean: Images, normal: Images, sigma: float = SIGMA) -> Images:
+    """Gaussian noise of this standard deviation, clipped to [0, 1]; `normal` is N(0, 1)."""
+    return np.clip(clean + np.float32(sigma) * normal, 0, 1)
 
 
 def gaussian_noise(clean: Images, strength: float, generator: np.random.Generator) -> Images:
     """Gaussian noise of this standard deviation, clipped to [0, 1]."""
-    return np.clip(clean + np.float32(strength) * generator.standard_normal(clean.shape, dtype=np.float32), 0, 1)
+    return add_noise(clean, generator.standard_normal(clean.shape, dtype=np.float32), strength)
 
 
 def salt_and_pepper(clean: Images, strength: float, generator: np.random.Generator) -> Images:

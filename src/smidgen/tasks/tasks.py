@@ -101,23 +101,18 @@ def _open(name: str, task: Task, data: Path | None) -> Dataset:
 
     clean = load(task.clean)
     other = load(task.other) if task.other else None
+
+    def fixed(part: str) -> Pairs:
+        laid_over = (None, None) if other is None else (getattr(other, part), getattr(other, f"{part}_labels"))
+        return _fixed_pairs(
+            getattr(clean, part), laid_over[0], getattr(clean, f"{part}_labels"), task.corruption, laid_over[1]
+        )
+
     return Dataset(
         name=name,
         train=FreshSource(clean.train, other.train if other else None, clean.train_labels, task.corruption),
-        val=_fixed_pairs(
-            clean.val,
-            other.val if other else None,
-            clean.val_labels,
-            task.corruption,
-            other.val_labels if other else None,
-        ),
-        test=_fixed_pairs(
-            clean.test,
-            other.test if other else None,
-            clean.test_labels,
-            task.corruption,
-            other.test_labels if other else None,
-        ),
+        val=fixed("val"),
+        test=fixed("test"),
         fingerprint=f"{name} seed {SEED}",
         licence=LICENCE,
         fresh=True,

@@ -15,6 +15,7 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel
 
 from smidgen.denoising import DEPTHS, Handling, denoise_picture, full_scale
 from smidgen.errors import InputError
@@ -38,6 +39,13 @@ _IMAGE_TYPES = ("image/png", "image/tiff", "image/jpeg", "image/bmp", "image/web
 _DIGIT_SHAPE = (28, 28, 1)
 _UNIT = Handling(value_range=Range())  # the page's values are in [0, 1] whatever the model was trained on
 
+
+class Error(BaseModel):
+    """What every refusal says, in one sentence."""
+
+    error: str
+
+
 _DENOISE_API = {
     "requestBody": {
         "required": True,
@@ -51,7 +59,7 @@ _DENOISE_ANSWERS: dict[int | str, dict[str, Any]] = {
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _IMAGE_TYPES},
     },
     **{
-        code: {"description": text, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+        code: {"description": text, "model": Error}
         for code, text in {
             408: "The body did not come in time.",
             413: "The body is too large.",
@@ -70,7 +78,6 @@ def make_playground(models: Sequence[tuple[str, Runtime]]) -> FastAPI:
         models: names to show, which must not tell where files are, and the models; the API uses the first.
     """
     app: FastAPI = make_app("Smidgen", page="playground", openapi=True)
-    _describe_errors(app)
     limiter = CapacityLimiter(os.cpu_count() or 1)
     runtime = models[0][1]
     offer = _offer(models)
@@ -251,20 +258,3 @@ def _data_url(image: NDArray[np.float32]) -> str:
     file = io.BytesIO()
     Image.fromarray(grey[..., 0] if grey.shape[2] == 1 else grey).save(file, "png", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def _describe_errors(app: FastAPI) -> None:
-    """Every refusal is an object with one sentence; say so in the API's description."""
-    made = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schema = made()
-            schema.setdefault("components", {}).setdefault("schemas", {})["Error"] = {
-                "type": "object",
-                "properties": {"error": {"type": "string"}},
-                "required": ["error"],
-            }
-        return app.openapi_schema or {}
-
-    app.openapi = openapi  # type: ignore[method-assign]

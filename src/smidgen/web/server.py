@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import ipaddress
-import os
 import secrets
 import socket
 import sys
@@ -50,7 +49,7 @@ def make_app(title: str, *, page: str, openapi: bool = False) -> Any:
 
     def add_file(path: str, file: str) -> None:
         content = (resources.files("smidgen.web") / "pages" / file).read_bytes()
-        media_type = _TYPES[os.path.splitext(file)[1]]  # noqa: PTH122 (a resource, not a path)
+        media_type = _TYPES[Path(file).suffix]
         app.get(path, include_in_schema=False)(lambda: Response(content, media_type=media_type))
 
     add_file("/", f"{page}.html")

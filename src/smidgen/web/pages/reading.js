@@ -120,13 +120,14 @@ async function turnTo(number) {
   }
   const found = await fetchPictures(number);
   const order = reads() ? found : ["left", "clean", "right"].map(view => found.find(([name]) => name === view));
-  const scale = Math.max(LARGEST / order.length, FEWEST) / Math.max(study.height, study.width);
+  const enlarge = Math.max(LARGEST / order.length, FEWEST) / Math.max(study.height, study.width);
+  const scale = reads() ? Math.max(enlarge, 1) : enlarge;
   const figures = order.map(([view, address]) => {
     const figure = document.createElement("figure"), image = new Image();
     image.src = address;
     image.alt = reads() ? `Image ${number + 1} of ${study.n}, to be read` : `Image ${number + 1}, ${view}`;
-    image.width = Math.round(study.width * Math.max(scale, reads() ? 1 : scale));
-    image.height = Math.round(study.height * Math.max(scale, reads() ? 1 : scale));
+    image.width = Math.round(study.width * scale);
+    image.height = Math.round(study.height * scale);
     figure.append(image);
     if (!reads()) {
       const caption = document.createElement("figcaption");

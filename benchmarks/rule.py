@@ -1,10 +1,10 @@
 """The rule of the default spec beside its neighbours, at several budgets and the same short length.
 
-    python benchmarks/rule.py --data FOLDER [--budgets 300,900,10000] [--steps 1000]
+    python benchmarks/rule.py --data FOLDER [--budgets 300,900,10000] [--steps 1000] [--seed 0]
 
 The rule makes a pyramid as wide as its `hidden`. Here the width is half or twice that share of `hidden`
-instead, or the network goes over the pyramid twice, or has another number of scales. All train on the
-first digits of `digits-on-garments` and are scored on its 5,000 validation pairs.
+instead, or the network goes over the pyramid twice, has another number of scales or kernels of another size.
+All train on the first digits of `digits-on-garments` and are scored on its 5,000 validation pairs.
 """
 
 import argparse
@@ -33,6 +33,8 @@ def neighbours(budget: int) -> dict[str, PyramidSpec]:
         ("two passes", 1.0, {"passes": 2}),
         ("one scale less", 1.0, {"scales": default.scales - 1}),
         ("one scale more", 1.0, {"scales": default.scales + 1}),
+        ("kernels of 3 x 3", 1.0, {"kernel": 3}),
+        ("kernels of 7 x 7", 1.0, {"kernel": 7}),
     ):
         try:
             found[name] = widest_pyramid(budget, ratio, **shape | changes)
@@ -46,11 +48,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--budgets", default="300,900,10000")
     parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", help="names of the table")
     args = parser.parse_args()
     dataset = first_digits(load_task(DEFAULT_TASK, args.data), args.steps * BATCH_SIZE // EPOCHS, fixed=False)
-    settings = TrainingSettings(epochs=EPOCHS, batch_size=BATCH_SIZE, threads=1)
+    settings = TrainingSettings(epochs=EPOCHS, batch_size=BATCH_SIZE, threads=1, seed=args.seed)
     for budget in map(int, args.budgets.split(",")):
         for name, spec in neighbours(budget).items():
+            if args.only and name not in args.only:
+                continue
             started = time.process_time()
             trained = train(dataset, spec, settings)
             model = TorchNetwork(spec.network())

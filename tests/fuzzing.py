@@ -1,0 +1,208 @@
+"""Every reader of foreign files as a function of bytes, with honest files to begin from.
+
+Whatever the bytes, a reader returns or raises `SmidgenError`. `tests/test_fuzzing.py` tries hundreds of
+spoilt files with each, `tools/fuzz.py` hundreds of thousands.
+"""
+
+import gzip
+import io
+import json
+import pickle
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tifffile
+from PIL import Image
+
+from smidgen.errors import SmidgenError
+from smidgen.images.picture import Limits, read_picture
+from smidgen.images.tiff_rows import TiffRows
+from smidgen.model import ModelInfo, pack_model, parse_model
+from smidgen.network.spec import PlainSpec
+from smidgen.pairs.formats import read_array, read_pairs
+from smidgen.pairs.pairs import Dataset, FixedSource
+from smidgen.search.space import read_grid
+from smidgen.web.study import READ, Plan, Study, load_plan, work_out
+from tests.conftest import TINY, make_pairs, random_weights
+
+FOLDER = Path(tempfile.mkdtemp(prefix="smidgen-fuzzing-"))
+GENERATOR = np.random.default_rng(0)
+X = GENERATOR.integers(0, 255, (3, 4, 4), np.uint8)
+PNG_START = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader of foreign files.
+
+    Attributes:
+        read: raises nothing but `SmidgenError`, whatever the bytes.
+        seeds: honest files.
+    """
+
+    read: Callable[[bytes], object]
+    seeds: tuple[bytes, ...]
+
+    def try_on(self, content: bytes) -> None:
+        """Read; refusals are as good as results."""
+        with suppress(SmidgenError):
+            self.read(content)
+
+
+def through_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
+    """A reader of files as a reader of bytes."""
+    folder = FOLDER / name
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+
+    def read_bytes(content: bytes) -> object:
+        path.write_bytes(content)
+        return read(path)
+
+    return read_bytes
+
+
+def read_png(content: bytes) -> object:
+    """Checksums are put right first, or no change would be seen by anything behind them."""
+    made, place = [content[:8]], 8
+    while place + 12 <= len(content):
+        (length,) = struct.unpack_from(">I", content, place)
+        chunk = content[place + 4 : place + 8 + length]
+        made.append(struct.pack(">I", length) + chunk + struct.pack(">I", zlib.crc32(chunk)))
+        place += 12 + length
+    return read_picture(b"".join(made) + content[place:])
+
+
+def read_rows(path: Path) -> None:
+    """A TIFF as large ones are read."""
+    with TiffRows(path) as rows:
+        if rows.height * rows.width < 10**6:
+            rows.read(0, rows.height)
+
+
+def read_study(path: Path) -> None:
+    """A plan and answers to it, and what comes of them."""
+    plan_text, _, answers = path.read_bytes().partition(b"\n\n")
+    (path.parent / "study.json").write_bytes(plan_text)
+    (path.parent / "answers.jsonl").write_bytes(answers)
+    plan = load_plan(path.parent, {"seed": 1}, 50)
+    if plan is not None:
+        study = Study(path.parent, plan)
+        if any(study.answers):
+            work_out(plan, study.answers)
+
+
+def read_weights(content: bytes) -> None:
+    """What is taken for a model holds as many numbers as it says."""
+    info, weights = parse_model(content, "it")
+    assert sum(weight.size for weight in weights.values()) == info.spec.num_parameters
+
+
+def read_named_labels(path: Path) -> None:
+    """Labels by the names of images."""
+    pairs = path.parent / "pairs"
+    if not pairs.exists():
+        for part in ("noisy", "clean"):
+            (pairs / part).mkdir(parents=True)
+            for number, image in enumerate(X):
+                Image.fromarray(image).save(pairs / part / f"{number}.png")
+    read_pairs(pairs, path)
+
+
+def packed(save: Callable[..., object], *args: Any, **kwargs: Any) -> bytes:
+    """What a function writes to the file that it takes first."""
+    file = io.BytesIO()
+    save(file, *args, **kwargs)
+    return file.getvalue()
+
+
+def idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def pickles() -> tuple[bytes, ...]:
+    frame = pd.DataFrame(X.reshape(3, 16).astype(np.float32))
+    contents: list[object] = [(X, X / 2), {"X": X, "y": X, "labels": [1, 2, 3]}, (frame, frame), ([*X], [*X])]
+    return tuple(pickle.dumps(content, protocol) for content in contents for protocol in (2, 4, 5))
+
+
+def pictures(kind: str, *modes: str, **options: Any) -> tuple[bytes, ...]:
+    image = Image.fromarray(GENERATOR.integers(0, 255, (7, 9, 4), np.uint8), "RGBA")
+    return tuple(packed(image.convert(mode).save, kind, **options) for mode in modes)
+
+
+def pngs() -> tuple[bytes, ...]:
+    deep = GENERATOR.integers(0, 2**16, (7, 9), np.uint16)
+    return (*pictures("PNG", "1", "L", "LA", "P", "RGB", "RGBA"), packed(Image.fromarray(deep).save, "PNG"))
+
+
+def tiffs() -> tuple[bytes, ...]:
+    grey = GENERATOR.integers(0, 2**16, (40, 33), np.uint16)
+    colour = GENERATOR.integers(0, 255, (20, 18, 3), np.uint8)
+    return (
+        packed(tifffile.imwrite, grey),
+        packed(tifffile.imwrite, grey, compression="zlib", predictor=True, rowsperstrip=8),
+        packed(tifffile.imwrite, grey, tile=(16, 16), compression="zlib"),
+        packed(tifffile.imwrite, grey.astype(np.float32), bigtiff=True),
+        packed(tifffile.imwrite, colour, photometric="rgb", byteorder=">"),
+        packed(tifffile.imwrite, colour[None].repeat(2, 0), photometric="rgb"),
+        *pictures("TIFF", "1", "L", "P", "RGBA", "CMYK"),
+        *pictures("TIFF", "L", compression="tiff_lzw"),
+    )
+
+
+def models() -> tuple[bytes, ...]:
+    specs = (TINY, PlainSpec(widths=(2,)))
+    return tuple(pack_model(ModelInfo(spec=spec, budget=900), random_weights(spec, GENERATOR)) for spec in specs)
+
+
+def studies() -> tuple[bytes, ...]:
+    conditions = ("noisy", "denoised", "clean")
+    read = Plan(
+        kind=READ, sources=(4, 2, 0), conditions=conditions, labels=(1, 2, 3), machine=(1, 2, 2), about={"seed": 1}
+    )
+    compare = Plan(kind="compare", sources=(4, 2), conditions=("left", "right"), about={"seed": 1})
+    return tuple(
+        json.dumps(asdict(one)).encode()
+        + b"\n"
+        + b"".join(b'\n{"position": %d, "answer": "%s", "seconds": 1.5}' % (place, answer) for place in range(2))
+        for one, answer in ((read, b"2"), (compare, b"left"))
+    )
+
+
+BARS = make_pairs(9, GENERATOR)
+DATASET = Dataset(name="bars", train=FixedSource(BARS), val=BARS, test=BARS, fingerprint="bars")
+GRID = b'network = "pyramid"\nscales = [2, 3]\nhidden_ratio = 0.5\nepochs = [1, 2]\nlearning_rate = 1e-3\n'
+READERS = {
+    "pickle": Reader(through_file("a.pkl", read_pairs), pickles()),
+    "npz": Reader(
+        through_file("a.npz", read_pairs),
+        (packed(np.savez, X=X, y=X), packed(np.savez_compressed, X=X / 2, y=X, labels=[1, 2, 3])),
+    ),
+    "npy": Reader(through_file("a.npy", read_array), (packed(np.save, X), packed(np.save, np.asfortranarray(X / 2)))),
+    "IDX": Reader(through_file("a-ubyte", read_array), (idx(X), idx(np.arange(3, dtype=np.uint8)))),
+    "gzipped IDX": Reader(through_file("a.gz", read_array), (gzip.compress(idx(X)), gzip.compress(idx(X), 0))),
+    "labels (CSV)": Reader(through_file("a.csv", read_array), (b"label\n7\n8\n", b'1\n"2"\n3\n')),
+    "named labels (CSV)": Reader(through_file("b.csv", read_named_labels), (b"name,label\n0,7\n1,8\n2.png,9\n",)),
+    "PNG": Reader(read_png, pngs()),
+    "TIFF": Reader(read_picture, tiffs()),
+    "TIFF by rows": Reader(through_file("a.tif", read_rows), tiffs()[:5]),
+    "JPEG, BMP, WebP": Reader(
+        lambda content: read_picture(content, Limits(10**6)),
+        (*pictures("JPEG", "L", "RGB", "CMYK"), *pictures("BMP", "1", "L", "RGB"), *pictures("WEBP", "RGB", "RGBA")),
+    ),
+    "model (ONNX)": Reader(read_weights, models()),
+    "grid (TOML)": Reader(
+        through_file("grid.toml", lambda path: read_grid(path, DATASET, 3600, epochs=None).combinations()),
+        (GRID, b'network = ["plain"]\noptimizer = ["adam", "sgd"]\nbatch_size = 8\npatience = 5\nepochs = 3\n'),
+    ),
+    "reading test": Reader(through_file("study", read_study), studies()),
+}

@@ -1,0 +1,35 @@
+"""Spoilt files of every kind; the long form is `tools/fuzz.py`."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fuzzing import READERS
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_honest_files_are_read(name: str):
+    """What the spoilt files are made from is read without an error, or nothing behind the first check is tried."""
+    for seed in READERS[name].seeds:
+        READERS[name].read(seed)
+
+
+@pytest.mark.parametrize("name", READERS)
+@settings(max_examples=200)
+@given(data=st.data())
+def test_spoilt_files_are_read_or_refused(name: str, data: st.DataObject):
+    """Whatever is changed, cut, added or repeated in an honest file, reading it ends in a result or a clear error."""
+    reader = READERS[name]
+    content = bytearray(data.draw(st.sampled_from(reader.seeds)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(content)))
+        match data.draw(st.sampled_from(["change", "cut", "add", "repeat"])):
+            case "change":
+                content[place : place + 1] = data.draw(st.binary(min_size=1, max_size=1))
+            case "cut":
+                del content[place : place + data.draw(st.sampled_from([1, 2, 4, len(content)]))]
+            case "add":
+                content[place:place] = data.draw(st.binary(min_size=1, max_size=8))
+            case _:
+                content[place:place] = content[place : place + data.draw(st.integers(1, 40))]
+    reader.try_on(bytes(content))

@@ -1,0 +1,79 @@
+"""Fuzz the readers of foreign files, guided by coverage.
+
+    pip install atheris
+    python tools/fuzz.py [--only NAME…] [--runs 200000] [--seconds 600] [--corpus FOLDER]
+
+Each reader runs in a process of its own until it has done so many runs or so much time is gone, prints a
+line of figures, and leaves the file it broke on, if any, as `FOLDER/NAME/crash-…`. A run that takes
+5 s or 1 GiB counts as broken too, and so does a warning.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+NAMES = (
+    "pickle", "npz", "npy", "IDX", "gzipped IDX", "labels (CSV)", "named labels (CSV)", "PNG", "TIFF", "TIFF by rows",
+    "JPEG, BMP, WebP", "model (ONNX)", "grid (TOML)", "reading test",
+)  # fmt: skip
+INSTRUMENTED = ["smidgen", "tifffile", "png", "tomllib", "numpy.lib._format_impl"]
+
+
+def fuzz_here(name: str, runs: int, seconds: int, folder: Path) -> None:
+    """Never comes back: libFuzzer ends the process."""
+    import atheris
+
+    sys.path.insert(0, str(ROOT))
+    with atheris.instrument_imports(include=INSTRUMENTED):
+        from tests.fuzzing import READERS
+    import warnings
+
+    warnings.simplefilter("error")
+    for number, seed in enumerate(READERS[name].seeds):
+        (folder / f"seed{number}").write_bytes(seed)
+    flags = [f"-atheris_runs={runs}", f"-max_total_time={seconds}", "-timeout=5", "-rss_limit_mb=1024"]
+    flags += ["-print_final_stats=1", f"-artifact_prefix={folder}/", "-max_len=65536"]
+    atheris.Setup([sys.argv[0], *flags, str(folder)], READERS[name].try_on)
+    atheris.Fuzz()
+
+
+def fuzz(name: str, args: argparse.Namespace) -> bool:
+    """One line of figures; whether nothing broke."""
+    folder: Path = args.corpus / name.replace(" ", "-").replace(",", "")
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, __file__, "--here", name, "--runs", args.runs, "--seconds", args.seconds]
+    command += ["--corpus", folder]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, errors="replace", check=False)
+    figures = dict(line[6:].split(": ", 1) for line in done.stderr.splitlines() if line.startswith("stat::"))
+    (folder.parent / f"{folder.name}.log").write_text(done.stdout + done.stderr)
+    whole = done.returncode == 0 and bool(figures)
+    print(
+        f"| {name} | {int(figures.get('number_of_executed_units', 0)):,} "
+        f"| {figures.get('new_units_added', '?')} | {figures.get('peak_rss_mb', '?')} "
+        f"| {'none' if whole else 'see ' + str(folder)} |",
+        flush=True,
+    )
+    return whole
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME")
+    parser.add_argument("--runs", type=int, default=200_000)
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--corpus", type=Path)
+    parser.add_argument("--here", choices=NAMES, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.here:
+        fuzz_here(args.here, args.runs, args.seconds, args.corpus)
+    if args.corpus is None:
+        args.corpus = Path(tempfile.mkdtemp(prefix="smidgen-fuzz-"))
+    broken = [name for name in args.only if not fuzz(name, args)]
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

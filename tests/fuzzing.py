@@ -9,6 +9,7 @@ import io
 import json
 import pickle
 import struct
+import sys
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -52,9 +53,15 @@ class Reader:
     seeds: tuple[bytes, ...]
 
     def try_on(self, content: bytes) -> None:
-        """Read; refusals are as good as results."""
-        with suppress(SmidgenError):
-            self.read(content)
+        """Read; refusals are as good as results, what the interpreter prints and goes on after is not."""
+        printed: list[object] = []
+        before, sys.excepthook = sys.excepthook, lambda *error: printed.append(error)
+        try:
+            with suppress(SmidgenError):
+                self.read(content)
+        finally:
+            sys.excepthook = before
+        assert not printed, printed
 
 
 def through_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:

@@ -144,6 +144,22 @@ def test_deep_nesting(tmp_path: Path):
         read_pickle(tmp_path / "a.pkl")
 
 
+def test_frames_that_cut_an_opcode(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """A pickle that the unpickler would read otherwise than it was checked is refused, and nothing else is said."""
+    # Read whole: a string, then STOP. Read frame by frame, the rest of the first is dropped, and the string's
+    # inside is next: a byte array of 2**62 bytes.
+    inside = b"\x96" + (2**62).to_bytes(8, "little") + b"."
+    string = b"\x8e" + len(inside).to_bytes(8, "little")
+    for content in (
+        b"\x80\x05\x95" + (5).to_bytes(8, "little") + string + inside + b".",
+        b"\x80\x05\x95" + (40).to_bytes(8, "little") + b"\x95" + (1).to_bytes(8, "little") + b"N" * 40 + b".",
+    ):
+        (tmp_path / "a.pkl").write_bytes(content)
+        with pytest.raises(FileError, match="frames"):
+            read_pickle(tmp_path / "a.pkl")
+    assert capfd.readouterr().err == ""
+
+
 def test_reads_what_pandas_reads(tmp_path: Path):
     """The values equal those that pandas itself gives back."""
     frame = pd.DataFrame(np.random.default_rng(0).random((5, 784)).astype(np.float32))

@@ -9,6 +9,7 @@ line of figures, and leaves the file it broke on, if any, as `FOLDER/NAME/crash-
 """
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,7 @@ def fuzz_here(name: str, runs: int, seconds: int, folder: Path) -> None:
     for number, seed in enumerate(READERS[name].seeds):
         (folder / f"seed{number}").write_bytes(seed)
     flags = [f"-atheris_runs={runs}", f"-max_total_time={seconds}", "-timeout=5", "-rss_limit_mb=1024"]
-    flags += ["-print_final_stats=1", f"-artifact_prefix={folder}/", "-max_len=65536"]
+    flags += [f"-artifact_prefix={folder}/", "-max_len=65536"]
     atheris.Setup([sys.argv[0], *flags, str(folder)], READERS[name].try_on)
     atheris.Fuzz()
 
@@ -47,15 +48,14 @@ def fuzz(name: str, args: argparse.Namespace) -> bool:
     command = [sys.executable, __file__, "--here", name, "--runs", args.runs, "--seconds", args.seconds]
     command += ["--corpus", folder]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, errors="replace", check=False)
-    figures = dict(line[6:].split(": ", 1) for line in done.stderr.splitlines() if line.startswith("stat::"))
     (folder.parent / f"{folder.name}.log").write_text(done.stdout + done.stderr)
-    whole = done.returncode == 0 and bool(figures)
-    print(
-        f"| {name} | {int(figures.get('number_of_executed_units', 0)):,} "
-        f"| {figures.get('new_units_added', '?')} | {figures.get('peak_rss_mb', '?')} "
-        f"| {'none' if whole else 'see ' + str(folder)} |",
-        flush=True,
-    )
+    ends = re.findall(r"^Done (\d+) (?:runs )?in (\d+) second", done.stderr, re.MULTILINE)
+    runs, seconds = ends[-1] if ends else ("0", "?")
+    peak = max(map(int, re.findall(r"rss: (\d+)Mb", done.stderr)), default="?")
+    covered = re.findall(r"cov: (\d+)", done.stderr)[-1:] or "?"
+    whole = done.returncode == 0 and runs != "0"
+    broken = "none" if whole else f"see {folder}"
+    print(f"| {name} | {int(runs):,} | {seconds} | {covered[0]} | {peak} | {broken} |", flush=True)
     return whole
 
 

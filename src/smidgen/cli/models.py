@@ -1,6 +1,7 @@
 """`smidgen models`."""
 
 import argparse
+import hashlib
 import json
 
 from smidgen.cli.show import table
@@ -9,10 +10,11 @@ from smidgen.zoo.zoo import find_model, zoo_names
 
 
 def models(arguments: argparse.Namespace) -> int:
-    """List the models that ship, with licence, data and scores."""
+    """List the models that ship, with licence, data and scores; as JSON with each file's hash too."""
     infos = {name: Runtime(find_model(name)).info for name in zoo_names()}
     if arguments.json:
-        print(json.dumps({name: json.loads(info.to_json()) for name, info in infos.items()}))
+        listed = {name: json.loads(info.to_json()) | {"sha256": _hash(name)} for name, info in infos.items()}
+        print(json.dumps(listed))
         return 0
     rows = [["model", "parameters", "trained on", "scored on", "BCE", "MSE", "PSNR dB", "legible"]]
     for name, info in infos.items():
@@ -34,3 +36,7 @@ def models(arguments: argparse.Namespace) -> int:
     for licence in sorted({str(info.dataset.get("licence", "")) for info in infos.values()} - {""}):
         print(f"\nlicence of the training images: {licence}")
     return 0
+
+
+def _hash(name: str) -> str:
+    return hashlib.sha256(find_model(name).read_bytes()).hexdigest()

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from smidgen.errors import FileError
 
 _MOST_NESTING = 32
+_FRAME_HEAD = 9  # an opcode and eight bytes of length
 
 
 class _StandIn:
@@ -156,7 +157,7 @@ def read_pickle(path: Path) -> object:
     """
     try:
         content = path.read_bytes()
-        _check_memo(content)
+        _check_opcodes(content)
         return _Resolver(len(content)).resolve(_Reader(io.BytesIO(content)).load(), 0)
     except FileError as error:
         raise FileError(f"{path}: {error}") from None
@@ -171,11 +172,22 @@ def read_pickle(path: Path) -> object:
         ) from None
 
 
-def _check_memo(content: bytes) -> None:
-    """Refuse a pickle that uses a memo slot past its own size: the unpickler makes room up to it."""
-    for opcode, argument, _ in pickletools.genops(io.BytesIO(content)):
+def _check_opcodes(content: bytes) -> None:
+    """Refuse opcodes by which the unpickler would take more memory than the pickle's own size accounts for.
+
+    It makes room up to any memo slot that is used. And where a frame ends within an opcode, it drops
+    the rest of the frame and reads other opcodes than those looked at here.
+    """
+    frame_end: int | None = None
+    for opcode, argument, place in pickletools.genops(io.BytesIO(content)):
         if "PUT" in opcode.name and isinstance(argument, int) and argument > len(content):
             raise FileError("the pickle is damaged: it refers far past its own size")
+        if place == frame_end:
+            frame_end = None
+        if frame_end is not None and (place > frame_end or opcode.name == "FRAME"):
+            raise FileError("the pickle is damaged: its frames do not fit its content")
+        if opcode.name == "FRAME":
+            frame_end = place + _FRAME_HEAD + int(argument or 0)
 
 
 class _Resolver:

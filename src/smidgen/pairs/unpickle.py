@@ -178,16 +178,16 @@ def _check_opcodes(content: bytes) -> None:
     It makes room up to any memo slot that is used. And where a frame ends within an opcode, it drops
     the rest of the frame and reads other opcodes than those looked at here.
     """
-    frame_end: int | None = None
-    for opcode, argument, place in pickletools.genops(io.BytesIO(content)):
+    in_frame, frame_end = False, 0
+    for opcode, argument, position in pickletools.genops(io.BytesIO(content)):
+        place = int(position or 0)
         if "PUT" in opcode.name and isinstance(argument, int) and argument > len(content):
             raise FileError("the pickle is damaged: it refers far past its own size")
-        if place == frame_end:
-            frame_end = None
-        if frame_end is not None and (place > frame_end or opcode.name == "FRAME"):
+        in_frame = in_frame and place != frame_end
+        if in_frame and (place > frame_end or opcode.name == "FRAME"):
             raise FileError("the pickle is damaged: its frames do not fit its content")
         if opcode.name == "FRAME":
-            frame_end = place + _FRAME_HEAD + int(argument or 0)
+            in_frame, frame_end = True, place + _FRAME_HEAD + int(argument or 0)
 
 
 class _Resolver:

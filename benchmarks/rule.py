@@ -35,6 +35,8 @@ def neighbours(budget: int) -> dict[str, PyramidSpec]:
         ("one scale more", 1.0, {"scales": default.scales + 1}),
         ("kernels of 3 x 3", 1.0, {"kernel": 3}),
         ("kernels of 7 x 7", 1.0, {"kernel": 7}),
+        ("3 x 3, one scale less", 1.0, {"kernel": 3, "scales": default.scales - 1}),
+        ("3 x 3, hidden = width / 2", 0.5, {"kernel": 3}),
     ):
         try:
             found[name] = widest_pyramid(budget, ratio, **shape | changes)

@@ -1,8 +1,10 @@
+import hashlib
 import json
 
 import pytest
 
 from smidgen.cli.main import main
+from smidgen.zoo.zoo import find_model
 
 
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]):
@@ -12,4 +14,6 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]):
     assert "digits-on-garments" in text
     assert "CC BY-SA" in text
     assert main(["models", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["digits-on-garments"]["num_parameters"] <= 3600
+    listed = json.loads(capsys.readouterr().out)["digits-on-garments"]
+    assert listed["num_parameters"] <= 3600
+    assert listed["sha256"] == hashlib.sha256(find_model("digits-on-garments").read_bytes()).hexdigest()

@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ def test_models_that_ship_keep_their_promises(name: str):
     assert path.stat().st_size < 48_000
     assert "MNIST" in info.dataset["licence"]
     assert info.scores["split"] == "test"
+
+
+def test_the_docs_list_each_models_hash():
+    """docs/shipping.md gives the SHA-256 of every model that ships, and the command that makes it."""
+    text = (Path(__file__).parents[1] / "docs" / "shipping.md").read_text(encoding="utf-8")
+    for name in zoo_names():
+        assert f"{hashlib.sha256(find_model(name).read_bytes()).hexdigest()}  {name}.onnx\n" in text
+        assert f"| `{name}` | `smidgen train {Runtime(find_model(name)).info.dataset['name']} " in text
 
 
 def test_a_file_comes_before_a_name(tiny_model: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,6 +12,7 @@ DEFAULT_BUDGET = 3600
 BYTES_A_NUMBER = 4
 MOST_CHANNELS = 4
 _FIRST_WIDTH_IN_STEPS, _WIDTH_STEP = 16, 4
+_NARROWEST_OF_5 = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,16 +139,19 @@ _KINDS: dict[str, type[PlainSpec] | type[PyramidSpec]] = {spec.kind: spec for sp
 def default_spec(budget: int = DEFAULT_BUDGET, channels: int = 1, passes: int = 1) -> PyramidSpec:
     """The widest pyramid with `hidden = width` whose learned numbers fit; what is left widens `hidden`.
 
-    From 16 on the width is a multiple of 4, which processors compute faster and which gains as much
-    when it goes into `hidden` (docs/experiments.md). A second pass over the pyramid with the same
+    Where kernels of 5 x 5 would leave fewer than 8 channels they are 3 x 3: more channels gain more
+    than a longer look. From 16 on the width is a multiple of 4, which processors compute faster and which
+    gains as much when it goes into `hidden` (docs/experiments.md). A second pass over the pyramid with the same
     kernels costs nearly twice the computation and, trained long enough, gains a tenth.
 
     Raises:
         BudgetError: not even the narrowest fits.
     """
     shape = {"channels": channels, "passes": passes}
+    if PyramidSpec(**shape, width=_NARROWEST_OF_5, hidden=_NARROWEST_OF_5).num_parameters > budget:
+        shape["kernel"] = 3
     if PyramidSpec(**shape, width=1, hidden=1).num_parameters > budget:
-        shape |= {"scales": 2, "kernel": 3}
+        shape["scales"] = 2
     return widest_pyramid(budget, **shape)
 
 

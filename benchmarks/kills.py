@@ -21,7 +21,6 @@ import signal
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -127,48 +126,47 @@ def kill_trainings(number: int, choose: random.Random, folder: Path) -> None:
     print(f"{number} trainings of {seconds:.1f} s, {kills} kills: {good} ended with the weights of the undisturbed one")
 
 
-def ended_trials(study: Any) -> dict[int, float]:
-    return {trial.number: trial.value for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")}
+def ended_trials(folder: Path) -> dict[int, tuple[int, float]]:
+    """Slot and value of each trial that ended, by its number."""
+    import optuna
+
+    from smidgen.search.storage import storage_url
+
+    (summary,) = optuna.get_all_study_summaries(storage_url(None, folder))
+    study = optuna.load_study(study_name=summary.study_name, storage=storage_url(None, folder))
+    ended = [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
+    return {trial.number: (trial.user_attrs["slot"], trial.value) for trial in ended}
 
 
 def kill_searches(number: int, choose: random.Random, folder: Path) -> None:
-    import optuna
-
-    from smidgen.search.storage import quiet_optuna, storage_url
+    from smidgen.search.storage import quiet_optuna
 
     quiet_optuna()
     pairs = folder / "pairs.npz"
     make_pairs(pairs)
-    kills, good, trials = 0, 0, 6
+    kills, good, lost, trials = 0, 0, 0, 6
     for attempt in range(number):
         out = folder / f"study{attempt}"
         options = ["--budget", "400", "--trials", str(trials), "--epochs", "9", "--jobs", "1"]
         command = ["search", str(pairs), *options, "--out", str(out)]
-        ended: dict[int, float] = {}
+        ended: dict[int, tuple[int, float]] = {}
         for _ in range(MOST_KILLS):
             if not kill(start(command), choose.uniform(2, 14)):
                 break
             kills += 1
             with contextlib.suppress(Exception):  # killed before there was a study
-                (summary,) = optuna.get_all_study_summaries(storage_url(None, out))
-                study = optuna.load_study(study_name=summary.study_name, storage=storage_url(None, out))
-                now = {
-                    trial.number: trial.value for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")
-                }
-                assert ended.items() <= now.items(), "a finished trial was lost"
+                now = ended_trials(out)
+                lost += sum(now.get(key) != trial for key, trial in ended.items())
                 ended = now
         start(command).join()
-        (summary,) = optuna.get_all_study_summaries(storage_url(None, out))
-        study = optuna.load_study(study_name=summary.study_name, storage=storage_url(None, out))
-        now = {trial.number: trial.value for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")}
-        slots = {t.user_attrs["slot"] for t in study.trials if t.state.name in ("COMPLETE", "PRUNED")}
-        finished = (
-            ended.items() <= now.items() and slots == set(range(trials)) and (out / "best" / "model.onnx").exists()
-        )
+        now = ended_trials(out)
+        lost += sum(now.get(key) != trial for key, trial in ended.items())
+        slots = {slot for slot, _ in now.values()}
+        finished = slots == set(range(trials)) and (out / "best" / "model.onnx").exists()
         good += finished
         if not finished:
             print(f"search {attempt}: NOT whole, see {out}: slots {slots}")
-    print(f"{number} searches of {trials} trials, {kills} kills: {good} whole, no finished trial lost")
+    print(f"{number} searches of {trials} trials, {kills} kills: {good} whole, {lost} ended trials lost")
 
 
 def main() -> None:

@@ -40,7 +40,7 @@ from smidgen.training.train import predict, train
 
 SCORED = 200
 TUNED_ON = 100
-TUNED_ON_BY_BM3D = 20  # it takes half a second an image
+TUNED_ON_BY_BM3D = 10  # it takes half a second an image
 ONE_AT_A_TIME = threading.Lock()  # BM3D has threads of its own and breaks when it is called twice at once
 BLUR = np.array([1, 4, 6, 4, 1], np.float32) / 16
 PHOTOGRAPHS = {

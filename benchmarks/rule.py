@@ -33,10 +33,7 @@ def neighbours(budget: int) -> dict[str, PyramidSpec]:
         ("two passes", 1.0, {"passes": 2}),
         ("one scale less", 1.0, {"scales": default.scales - 1}),
         ("one scale more", 1.0, {"scales": default.scales + 1}),
-        ("kernels of 3 x 3", 1.0, {"kernel": 3}),
-        ("kernels of 7 x 7", 1.0, {"kernel": 7}),
-        ("3 x 3, one scale less", 1.0, {"kernel": 3, "scales": default.scales - 1}),
-        ("3 x 3, hidden = width / 2", 0.5, {"kernel": 3}),
+        *((f"kernels of {size} x {size}", 1.0, {"kernel": size}) for size in (3, 5, 7) if size != default.kernel),
     ):
         try:
             found[name] = widest_pyramid(budget, ratio, **shape | changes)

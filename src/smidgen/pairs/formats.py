@@ -115,7 +115,7 @@ def read_idx(path: Path) -> NDArray[Any]:
             refuse_bomb(str(path), path.stat().st_size, promised)
             # Read in pieces: a header that promises more than there is must not cost that much memory.
             pieces = []
-            while promised > 0 and (piece := file.read(min(promised, 2**24))):
+            while promised > 0 and (piece := file.read(min(promised, 2**20))):
                 pieces.append(piece)
                 promised -= len(piece)
             if promised or file.read(1):

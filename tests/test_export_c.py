@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -115,3 +116,13 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(InputError, match="gcc or clang"):
         compile_c("", (1, 1), 1)
+
+
+@pytest.mark.parametrize("name", ["*/ int x; /*", "*\\\n/\nint x;", "*??/\n/ int x;", "\u2028é"])
+def test_a_name_cannot_leave_the_comment(name: str, generator: np.random.Generator):
+    """Whatever a model is called, the first line of the C file is a comment of harmless letters."""
+    spec = PlainSpec(widths=(2,))
+    source = write_c(spec.network(), random_weights(spec, generator), (4, 4), bits=32, title=f"Denoiser for {name}")
+    first, title, empty, *_ = source.text.split("\n")
+    assert (first, empty) == ("/*", " *")
+    assert re.fullmatch(r" \* Denoiser for [A-Za-z0-9 .,:()_+-]+", title)

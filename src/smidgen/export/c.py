@@ -3,6 +3,7 @@
 import ctypes
 import math
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +20,9 @@ from smidgen.model import Weights
 from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network, size_at_scale
 
 _LARGEST_INT8 = 127
+# Names come from model files, which may be a stranger's. In a comment "*/" ends it, also cut by a backslash and a
+# new line, or spelt with trigraphs.
+_UNSAFE = re.compile(r"[^A-Za-z0-9 .,:()_+-]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +67,7 @@ def write_c(network: Network, weights: Weights, size: tuple[int, int], *, bits: 
     )
     template = resources.files("smidgen.export") / "denoiser.c.jinja"
     text = environment.from_string(template.read_text(encoding="utf-8")).render(
-        title=title.replace("*/", "* /"),
+        title=_UNSAFE.sub("_", title),
         network=network,
         stored="" if bits == 32 else ", most stored as int8, the first and last layer, biases and scales as float32",
         bits=bits,

@@ -69,8 +69,10 @@ def test_plain_onnx_runtime_needs_nothing_from_us(tiny_model: Path):
 
 def test_what_a_model_says_about_itself_comes_back(tmp_path: Path, generator: np.random.Generator):
     """Spec, ranges, training and scores are read back as they were written."""
+    values = {"bce": 0.1, "bce_floor": 0.0, "mse": 0.1, "psnr_db": None, "ssim": 1.0, "legibility": None}
+    scores = {"n": 5, "pairs": "d", "split": "val", "scores": values}
     info = ModelInfo(spec=TINY, budget=99, dataset={"name": "d"}, noisy_range=Range(0, 510), clean_range=Range(-1, 1),
-                     training={"seed": 4}, scores={"bce": 0.1})  # fmt: skip
+                     training={"seed": 4}, scores=scores)  # fmt: skip
     write_model(tmp_path / "m.onnx", info, random_weights(TINY, generator))
     assert Runtime(tmp_path / "m.onnx").info == info
 
@@ -177,17 +179,35 @@ def absurd_spec(proto: onnx.ModelProto) -> None:
     entry.value = entry.value.replace('"passes": 1', '"passes": 1000000000').replace('"width": 2', '"width": 1e999')
 
 
+def fixed_size(proto: onnx.ModelProto) -> None:
+    """Images of one size only, at which others would end in ONNX Runtime's own words."""
+    proto.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 5
+
+
+def no_range(proto: onnx.ModelProto) -> None:
+    entry = proto.metadata_props[0]
+    entry.value = entry.value.replace('"noisy_range": [0.0, 1.0]', '"noisy_range": [1.0, 1.0]')
+
+
+def terminal(proto: onnx.ModelProto) -> None:
+    """Letters that take over the terminal they are shown in."""
+    entry = proto.metadata_props[0]
+    entry.value = entry.value.replace('"dataset": {}', '"dataset": {"name": "\\u001b[2J"}')
+
+
 @pytest.mark.parametrize(
     "spoil",
     [external, foreign_operator, loop, function, huge_constant, huge_scale, not_a_number, negative_shape, wrong_wire,
-     hidden_numbers, absurd_spec],
+     hidden_numbers, absurd_spec, fixed_size, no_range, terminal],
     ids=lambda spoil: spoil.__name__,
 )  # fmt: skip
 def test_hostile_models_are_refused_unopened(tmp_path: Path, tiny_model: Path, spoil, monkeypatch: pytest.MonkeyPatch):
     """Whatever else a file holds than the graph of its own description, ONNX Runtime never sees it."""
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **__: pytest.fail("it was opened"))
     proto = onnx.load(tiny_model)
+    before = proto.SerializeToString()
     spoil(proto)
+    assert proto.SerializeToString() != before
     (tmp_path / "hostile.onnx").write_bytes(proto.SerializeToString())
     for read in (read_model, Runtime):
         with pytest.raises(FileError, match=r"hostile\.onnx"):

@@ -65,7 +65,15 @@ def test_bad_descriptions_are_refused(data: dict[str, object]):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: PlainSpec(widths=()), lambda: PyramidSpec(kernel=4), lambda: PlainSpec(channels=5)]
+    "make",
+    [
+        lambda: PlainSpec(widths=()),
+        lambda: PyramidSpec(kernel=4),
+        lambda: PlainSpec(channels=5),
+        lambda: PyramidSpec(width=2000),
+        lambda: PyramidSpec(passes=20),
+        lambda: PlainSpec(widths=(9999,)),
+    ],
 )
 def test_impossible_specs_are_refused(make: object):
     """Specs that no network can have are refused when made."""
@@ -95,3 +103,11 @@ def test_budgets_that_are_none(text: str):
     """Anything else is an input error."""
     with pytest.raises(InputError, match="not a size"):
         parse_budget(text)
+
+
+@pytest.mark.parametrize(("budget", "kernel"), [(60, 3), (300, 3), (756, 3), (757, 5), (3600, 5), (10_000_000, 5)])
+def test_small_budgets_take_small_kernels(budget: int, kernel: int):
+    """Below 757 numbers the kernels are 3 x 3, for the sake of more channels; budgets beyond all networks fit too."""
+    spec = default_spec(budget)
+    assert spec.kernel == kernel
+    assert spec.num_parameters <= budget

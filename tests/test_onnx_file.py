@@ -7,7 +7,7 @@ from onnx import helper, numpy_helper
 
 from smidgen.model import build_onnx
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec
-from smidgen.onnx_file import read_onnx
+from smidgen.onnx_file import Value, read_onnx
 from tests.conftest import random_weights
 
 
@@ -18,7 +18,9 @@ def test_reads_what_onnx_reads(spec: Spec, generator: np.random.Generator):
     entry = proto.metadata_props.add()
     entry.key, entry.value = "a", "ü"
     file = read_onnx(proto.SerializeToString())
-    assert (file.inputs, file.outputs, file.opset, file.metadata) == (("noisy",), ("denoised",), 17, {"a": "ü"})
+    assert (file.opset, file.metadata) == (17, {"a": "ü"})
+    assert file.inputs == (Value("noisy", 1, ("N", 1, "H", "W")),)
+    assert file.outputs == (Value("denoised", 1, ("N", 1, "H", "W")),)
     assert len(file.nodes) == len(proto.graph.node)
     for found, expected in zip(file.nodes, proto.graph.node, strict=True):
         assert (found.op, found.inputs, (found.output,)) == (
@@ -56,3 +58,35 @@ def test_numbers_in_every_encoding(values: list[int]):
     graph = helper.make_graph([], "g", [], [], [tensor])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     np.testing.assert_array_equal(read_onnx(model.SerializeToString()).tensors["t"], values)
+
+
+def part(number: int, content: bytes) -> bytes:
+    """A part of up to 127 bytes, as protocol buffers encode it."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        bytes([4 << 3 | 5]) + b"Conv",  # another encoding, which onnx leaves out
+        bytes([4 << 3 | 1]) + b"Conv    ",
+        part(4, b"Conv"),  # twice
+        part(5, part(1, b"x") + part(1, b"pads") + b"\xa0\x01\x03"),
+        part(5, part(1, b"pads") + bytes([1 << 3 | 5]) + b"bias" + b"\xa0\x01\x03"),
+        part(5, part(1, b"pads") + part(4, b"x") + b"\x18\x01" + b"\xa0\x01\x02"),  # a text and a number
+    ],
+)
+def test_nothing_that_other_readers_would_read_otherwise(more: bytes):
+    """Parts in another encoding, parts that come twice and values next to values are refused."""
+    node = part(1, b"a") + part(2, b"b") + part(4, b"Relu")
+    graph, opset = part(1, node), part(8, b"\x10\x11")
+    assert read_onnx(part(7, graph) + opset).nodes[0].op == "Relu"
+    with pytest.raises(ValueError, match=r"not have|several values"):
+        read_onnx(part(7, part(1, node + more)) + opset)
+
+
+def test_a_tensor_with_values_in_two_places():
+    """One of them would be shown here, the other one computed with."""
+    tensor = b"\x08\x01" + b"\x10\x01" + part(4, bytes(4)) + part(9, bytes(4)) + part(8, b"t")
+    with pytest.raises(ValueError, match="twice"):
+        read_onnx(part(7, part(5, tensor)) + part(8, b"\x10\x11"))

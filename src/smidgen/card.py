@@ -59,9 +59,10 @@ def _scores(info: ModelInfo) -> str:
     lines = [
         f"On {info.scores['n']:,} pairs of `{info.scores['pairs']}`, {info.scores['split']} part:",
         "",
-        f"- binary cross-entropy {found['bce']:.4f} (no model can go below {found['bce_floor']:.4f} on these)",
-        f"- mean squared error {found['mse']:.2e}",
-        f"- PSNR {found['psnr_db']:.2f} dB, SSIM {found['ssim']:.3f}",
+        f"- binary cross-entropy {_show(found['bce'], '.4f')} (no model can go below "
+        f"{_show(found['bce_floor'], '.4f')} on these)",
+        f"- mean squared error {_show(found['mse'], '.2e')}",
+        f"- PSNR {_show(found['psnr_db'], '.2f')} dB, SSIM {_show(found['ssim'], '.3f')}",
     ]
     legibility = found.get("legibility")
     if legibility:
@@ -74,6 +75,11 @@ def _scores(info: ModelInfo) -> str:
     if info.scores["split"] != "test":
         lines += ["", "These are the pairs that chose the model; on others expect a little less."]
     return "\n".join(lines)
+
+
+def _show(score: float | None, form: str) -> str:
+    """A score; one that was not finite is kept as None."""
+    return "∞" if score is None else format(score, form)
 
 
 def _limits(info: ModelInfo, network: Network) -> str:

@@ -1,6 +1,7 @@
 """The model file: one ONNX file with its spec, ranges, provenance and scores as metadata."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from smidgen.errors import FileError, InputError, MissingPartError, SmidgenError
 from smidgen.files import write_whole
 from smidgen.graph import INPUT, LEARNED, OPSET, OUTPUT, Node, make_graph
+from smidgen.metadata import check_metadata, make_printable
 from smidgen.network.layers import Network
 from smidgen.network.spec import Spec, spec_from_dict, spec_to_dict
-from smidgen.onnx_file import read_onnx
+from smidgen.onnx_file import Value, read_onnx
 from smidgen.pairs.ranges import Range
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ Weights = dict[str, NDArray[np.float32]]
 FORMAT_VERSION = 1
 METADATA_KEY = "smidgen"
 _IR_VERSION = 8
+_FLOAT = 1  # as ONNX counts types
 _EXPECTED = "an ONNX file that 'smidgen train' wrote"
 MOST_BYTES = 64 * 2**20
 
@@ -65,7 +68,7 @@ class ModelInfo:
             "training": self.training,
             "scores": self.scores,
         }
-        return json.dumps(content, sort_keys=True)
+        return json.dumps(make_printable(content), sort_keys=True)
 
     @staticmethod
     def of_training(
@@ -92,16 +95,17 @@ class ModelInfo:
             content = json.loads(text)
             if content["format"] != FORMAT_VERSION:
                 raise FileError(
-                    f"{source} has model format {content['format']}",
+                    f"{source} has model format {content['format']!r:.20}",
                     expected=f"format {FORMAT_VERSION}",
                     remedy="Use the version of Smidgen that wrote it, or a newer one",
                 )
+            check_metadata(content)
             return ModelInfo(
                 spec=spec_from_dict(content["spec"]),
                 budget=int(content["budget"]),
                 dataset=dict(content["dataset"]),
-                noisy_range=Range(*map(float, content["noisy_range"])),
-                clean_range=Range(*map(float, content["clean_range"])),
+                noisy_range=_read_range(content["noisy_range"]),
+                clean_range=_read_range(content["clean_range"]),
                 training=dict(content["training"]),
                 scores=dict(content["scores"]),
             )
@@ -109,6 +113,13 @@ class ModelInfo:
             raise
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError, InputError) as error:
             raise FileError(f"{source} describes itself in a way that cannot be read ({error})") from None
+
+
+def _read_range(content: list[float]) -> Range:
+    low, high = map(float, content)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"values from {low:g} to {high:g}")
+    return Range(low, high)
 
 
 def write_model(path: Path, info: ModelInfo, weights: Weights) -> None:
@@ -162,7 +173,7 @@ def build_onnx(network: Network, weights: Weights) -> "onnx.ModelProto":
         for weight in network.weights
     ]
     fixed = [numpy_helper.from_array(value, name) for name, value in graph.constants.items()]
-    shape: list[str | int] = ["N", network.channels, "H", "W"]
+    shape = _shape(network)
     proto = helper.make_graph(
         [make_node(node) for node in graph.nodes],
         "denoiser",
@@ -173,6 +184,11 @@ def build_onnx(network: Network, weights: Weights) -> "onnx.ModelProto":
     return helper.make_model(
         proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR_VERSION, producer_name="smidgen"
     )
+
+
+def _shape(network: Network) -> tuple[int | str, ...]:
+    """Of what comes in and goes out: any number of images of any size."""
+    return "N", network.channels, "H", "W"
 
 
 def read_model(path: Path) -> tuple[ModelInfo, Weights]:
@@ -217,9 +233,11 @@ def parse_model(content: bytes, name: str) -> tuple[ModelInfo, Weights]:
         raise FileError(f"{name} holds learned numbers that are NaN or infinite")
     graph = make_graph(network)
     constants = {key: value for key, value in file.tensors.items() if not key.startswith(LEARNED)}
+    shape = _shape(network)
     same = (
         file.opset == OPSET
-        and (file.inputs, file.outputs) == ((INPUT,), (OUTPUT,))
+        and file.inputs == (Value(INPUT, _FLOAT, shape),)
+        and file.outputs == (Value(OUTPUT, _FLOAT, shape),)
         and constants.keys() == graph.constants.keys()
         and all(_same(value, graph.constants[key]) for key, value in constants.items())
         and len(file.nodes) == len(graph.nodes)

@@ -17,8 +17,41 @@ from smidgen.graph import Node
 Fields = dict[int, list[Any]]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+# How a part is encoded, and whether it may come more than once. Another reader leaves out parts in another encoding
+# and merges those that come twice, so that it would see another model than we do.
+_NUMBER, _TEXT, _FLOAT, _NUMBERS, _TEXTS = (
+    (frozenset({_VARINT}), False),
+    (frozenset({_BYTES}), False),
+    (frozenset({_FIXED32}), False),
+    (frozenset({_VARINT, _BYTES}), True),
+    (frozenset({_BYTES}), True),
+)
+Known = dict[int, tuple[frozenset[int], bool]]
+_MODEL: Known = {
+    1: _NUMBER, 2: _TEXT, 3: _TEXT, 4: _TEXT, 5: _NUMBER, 6: _TEXT, 7: _TEXT, 8: _TEXTS, 14: _TEXTS,
+}  # fmt: skip
+_OPERATORS: Known = {1: _TEXT, 2: _NUMBER}
+_GRAPH: Known = {1: _TEXTS, 2: _TEXT, 5: _TEXTS, 10: _TEXT, 11: _TEXTS, 12: _TEXTS}
+_NODE: Known = {1: _TEXTS, 2: _TEXTS, 3: _TEXT, 4: _TEXT, 5: _TEXTS, 6: _TEXT, 7: _TEXT}
+_ATTRIBUTE: Known = {1: _TEXT, 2: _FLOAT, 3: _NUMBER, 4: _TEXT, 5: _TEXT, 8: _NUMBERS, 13: _TEXT, 20: _NUMBER}
+_TENSOR: Known = {1: _NUMBERS, 2: _NUMBER, 4: _TEXTS, 7: _NUMBERS, 8: _TEXT, 9: _TEXT, 12: _TEXT}
+_PAIR: Known = {1: _TEXT, 2: _TEXT}
+_VALUE: Known = {1: _TEXT, 2: _TEXT, 3: _TEXT}
+_TYPE: Known = {1: _TEXT}
+_TENSOR_TYPE: Known = {1: _NUMBER, 2: _TEXT}
+_SHAPE: Known = {1: _TEXTS}
+_DIMENSION: Known = {1: _NUMBER, 2: _TEXT}
 _TYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 7: np.dtype("<i8")}
 _MOST_DIMENSIONS = 4
+
+
+@dataclass(frozen=True)
+class Value:
+    """An input or output: its name, the number of its type (1 is float32), and its sizes or their names."""
+
+    name: str
+    type: int
+    shape: tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
@@ -28,8 +61,8 @@ class OnnxFile:
     opset: int
     nodes: tuple[Node, ...]
     tensors: dict[str, NDArray[Any]]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: tuple["Value", ...]
+    outputs: tuple["Value", ...]
     metadata: dict[str, str] = field(default_factory=dict)
 
 
@@ -40,30 +73,39 @@ def read_onnx(content: bytes) -> OnnxFile:
         ValueError: damaged, or with parts that a model of ours does not have.
     """
     try:
-        model = _fields(content, "the model", {1, 2, 3, 4, 5, 6, 7, 8, 14})
-        (opset,) = (_fields(part, "an operator set", {1, 2}) for part in model[8])
+        model = _fields(content, "the model", _MODEL)
+        (opset,) = (_fields(part, "an operator set", _OPERATORS) for part in model[8])
         if _text(opset, 1):
             raise ValueError(f"operators of {_text(opset, 1)[:40]!r}")
         (graph_bytes,) = model[7]
-        graph = _fields(graph_bytes, "the graph", {1, 2, 5, 10, 11, 12})
+        graph = _fields(graph_bytes, "the graph", _GRAPH)
         tensors = [_read_tensor(part) for part in graph.get(5, [])]
         if len({name for name, _ in tensors}) != len(tensors):
             raise ValueError("two tensors have one name")
-        entries = (_fields(part, "metadata", {1, 2}) for part in model.get(14, []))
+        entries = (_fields(part, "metadata", _PAIR) for part in model.get(14, []))
         return OnnxFile(
             opset=_number(opset, 2),
             nodes=tuple(_read_node(part) for part in graph.get(1, [])),
             tensors=dict(tensors),
-            inputs=tuple(_text(_fields(part, "an input", {1, 2, 3}), 1) for part in graph.get(11, [])),
-            outputs=tuple(_text(_fields(part, "an output", {1, 2, 3}), 1) for part in graph.get(12, [])),
+            inputs=tuple(map(_read_value, graph.get(11, []))),
+            outputs=tuple(map(_read_value, graph.get(12, []))),
             metadata={_text(entry, 1): _text(entry, 2) for entry in entries},
         )
     except (KeyError, IndexError, TypeError, OverflowError, struct.error) as error:
         raise ValueError(f"not an ONNX file, or damaged: {type(error).__name__}") from None
 
 
+def _read_value(content: bytes) -> Value:
+    value = _fields(content, "an input or output", _VALUE)
+    (kind,) = _fields(value[2][0], "a type", _TYPE)[1]
+    tensor = _fields(kind, "a tensor type", _TENSOR_TYPE)
+    dimensions = (_fields(part, "a size", _DIMENSION) for part in _fields(tensor[2][0], "a shape", _SHAPE).get(1, []))
+    shape = tuple(_number(each, 1) if 1 in each else _text(each, 2) for each in dimensions)
+    return Value(_text(value, 1), _number(tensor, 1), shape)
+
+
 def _read_node(content: bytes) -> Node:
-    node = _fields(content, "a node", {1, 2, 3, 4, 5, 6, 7})
+    node = _fields(content, "a node", _NODE)
     if _text(node, 7):
         raise ValueError(f"an operator of {_text(node, 7)[:40]!r}")
     (output,) = node[2]
@@ -76,8 +118,10 @@ def _read_node(content: bytes) -> Node:
 
 
 def _read_attribute(content: bytes) -> tuple[str, Any]:
-    attribute = _fields(content, "an attribute", {1, 2, 3, 4, 5, 7, 8, 13, 20})
+    attribute = _fields(content, "an attribute", _ATTRIBUTE)
     name, kind = _text(attribute, 1), _number(attribute, 20)
+    if len(attribute.keys() & {2, 3, 4, 5, 8}) > 1:
+        raise ValueError(f"an attribute {name[:40]!r} with several values")
     match kind:
         case 1:
             return name, struct.unpack("<f", attribute[2][-1])[0]
@@ -94,10 +138,12 @@ def _read_attribute(content: bytes) -> tuple[str, Any]:
 
 
 def _read_tensor(content: bytes) -> tuple[str, NDArray[Any]]:
-    tensor = _fields(content, "a tensor", {1, 2, 4, 7, 8, 9, 12})
+    tensor = _fields(content, "a tensor", _TENSOR)
     name, kind = _text(tensor, 8), _TYPES.get(_number(tensor, 2))
     if kind is None:
         raise ValueError(f"the tensor {name[:40]!r} is of another type than float32 and int64")
+    if len(tensor.keys() & {4, 7, 9}) > 1:
+        raise ValueError(f"the tensor {name[:40]!r} holds its values twice")
     shape = _whole_numbers(tensor.get(1, []))
     if len(shape) > _MOST_DIMENSIONS or any(size < 0 for size in shape):
         raise ValueError(f"the tensor {name[:40]!r} has the shape {shape[:8]}")
@@ -115,24 +161,26 @@ def _read_tensor(content: bytes) -> tuple[str, NDArray[Any]]:
     return name, values.reshape(shape)
 
 
-def _fields(content: Any, what: str, known: set[int]) -> Fields:
+def _fields(content: Any, what: str, known: Known) -> Fields:
     """Field number -> values in order: whole numbers, or bytes for all else."""
     found: Fields = {}
-    for number, value in _walk(_bytes(content)):
-        if number not in known:
-            raise ValueError(f"{what} has a part {number} that models of ours do not have")
+    for number, kind, value in _walk(_bytes(content)):
+        kinds, repeated = known.get(number, (frozenset(), False))
+        if kind not in kinds or (number in found and not repeated):
+            raise ValueError(f"{what} has a part {number} that models of ours do not have, or not so")
         found.setdefault(number, []).append(value)
     return found
 
 
-def _walk(content: bytes) -> Iterator[tuple[int, int | bytes]]:
+def _walk(content: bytes) -> Iterator[tuple[int, int, int | bytes]]:
+    """Number, encoding and value of each part."""
     place = 0
     while place < len(content):
         key, place = _varint(content, place)
         number, kind = key >> 3, key & 7
         if kind == _VARINT:
             value, place = _varint(content, place)
-            yield number, value
+            yield number, kind, value
             continue
         if kind == _BYTES:
             size, place = _varint(content, place)
@@ -142,7 +190,7 @@ def _walk(content: bytes) -> Iterator[tuple[int, int | bytes]]:
             raise ValueError(f"not an ONNX file, or damaged: encoding {kind}")
         if place + size > len(content):
             raise ValueError("it ends too early")
-        yield number, content[place : place + size]
+        yield number, kind, content[place : place + size]
         place += size
 
 

@@ -1,6 +1,7 @@
 """The one way to denoise: what `evaluate` scores is exactly what users get."""
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.errors import InputError, PairsError
+from smidgen.errors import InputError, PairsError, SmidgenError
 from smidgen.fast import Run, has_fast_engine, open_fast_engine
 from smidgen.model import open_session, read_content
 from smidgen.network.layers import Network
@@ -20,6 +21,8 @@ MOST_THREADS = 256
 # The side of a tile, without what it overlaps its neighbours by. Larger ones waste less on the
 # overlap, smaller ones need less memory.
 _TILE = 832
+# The widest layer's values of a tile, without what it overlaps; the default network needs 116 MB for the largest tile.
+_MOST_TILE_BYTES = 2**27
 # Strips of wide images are lower, since they are held as wholes.
 _WIDE, _LOW_TILE = 4096, 280
 # Of small images, so many pixels at a time: what stays in the processor's cache.
@@ -80,8 +83,8 @@ class Runtime:
             )
         denoised = np.empty_like(noisy)
         height, width = noisy.shape[1:3]
-        if height * width <= _TILE**2:
-            at_once = max(1, _PIXELS_AT_ONCE // max(1, height * width))
+        if height * width <= self._tile**2:
+            at_once = max(1, min(_PIXELS_AT_ONCE, self._tile**2) // max(1, height * width))
             for start in range(0, len(noisy), at_once):
                 denoised[start : start + at_once] = self._run(noisy[start : start + at_once])
             return denoised
@@ -106,13 +109,13 @@ class Runtime:
             The number of a strip's first row, and its denoised rows `(h, W, C)`.
         """
         cut = {"reach": self._network.reach, "stride": self._network.stride}
-        columns = plan_spans(width, _TILE, **cut)
-        for span in plan_spans(height, _TILE if width <= _WIDE else _LOW_TILE, **cut):
+        columns = plan_spans(width, self._tile, **cut)
+        for span in plan_spans(height, self._tile if width <= _WIDE else min(self._tile, _LOW_TILE), **cut):
             yield span.start, self._denoise_strip(read(span.first, span.last), span, columns, height * width)
 
     def _denoise_strip(self, strip: Images, rows: Span, columns: list[Span], pixels: int) -> Images:
         """The inner rows of a strip, from all of its rows, of an image of so many pixels."""
-        large = pixels > _TILE**2
+        large = pixels > self._tile**2
         denoised = np.empty((rows.stop - rows.start, *strip.shape[1:]), np.float32)
         for column in columns:
             tile = strip[:, column.first : column.last]
@@ -130,12 +133,21 @@ class Runtime:
         ready = np.ascontiguousarray(noisy.transpose(0, 3, 1, 2))
         if large and self._fast:
             return self._fast_engine(ready).transpose(0, 2, 3, 1)
-        (result,) = self._session.run(["denoised"], {"noisy": ready})
+        try:
+            (result,) = self._session.run(["denoised"], {"noisy": ready})
+        except Exception as error:  # ONNX Runtime has a dozen kinds of its own
+            raise SmidgenError(f"{self.name} cannot be run on {noisy.shape}: {str(error)[:100]!r}") from None
         return np.asarray(result).transpose(0, 2, 3, 1)
 
     @functools.cached_property
     def _network(self) -> Network:
         return self.info.spec.network()
+
+    @functools.cached_property
+    def _tile(self) -> int:
+        """The side of a tile; smaller where layers are very wide."""
+        widest = max(layer.channels for layer in self._network.layers) * 2  # before a gate there are twice as many
+        return min(_TILE, math.isqrt(_MOST_TILE_BYTES // (4 * widest)))
 
     @functools.cached_property
     def _fast_engine(self) -> Run:

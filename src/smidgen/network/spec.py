@@ -12,7 +12,9 @@ DEFAULT_BUDGET = 3600
 BYTES_A_NUMBER = 4
 MOST_CHANNELS = 4
 _FIRST_WIDTH_IN_STEPS, _WIDTH_STEP = 16, 4
-_NARROWEST_OF_5 = 8
+_NARROWEST_OF_5 = 6
+# Far beyond any budget that is meant; so that a stranger's description cannot ask for hours or all memory.
+_MOST_WIDTH, _MOST_VISITS = 1024, 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,8 @@ class PlainSpec:
     def __post_init__(self) -> None:
         _require(_whole(self.channels, *self.widths), "whole numbers", self)
         _require(1 <= self.channels <= MOST_CHANNELS, "channels from 1 to 4", self)
-        _require(1 <= len(self.widths) <= 16 and min(self.widths) > 0, "1 to 16 positive widths", self)
+        _require(1 <= len(self.widths) <= 16, "1 to 16 widths", self)
+        _require(1 <= min(self.widths) <= max(self.widths) <= _MOST_WIDTH, f"widths from 1 to {_MOST_WIDTH}", self)
 
     def _path(self) -> list[int]:
         return [self.channels, *self.widths, *reversed(self.widths), self.channels]
@@ -80,8 +83,10 @@ class PyramidSpec:
         _require(_whole(*(vars(self).values())), "whole numbers", self)
         _require(1 <= self.channels <= MOST_CHANNELS, "channels from 1 to 4", self)
         _require(min(self.width, self.hidden) >= 1, "width and hidden of at least 1", self)
-        _require(1 <= self.passes <= 100, "1 to 100 passes", self)
+        _require(max(self.width, self.hidden) <= _MOST_WIDTH, f"width and hidden of at most {_MOST_WIDTH}", self)
         _require(1 <= self.scales <= 8, "1 to 8 scales", self)
+        most = _MOST_VISITS // (2 * self.scales - 1)
+        _require(1 <= self.passes <= most, f"1 to {most} passes over {self.scales} scales", self)
         _require(self.kernel % 2 == 1 and 1 <= self.kernel <= 15, "an odd kernel up to 15", self)
 
     @property
@@ -139,7 +144,7 @@ _KINDS: dict[str, type[PlainSpec] | type[PyramidSpec]] = {spec.kind: spec for sp
 def default_spec(budget: int = DEFAULT_BUDGET, channels: int = 1, passes: int = 1) -> PyramidSpec:
     """The widest pyramid with `hidden = width` whose learned numbers fit; what is left widens `hidden`.
 
-    Where kernels of 5 x 5 would leave fewer than 8 channels they are 3 x 3: more channels gain more
+    Where kernels of 5 x 5 would leave fewer than 6 channels they are 3 x 3: more channels gain more
     than a longer look. From 16 on the width is a multiple of 4, which processors compute faster and which
     gains as much when it goes into `hidden` (docs/experiments.md). A second pass over the pyramid with the same
     kernels costs nearly twice the computation and, trained long enough, gains a tenth.
@@ -186,16 +191,17 @@ def widest_pyramid(budget: int, hidden_ratio: float = 1.0, **shape: int) -> Pyra
     """
 
     def make(width: int, hidden: int = 0) -> PyramidSpec:
-        return PyramidSpec(**shape, width=width, hidden=max(1, round(hidden_ratio * width), hidden))
+        hidden = max(1, min(_MOST_WIDTH, round(hidden_ratio * width)), hidden)
+        return PyramidSpec(**shape, width=width, hidden=hidden)
 
     check_budget(make(1), budget)
     width = 1
-    while make(width + 1).num_parameters <= budget:
+    while width < _MOST_WIDTH and make(width + 1).num_parameters <= budget:
         width += 1
     if width >= _FIRST_WIDTH_IN_STEPS:
         width -= width % _WIDTH_STEP
     hidden = make(width).hidden
-    while make(width, hidden + 1).num_parameters <= budget:
+    while hidden < _MOST_WIDTH and make(width, hidden + 1).num_parameters <= budget:
         hidden += 1
     return make(width, hidden)
 

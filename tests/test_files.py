@@ -50,3 +50,9 @@ def test_a_folder_is_locked_for_others_until_the_end(tmp_path: Path):
     assert subprocess.run(command, check=False).returncode == 0
     with lock_folder(folder, "a training"):
         pass
+
+
+def test_text_that_is_no_unicode(tmp_path: Path):
+    """A name of a file that is no Unicode, in a page or a record, stands there as an escape."""
+    write_whole(tmp_path / "a.html", "p\udcff")
+    assert (tmp_path / "a.html").read_text() == "p\\udcff"

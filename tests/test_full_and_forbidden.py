@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from smidgen.training.checkpoint import CHECKPOINT
 from tests.conftest import needs_debian, small_training
 
 NO_PRIVILEGES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+EPOCHS = 60
 NOBODY = ("--reuid=65534", "--regid=65534", "--clear-groups")
 Run = Callable[..., tuple[int, str]]
 
@@ -89,14 +91,26 @@ def small_file_system(folder: Path) -> Callable[[], None] | None:
     return lambda: subprocess.run(["umount", str(folder)], check=True)
 
 
+def train_halfway(command: list[str], folder: Path) -> None:
+    """Begin a training and end it after its first epochs."""
+    with subprocess.Popen([sys.executable, "-m", "smidgen", *command], stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (folder / "history.jsonl").exists():
+            time.sleep(0.01)
+        process.terminate()
+    epochs = len((folder / "history.jsonl").read_text().splitlines())
+    assert 0 < epochs < EPOCHS, epochs
+
+
 def test_a_full_disk(run: Run, pairs: Path, open_folder: Path):
     """On a full disk nothing that was there is lost, the message says what was wanted; with room again it goes on."""
-    assert run(*small_training(pairs, open_folder / "whole"))[0] == 0
+    long = ("--epochs", str(EPOCHS))
+    assert run(*small_training(pairs, open_folder / "whole", *long))[0] == 0
+    train_halfway(small_training(pairs, open_folder / "half", *long), open_folder / "half")
     disk = open_folder / "disk"
     disk.mkdir(mode=0o777)
     unmount = small_file_system(disk)
     try:
-        shutil.copytree(open_folder / "whole", disk / "run")
+        shutil.copytree(open_folder / "half", disk / "run")
         for path in (disk / "run", *(disk / "run").iterdir()):
             path.chmod(0o777)
         before = content_of(disk / "run")
@@ -108,7 +122,7 @@ def test_a_full_disk(run: Run, pairs: Path, open_folder: Path):
                         pass
                 except OSError as error:
                     assert error.errno == 28
-        command = small_training(pairs, disk / "run", "--resume")
+        command = small_training(pairs, disk / "run", *long, "--resume")
         code, said = run(*command, limited=unmount is None)
         assert code == 2, said
         assert f"{disk}/run/" in said

@@ -9,6 +9,7 @@ import resource
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -120,10 +121,63 @@ def tiff_promise() -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + bytes(4)
 
 
+def shared_strip() -> bytes:
+    """Forty pages of 100 million pixels that all hold the same strip."""
+    strip = zlib.compress(bytes(10**8), 9)
+    pages = b""
+    at = 8 + len(strip)
+    for number in range(40):
+        entries = [(256, 4, 1, 10_000), (257, 4, 1, 10_000), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1),
+                   (273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, 10_000), (279, 4, 1, len(strip))]  # fmt: skip
+        size = 6 + 12 * len(entries)
+        pages += struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+        pages += struct.pack("<I", at + size if number < 39 else 0)
+        at += size
+    return b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + pages
+
+
+def many_pages() -> bytes:
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for _ in range(5000):
+            writer.write(np.zeros((2, 2), np.uint8), metadata=None, contiguous=False)
+    return file.getvalue()
+
+
+def interlaced() -> bytes:
+    """2,000 x 2,000 colours of 16 bits, sorted one by one in Python."""
+    import png
+
+    file = io.BytesIO()
+    row = bytes(2000 * 6)
+    with_rows = png.Writer(2000, 2000, greyscale=False, bitdepth=16, compression=9)
+    with_rows.write_packed(file, [row] * 2000)
+    content = bytearray(file.getvalue())
+    content[28] = 1  # says that it is
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
+
+
+def shared_parts() -> bytes:
+    """Two images, each used two thousand times."""
+    images = [np.full((1000, 1000), n, np.uint8) for n in range(2)]
+    return pickle.dumps(tuple([image] * 2000 for image in images))
+
+
+def doubled_parts() -> bytes:
+    """358 bytes that unfold to a billion numbers, not deep enough to be refused for that."""
+    value: list[object] = [0, 1]
+    for _ in range(26):
+        value = [value, value]
+    return pickle.dumps(([value] * 3, [value] * 3))
+
+
 PAIRS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a pickle that runs code": ("a.pkl", lambda: pickle.dumps(Runs())),
     "a deep pickle": ("a.pkl", deep_pickle),
     "a doubling pickle": ("a.pkl", doubling_pickle),
+    "a pickle that uses its parts again and again": ("a.pkl", shared_parts),
+    "a small pickle that unfolds": ("a.pkl", doubled_parts),
     "a pickle that promises much": ("a.pkl", long_pickle),
     "no pickle": ("a.pkl", lambda: b"\x80\x05hello"),
     "an npz bomb": ("a.npz", zip_bomb),
@@ -131,11 +185,21 @@ PAIRS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "an npz of objects": ("a.npz", lambda: npz(X=npy_header("(1,)", "'|O'") + pickle.dumps(Runs()))),
     "an npz whose header is code": ("a.npz", lambda: npz(X=npy_header("__import__('os').system('touch ran')"))),
     "an npz with names that lead out": ("a.npz", outward_names),
+    "an npz just below the largest": (
+        "a.npz",
+        lambda: npz(X=npy_header("(127, 1000, 1000)") + bytes(127 * 10**6), y=npy_header("(1,)") + b"x"),
+    ),
+    "an npz of long numbers": ("a.npz", lambda: npz(X=npy_header("(1, 4, 4)", "'<f16'") + bytes(256), y=b"")),
+    "an npz with names for a terminal": ("a.npz", lambda: npz(**{"a\n\x1b[2J": npy_header("(1,)") + b"x"})),
     "a torn npz": ("a.npz", lambda: npz(X=npy_header("(9, 9)"))[:-9]),
 }
 IMAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a PNG that promises much": ("a.png", lambda: png(60_000, 60_000, 0, rows=1)),
     "a PNG bomb": ("a.png", lambda: png(12_900, 12_900, 2)),
+    "a PNG below the largest": ("a.png", lambda: png(11_000, 11_000, 0)),
+    "an interlaced PNG": ("a.png", interlaced),
+    "a TIFF whose pages share a strip": ("a.tif", shared_strip),
+    "a TIFF of many pages": ("a.tif", many_pages),
     "a torn PNG": ("a.png", lambda: png(28, 28, 0)[:-20]),
     "a TIFF bomb": ("a.tif", tiff_bomb),
     "a TIFF that promises much": ("a.tif", tiff_promise),
@@ -145,6 +209,7 @@ IMAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
 ARRAYS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "an IDX that promises terabytes": ("a-ubyte", lambda: idx((2**31, 2**20, 28))),
     "an IDX that promises gigabytes": ("a-ubyte", lambda: idx((2**23, 28, 28))),
+    "an IDX of nothing, many times": ("a-ubyte", lambda: idx((0, 2**32 - 1, 2**32 - 1, 2**32 - 1))),
     "a gzip bomb": ("a.gz", gzip_bomb),
     "a torn gzip": ("a.gz", lambda: gzip.compress(idx((9, 9, 9), bytes(729)))[:-9]),
 }
@@ -205,15 +270,25 @@ def test_hostile_files(tmp_path: Path, tiny_model: Path, name: str):
         "",
         f"epochs = {list(range(1, 20_000))}",
         "\0",
+        "epochs = 9" + "9" * 5000,
+        "learning_rate = 1" + "0" * 400,
+        "batch_size = 1" + "0" * 400,
+        "epochs = 1000000000",
+        "a." * 60_000 + "a = 1",
     ],
-    ids=["torn", "deep", "wrong type", "unknown", "empty", "too many", "no text"],
-)
+    ids=["torn", "deep", "wrong type", "unknown", "empty", "too many", "no text", "digits", "rate", "batch", "epochs",
+         "dots"],
+)  # fmt: skip
 def test_hostile_grids(tmp_path: Path, text: str, pickled: Path, capsys: pytest.CaptureFixture[str]):
-    """A grid file that cannot be used ends with exit code 2 before a study is begun."""
+    """A grid file that cannot be used ends with exit code 2 and one line about it, before a study is begun."""
     (tmp_path / "grid.toml").write_text(text)
     out = tmp_path / "study"
+    started = time.process_time()
     assert main(["search", str(pickled), "--grid", str(tmp_path / "grid.toml"), "--out", str(out)]) == 2
-    assert "grid" in capsys.readouterr().err
+    assert time.process_time() - started < CPU_SECONDS
+    message = capsys.readouterr().err
+    assert str(tmp_path / "grid.toml") in message
+    assert len(message) < 400
     assert not out.exists()
 
 
@@ -256,4 +331,37 @@ def test_a_labels_file_of_a_stranger(
         (tmp_path / "labels.csv").write_text(text)
         command = ["inspect", str(tmp_path / "pairs.npz"), "--labels", str(tmp_path / "labels.csv")]
         assert main(command) == 2
-        assert "label" in capsys.readouterr().err
+        message = capsys.readouterr().err
+        assert "label" in message.replace(str(tmp_path / "labels.csv"), "")
+        assert message.count("\n") == 1
+
+
+def test_a_folder_of_small_bombs(tmp_path: Path):
+    """Pictures that are bombs only together are refused before they fill the memory."""
+    content = png(7900, 7900, 0)
+    for part in ("noisy", "clean"):
+        (tmp_path / "pairs" / part).mkdir(parents=True)
+        for number in range(20):
+            (tmp_path / "pairs" / part / f"{number}.png").write_bytes(content)
+    code, message = run_limited(tmp_path, "inspect", "pairs")
+    assert (code, "pairs/noisy" in message) == (2, True), message
+
+
+def test_pipes_in_a_folder_are_passed_over(tmp_path: Path, tiny_model: Path):
+    """A pipe with a picture's name would be waited for without end."""
+    (tmp_path / "in").mkdir()
+    os.mkfifo(tmp_path / "in" / "a.png")
+    code, message = run_limited(tmp_path, "denoise", str(tiny_model), "in", "-o", "out")
+    assert (code, "no images" in message) == (2, True), message
+
+
+def test_a_name_that_is_no_unicode(tmp_path: Path, generator: np.random.Generator):
+    """A training on such a file ends with its report, and its model can be read."""
+    pairs = make_pairs(30, generator)
+    name = os.fsdecode(b"p\xff.npz")
+    with (tmp_path / name).open("wb") as file:
+        np.savez(file, X=pairs.noisy, y=pairs.clean)
+    options = ["--budget", "400", "--epochs", "1", "--threads", "1", "--out", str(tmp_path / "run")]
+    assert main(["train", str(tmp_path / name), *options]) == 0
+    assert (tmp_path / "run" / "report.html").exists()
+    assert main(["summary", str(tmp_path / "run")]) == 0

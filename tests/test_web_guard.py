@@ -64,6 +64,7 @@ def test_hands_on_whole_bodies_and_adds_safe_headers():
         ({"host": "LOCALHOST:80", "origin": "http://LocalHost:80"}, 200),
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),
         ({"origin": "http://127.0.0.1:81"}, 403),
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"origin": f"http://{HOST}", "sec-fetch-site": "same-origin"}, 200),

@@ -144,3 +144,15 @@ def test_the_interval_is_told_beforehand():
     assert expected["each"] == 50
     assert (round(expected["likely"]["low"], 2), round(expected["likely"]["high"], 2)) == (0.85, 0.98)
     assert (round(expected["worst"]["low"], 2), round(expected["worst"]["high"], 2)) == (0.37, 0.63)
+
+
+def test_answers_are_not_written_through_a_link(tmp_path: Path):
+    """A folder of a stranger with a link in the place of the answers cannot spoil another file."""
+    (tmp_path / "precious.txt").write_text("precious")
+    folder = tmp_path / "study"
+    folder.mkdir()
+    study = Study(folder, make_plan())
+    (folder / "answers.jsonl").symlink_to(tmp_path / "precious.txt")
+    with pytest.raises(SmidgenError, match="cannot be written"):
+        study.put(0, "1", 0.5)
+    assert (tmp_path / "precious.txt").read_text() == "precious"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from smidgen.errors import FileError
 
-_BOMB_BYTES, _BOMB_RATIO = 256 * 2**20, 100
+_BOMB_BYTES, _BOMB_RATIO = 64 * 2**20, 100
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -18,7 +18,8 @@ def write_whole(path: Path, content: bytes | str) -> None:
     Raises:
         FileError: the folder cannot be written to or the disk is full.
     """
-    data = content.encode() if isinstance(content, str) else content
+    # Names of files need not be Unicode; what is not stands as an escape.
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     fill_whole(path, lambda temporary: temporary.write_bytes(data))
 
 

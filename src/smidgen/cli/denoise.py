@@ -148,7 +148,7 @@ def _walk(folder: Path) -> list[Path]:
         Path(where, name)
         for where, _, names in os.walk(folder, onerror=fail)
         for name in names
-        if Path(name).suffix.lower() in KINDS and not name.startswith(".")
+        if Path(name).suffix.lower() in KINDS and not name.startswith(".") and Path(where, name).is_file()
     )
 
 

@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"smidgen: {error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print("smidgen: there is not enough memory for this", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("smidgen: interrupted", file=sys.stderr)
         return 1

@@ -29,6 +29,8 @@ KINDS = {
 }  # fmt: skip
 IMAGE_SUFFIXES = frozenset(KINDS) - {".npy"}
 MOST_PIXELS = 170_000_000  # just below where Pillow suspects an attack
+_MOST_PAGES = 3000  # a millisecond each
+_MOST_INTERLACED = 500_000
 _KINDS_IN_WORDS = "PNG, TIFF, JPEG, BMP, WebP"
 _LOSSY_QUALITY = 95
 _SAMPLES = (1, 2, 3, 4)
@@ -191,17 +193,18 @@ def _unstack(picture: Picture) -> NDArray[Any]:
 def _read_tiff(file: BinaryIO, name: str, limits: Limits | None) -> Picture:
     pages: list[NDArray[Any]] = []
     alphas: list[NDArray[Any] | None] = []
-    white, pixels = False, 0
+    white, pixels, unpacked = False, 0, 0
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     with import_tifffile().TiffFile(file) as tiff:
         for page in tiff.pages:
             frame = page.aspage()
             _check_size(name, frame.imagelength, frame.imagewidth, limits.pixels if limits else MOST_PIXELS)
-            refuse_bomb(
-                name, size, frame.imagelength * frame.imagewidth * frame.samplesperpixel * frame.bitspersample // 8
-            )
             pixels += frame.imagelength * frame.imagewidth
+            unpacked += frame.imagelength * frame.imagewidth * frame.samplesperpixel * frame.bitspersample // 8
+            refuse_bomb(name, size, unpacked)
+            if len(pages) >= _MOST_PAGES:
+                raise FileError(f"{name} has more than {_MOST_PAGES:,} pages", remedy="Split it into several files")
             if limits is not None and (pixels > limits.pixels or len(pages) >= limits.pages):
                 raise FileError(
                     f"{name} has many or large pages",
@@ -306,6 +309,13 @@ def _png_depth(file: BinaryIO) -> int:
 def _read_deep_png(file: BinaryIO, name: str, image: Image.Image) -> NDArray[np.uint16]:
     import png
 
+    file.seek(28)
+    if file.read(1) != b"\0" and image.width * image.height > _MOST_INTERLACED:
+        raise FileError(
+            f"{name} is a large interlaced PNG of 16-bit colours",
+            expected=f"at most {_MOST_INTERLACED:,} pixels, which are sorted one by one",
+            remedy="Save it without interlacing",
+        )
     file.seek(0)
     packed = b"".join(content for kind, content in png.Reader(file=file).chunks() if kind == b"IDAT")
     row = 1 + 2 * image.width * len(image.getbands())

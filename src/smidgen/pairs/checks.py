@@ -13,6 +13,7 @@ from smidgen.pairs.pairs import Images, Pairs
 
 _CHANNELS = range(1, 5)
 _PIXELS_LOOKED_AT = 500_000
+_MOST_BYTES_A_NUMBER = 8
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ def _as_numbers(value: object, what: str, source: str) -> NDArray[Any]:
         value = value.astype(np.uint8)
     if value.dtype.kind not in "uif":
         raise PairsError(f"{source}: {what} holds values of type {value.dtype}", expected="real numbers")
+    if value.dtype.itemsize > _MOST_BYTES_A_NUMBER:
+        raise PairsError(f"{source}: {what} holds values of type {value.dtype}", expected="numbers of at most 64 bits")
     if value.size == 0:
         raise PairsError(f"{source}: {what} is empty (shape {value.shape})", expected="at least one image")
     if value.dtype.kind == "f" and not np.isfinite(value).all():

@@ -71,7 +71,7 @@ def read_two(noisy: Path, clean: Path, labels: Path | None = None) -> RawPairs:
 def read_array(path: Path) -> object:
     """One array from a .npy, .npz, IDX(.gz) or pickle file, or a folder of images."""
     if path.is_dir():
-        return [read_image(file) for file in _image_files(path).values()]
+        return _read_images(list(_image_files(path).values()))
     _require_file(path)
     name = path.name.lower()
     if name.endswith(_PICKLE_SUFFIXES):
@@ -81,7 +81,9 @@ def read_array(path: Path) -> object:
     if name.endswith(".npz"):
         content = _read_npz(path)
         if len(content) != 1:
-            raise FileError(f"{path} holds {len(content)} arrays ({', '.join(content)})", expected="one")
+            raise FileError(
+                f"{path} holds {len(content)} arrays ({', '.join(map(repr, list(content)[:5]))})", expected="one"
+            )
         return next(iter(content.values()))
     if name.endswith((".idx", "-ubyte", ".gz")):
         return read_idx(path)
@@ -109,6 +111,8 @@ def read_idx(path: Path) -> NDArray[Any]:
                 raise FileError(f"{path} ends within its header")
             shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
             kind = np.dtype(_IDX_TYPES[head[2]])
+            if 0 in shape:
+                raise FileError(f"{path} is empty: its header says {shape}")
             promised = math.prod(shape) * kind.itemsize
             if promised > MOST_BYTES:
                 raise FileError(f"{path} promises {promised:,} bytes", expected=f"at most {MOST_BYTES:,}")
@@ -183,7 +187,7 @@ def _image_files(folder: Path) -> dict[str, Path]:
     except OSError as error:
         raise FileError(f"{folder} cannot be read ({error.strerror})") from None
     for file in found:
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith("."):
+        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file():
             if file.stem in files:
                 raise PairsError(f"{folder} holds both {files[file.stem].name} and {file.name}")
             files[file.stem] = file
@@ -211,11 +215,23 @@ def _read_two_folders(noisy: Path, clean: Path, labels: Path | None, source: str
         )
     names = list(noisy_files)
     return make_raw_pairs(
-        [read_image(noisy_files[name]) for name in names],
-        [read_image(clean_files[name]) for name in names],
+        _read_images([noisy_files[name] for name in names]),
+        _read_images([clean_files[name] for name in names]),
         None if labels is None else _labels_by_name(labels, names),
         source,
     )
+
+
+def _read_images(files: list[Path]) -> list[NDArray[Any]]:
+    """All of them, as long as they do not unpack to far more than they hold together."""
+    images: list[NDArray[Any]] = []
+    packed = unpacked = 0
+    for file in files:
+        images.append(read_image(file))
+        packed += file.stat().st_size
+        unpacked += images[-1].nbytes
+        refuse_bomb(str(file.parent), packed, unpacked)
+    return images
 
 
 def _labels_by_name(path: Path, names: list[str]) -> NDArray[np.int64]:

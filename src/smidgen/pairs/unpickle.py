@@ -158,7 +158,10 @@ def read_pickle(path: Path) -> object:
     try:
         content = path.read_bytes()
         _check_opcodes(content)
-        return _Resolver(len(content)).resolve(_Reader(io.BytesIO(content)).load(), 0)
+        value = _Resolver(len(content)).resolve(_Reader(io.BytesIO(content)).load(), 0)
+        if _unfolded(value, {}) > _most_bytes(len(content)):
+            raise FileError("the pickle unfolds to far more than itself: it uses the same parts again and again")
+        return value
     except FileError as error:
         raise FileError(f"{path}: {error}") from None
     except MemoryError:
@@ -190,13 +193,32 @@ def _check_opcodes(content: bytes) -> None:
             in_frame, frame_end = True, place + _FRAME_HEAD + int(argument or 0)
 
 
+def _most_bytes(content_size: int) -> int:
+    """What an honest pickle becomes at most.
+
+    A number takes at least a byte in the file and at most eight in an array, and an array may share its
+    content with another one.
+    """
+    return 32 * content_size + 2**20
+
+
+def _unfolded(value: object, known: dict[int, int]) -> int:
+    """Bytes of all the arrays and numbers in a value, each counted as often as it is used."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if not isinstance(value, (list, tuple, dict)):
+        return 8
+    if id(value) not in known:
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 8 + sum(_unfolded(part, known) for part in parts)
+    return known[id(value)]
+
+
 class _Resolver:
     """Turns stand-ins into arrays, through containers, each only once however often it is used."""
 
     def __init__(self, content_size: int) -> None:
-        # A number takes at least a byte in the file and at most eight in a table, and a table may
-        # share its content with another one.
-        self._bytes_left = 32 * content_size + 2**20
+        self._bytes_left = _most_bytes(content_size)
         self._done: dict[int, Any] = {}
         self._open: set[int] = set()
 

@@ -20,6 +20,8 @@ _BATCHES_A_DEFAULT = (0.5, 1, 2)
 _RATE_FACTORS = (0.1, 3.0)
 _HIDDEN_RATIOS = (0.5, 3.0)
 _MOST_COMBINATIONS = 10_000
+_MOST_GRID_BYTES = 2**14
+_LARGEST_NUMBER = 10**6
 # What a grid file may set, and of which type.
 _GRID_TYPES: dict[str, tuple[type, ...]] = {
     "network": (str,),
@@ -169,8 +171,10 @@ def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space
         BudgetError: a combination does not fit the budget.
     """
     try:
+        if path.stat().st_size > _MOST_GRID_BYTES:
+            raise FileError(f"the grid {path} is very long", expected=f"at most {_MOST_GRID_BYTES:,} bytes")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # what is no TOML or no text is a ValueError
         raise FileError(f"the grid {path} cannot be read ({error})", expected="a TOML file") from None
     if not content:
         raise InputError(f"the grid {path} is empty", expected=f"values for some of {', '.join(_GRID_TYPES)}")
@@ -205,6 +209,8 @@ def _options(path: Path, name: str, value: Any) -> tuple[Value, ...]:
     unknown = [option for option in options if known and option not in known]
     if known and unknown:
         raise InputError(f"{name} is {unknown[0]!r} in the grid {path}", expected=" or ".join(known))
+    if str not in kinds and not all(option < _LARGEST_NUMBER for option in options):
+        raise InputError(f"{name} is too large in the grid {path}", expected=f"less than {_LARGEST_NUMBER:,}")
     if name == "hidden_ratio" and not all(0 < option < 1000 for option in options):
         raise InputError(f"hidden_ratio is {value!r} in the grid {path}", expected="positive numbers")
     return tuple(dict.fromkeys(options))

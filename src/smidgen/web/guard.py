@@ -105,7 +105,7 @@ class Guard:
         if host not in self._hosts:
             raise RefusedError(421, "The Host header names another server.")
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin.lower()).netloc != host
+        foreign = origin is not None and _host_of(origin) != host
         if scope["method"] not in _SAFE_METHODS and (
             foreign or headers.get("sec-fetch-site") in ("cross-site", "same-site")
         ):
@@ -187,3 +187,10 @@ async def _refuse(send: Send, refusal: RefusedError) -> None:
     forward = _with_headers(send, "")
     await forward({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await forward({"type": "http.response.body", "body": body})
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin.lower()).netloc
+    except ValueError:  # no address at all
+        return ""

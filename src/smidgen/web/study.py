@@ -140,7 +140,7 @@ class Study:
             raise InputError(f"{answer!r} is no answer", expected=", ".join(self.plan.answers_allowed()))
         record = {"position": position, "answer": answer, "seconds": round(seconds, 3)}
         try:
-            with self._file.open("ab") as file:
+            with open(self._file, "ab", opener=_open_own) as file:
                 if file.tell() and not self._ends_with_newline():
                     file.write(b"\n")  # after a line that a crash tore
                 file.write(json.dumps(record).encode() + b"\n")
@@ -172,6 +172,11 @@ class Study:
             raise SmidgenError(str(error)) from error
         self.ended = True
         return results
+
+
+def _open_own(path: str, flags: int) -> int:
+    """Open a file that is no link: who hands over a folder must not choose what is written to elsewhere."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def load_plan(folder: Path, about: dict[str, Any], total: int) -> Plan | None:

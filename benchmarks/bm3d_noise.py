@@ -16,7 +16,7 @@ from record import leave_record
 from smidgen.judging.baselines import tune_baseline
 from smidgen.tasks.tasks import load_task
 
-SIGMAS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8)
+SIGMAS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 
 
 def main() -> None:

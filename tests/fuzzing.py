@@ -14,7 +14,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,19 @@ import pandas as pd
 import tifffile
 from PIL import Image
 
+from smidgen.card import write_card
+from smidgen.denoising import denoise_picture
 from smidgen.errors import SmidgenError
-from smidgen.images.picture import Limits, read_picture
+from smidgen.images.picture import Limits, Picture, read_picture
 from smidgen.images.tiff_rows import TiffRows
 from smidgen.model import ModelInfo, pack_model, parse_model
 from smidgen.network.spec import PlainSpec
 from smidgen.pairs.formats import read_array, read_pairs
 from smidgen.pairs.pairs import Dataset, FixedSource
+from smidgen.runtime import Runtime
 from smidgen.search.space import read_grid
 from smidgen.web.study import READ, Plan, Study, load_plan, work_out
+from smidgen.zoo.zoo import find_model
 from tests.conftest import TINY, make_pairs, random_weights
 
 FOLDER = Path(tempfile.mkdtemp(prefix="smidgen-fuzzing-"))
@@ -107,10 +111,15 @@ def read_study(path: Path) -> None:
             work_out(plan, study.answers)
 
 
-def read_weights(content: bytes) -> None:
-    """What is taken for a model holds as many numbers as it says."""
+def read_model(content: bytes) -> None:
+    """What is taken for a model holds as many numbers as it says, denoises, and describes itself."""
     info, weights = parse_model(content, "it")
     assert sum(weight.size for weight in weights.values()) == info.spec.num_parameters
+    channels = info.spec.channels
+    page = np.arange(30 * channels, dtype=np.uint8).reshape(6, 5, channels)
+    if channels in (1, 3):
+        denoise_picture(Runtime(content, threads=1), Picture(pages=(page,), alphas=(None,), kind="png"))
+    write_card("it", info)
 
 
 def read_named_labels(path: Path) -> None:
@@ -167,8 +176,9 @@ def tiffs() -> tuple[bytes, ...]:
 
 
 def models() -> tuple[bytes, ...]:
-    specs = (TINY, PlainSpec(widths=(2,)))
-    return tuple(pack_model(ModelInfo(spec=spec, budget=900), random_weights(spec, GENERATOR)) for spec in specs)
+    info = Runtime(find_model("digits-on-garments")).info
+    told = (replace(info, spec=TINY), ModelInfo(spec=PlainSpec(widths=(2,)), budget=900))
+    return tuple(pack_model(one, random_weights(one.spec, GENERATOR)) for one in told)
 
 
 def studies() -> tuple[bytes, ...]:
@@ -206,7 +216,7 @@ READERS = {
         lambda content: read_picture(content, Limits(10**6)),
         (*pictures("JPEG", "L", "RGB", "CMYK"), *pictures("BMP", "1", "L", "RGB"), *pictures("WEBP", "RGB", "RGBA")),
     ),
-    "model (ONNX)": Reader(read_weights, models()),
+    "model (ONNX)": Reader(read_model, models()),
     "grid (TOML)": Reader(
         through_file("grid.toml", lambda path: read_grid(path, DATASET, 3600, epochs=None).combinations()),
         (GRID, b'network = ["plain"]\noptimizer = ["adam", "sgd"]\nbatch_size = 8\npatience = 5\nepochs = 3\n'),

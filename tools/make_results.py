@@ -10,6 +10,7 @@ first ten and the ten worst test images of each model that ships, from the full 
 
 import argparse
 import json
+import re
 import statistics
 from collections import defaultdict
 from pathlib import Path
@@ -41,7 +42,7 @@ Groups = dict[tuple[str, int], list[dict[str, Any]]]
 def store(folder: Path) -> Path:
     """Copy a run's record into docs/runs."""
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    kind = run["spec"]["kind"].replace(" ", "-").replace(".", "-")
+    kind = re.sub(r"[^A-Za-z0-9]+", "-", run["spec"]["kind"].split(",")[0])
     name = f"{run['dataset']['name']}-{kind}-{run['evaluation']['num_parameters']}"
     path = DOCS / "runs" / f"{name}-seed{run['settings']['seed']}-{run['evaluation']['split']}.json"
     path.parent.mkdir(exist_ok=True)

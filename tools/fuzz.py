@@ -20,7 +20,7 @@ INSTRUMENTED = ["smidgen", "tifffile", "png", "tomllib", "numpy.lib._format_impl
 
 
 def fuzz_here(name: str, folder: Path, flags: list[str]) -> None:
-    """Never comes back: libFuzzer ends the process."""
+    """Fuzz in this process, which libFuzzer may end."""
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED):
@@ -71,4 +71,5 @@ def main() -> int:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--here"]:
         fuzz_here(sys.argv[2], Path(sys.argv[3]), sys.argv[4:])
-    sys.exit(main())
+    else:
+        sys.exit(main())

@@ -33,8 +33,8 @@ Made by `python tools/make_results.py` from the runs in [runs/](runs); everythin
 standard deviation over training seeds. BCE cannot reach 0 on grey targets: the floor is their own entropy. *Legible* is
 the share of digits that the shipped reader, trained on clean digits only, reads as labelled, with its 95 % Wilson
 interval (of the seed that reads worst). Strengths of the classical denoisers were chosen on validation. `unet` is an
-ordinary U-Net without a budget (`benchmarks/unet.py`) in a training of so many epochs, the ceiling for scale; a longer one
-would come a little further.
+ordinary U-Net without a budget (`benchmarks/unet.py`) in a training of so many epochs, the ceiling for scale; a longer
+one would come a little further.
 """
 METRICS = (("bce", "{:.4f}"), ("mse", "{:.2e}"), ("psnr_db", "{:.2f}"), ("ssim", "{:.3f}"))
 Groups = dict[tuple[str, int], list[dict[str, Any]]]

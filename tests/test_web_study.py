@@ -65,7 +65,19 @@ def test_another_study_is_not_gone_on_with(tmp_path: Path):
         load_plan(tmp_path, {"seed": 2}, 50)
     with pytest.raises(FileError, match="not there"):
         load_plan(tmp_path, {"seed": 1}, 40)
-    for text in ('{"kind": "read"}', "[]", "[" * 100_000, '{"kind": "x", "sources": [], "conditions": []}', "\0"):
+    labels = '{"kind": "read", "sources": [4, 2], "conditions": ["noisy", "clean"], "labels": %s, "about": {"seed": 1}}'
+    (tmp_path / "study.json").write_text(labels % [1, 2])
+    assert load_plan(tmp_path, {"seed": 1}, 50)
+    for text in (
+        labels % [1],
+        labels % '[1, "2"]',
+        labels % "[]",
+        '{"kind": "read"}',
+        "[]",
+        "[" * 100_000,
+        '{"kind": "x", "sources": [], "conditions": []}',
+        "\0",
+    ):
         (tmp_path / "study.json").write_text(text)
         with pytest.raises(FileError, match="cannot be read"):
             load_plan(tmp_path, {"seed": 1}, 50)

@@ -136,6 +136,13 @@ def shared_strip() -> bytes:
     return b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + pages
 
 
+def several_depths() -> bytes:
+    """200 bytes: as many pixels as can be written down, and a depth for each of three samples, all of them unlike."""
+    entries = [(256, 4, 1, 2**28), (257, 4, 1, 20), (258, 3, 3, 8 + 2 + 12 * 5 + 4), (262, 3, 1, 2), (277, 3, 1, 3)]
+    body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + bytes(4) + struct.pack("<HHH", 8, 16, 8)
+
+
 def many_pages() -> bytes:
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as writer:
@@ -199,6 +206,7 @@ IMAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a PNG below the largest": ("a.png", lambda: png(11_000, 11_000, 0)),
     "an interlaced PNG": ("a.png", interlaced),
     "a TIFF whose pages share a strip": ("a.tif", shared_strip),
+    "a TIFF of several depths": ("a.tif", several_depths),
     "a TIFF of many pages": ("a.tif", many_pages),
     "a torn PNG": ("a.png", lambda: png(28, 28, 0)[:-20]),
     "a TIFF bomb": ("a.tif", tiff_bomb),

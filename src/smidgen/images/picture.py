@@ -16,6 +16,7 @@ from smidgen.images.tiff import (
     ALPHA_APART,
     WHITE_IS_ZERO,
     alpha_kind,
+    bits_of,
     count_colours,
     import_tifffile,
     read_page,
@@ -201,7 +202,7 @@ def _read_tiff(file: BinaryIO, name: str, limits: Limits | None) -> Picture:
             frame = page.aspage()
             _check_size(name, frame.imagelength, frame.imagewidth, limits.pixels if limits else MOST_PIXELS)
             pixels += frame.imagelength * frame.imagewidth
-            unpacked += frame.imagelength * frame.imagewidth * frame.samplesperpixel * frame.bitspersample // 8
+            unpacked += frame.imagelength * frame.imagewidth * frame.samplesperpixel * bits_of(frame) // 8
             refuse_bomb(name, size, unpacked)
             if len(pages) >= _MOST_PAGES:
                 raise FileError(f"{name} has more than {_MOST_PAGES:,} pages", remedy="Split it into several files")

@@ -44,6 +44,18 @@ def count_colours(page: Any) -> int:
     return {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3}.get(page.photometric, 0)
 
 
+def bits_of(page: Any) -> int:
+    """Bits of a sample.
+
+    Raises:
+        ValueError: they are not the same for all samples of a pixel.
+    """
+    bits = page.bitspersample
+    if not isinstance(bits, int):  # a tuple, which multiplication would repeat
+        raise ValueError("samples of different depths")
+    return bits
+
+
 def alpha_kind(page: Any) -> int:
     """How alpha is told (tag 338): 0 unspecified, 1 multiplied in, 2 apart."""
     return int(page.extrasamples[0]) if page.extrasamples else ALPHA_APART
@@ -56,7 +68,7 @@ def read_page(page: Any) -> NDArray[Any] | None:
     whole = page.dtype is not None and page.dtype.kind in "uif" and page.imagedepth == 1
     known = page.compression in (UNCOMPRESSED, *DEFLATE)
     turned = page.photometric == WHITE_IS_ZERO and whole and page.dtype.kind != "u"
-    if not known or not colours or extra not in (0, 1) or page.bitspersample < 8 or not whole or turned:
+    if not known or not colours or extra not in (0, 1) or bits_of(page) < 8 or not whole or turned:
         return None
     check_segments(page, page.dataoffsets, page.databytecounts)
     with contextlib.suppress(ValueError):
@@ -84,7 +96,7 @@ def check_segments(page: Any, offsets: Iterable[int], sizes: Iterable[int]) -> N
         else (min(page.rowsperstrip, page.imagelength), page.imagewidth)
     )
     samples = 1 if page.planarconfig == _PLANES_APART else page.samplesperpixel
-    most = rows * columns * samples * -(-page.bitspersample // 8)
+    most = rows * columns * samples * -(-bits_of(page) // 8)
     for offset, size in zip(offsets, sizes, strict=False):
         page.parent.filehandle.seek(offset)
         check_inflated("the TIFF", page.parent.filehandle.read(size), most)

@@ -138,7 +138,8 @@ def shared_strip() -> bytes:
 
 def several_depths() -> bytes:
     """A hundred bytes: 42 million pixels, and a depth for each of three samples, not the same for all."""
-    entries = [(256, 4, 1, 2**21), (257, 4, 1, 20), (258, 3, 3, 8 + 2 + 12 * 5 + 4), (262, 3, 1, 2), (277, 3, 1, 3)]
+    entries = [(256, 4, 1, 2**21), (257, 4, 1, 20), (258, 3, 3, 8 + 2 + 12 * 9 + 4), (259, 3, 1, 1), (262, 3, 1, 2),
+               (273, 4, 1, 8), (277, 3, 1, 3), (278, 4, 1, 20), (279, 4, 1, 9)]  # fmt: skip
     body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + bytes(4) + struct.pack("<HHH", 8, 16, 8)
 

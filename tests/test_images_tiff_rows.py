@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smidgen.errors import FileError
+from smidgen.images.picture import read_picture
 from smidgen.images.tiff_rows import TiffRows
 
 LAYOUTS = [{}, {"rowsperstrip": 7}, {"tile": (32, 48)}, {"tile": (64, 64), "compression": "zlib", "predictor": True}]
@@ -79,3 +81,19 @@ def test_damage_is_named(tiled: tuple[Path, np.ndarray], tmp_path: Path):
     (tmp_path / "text.tif").write_text("hello")
     with pytest.raises(FileError, match=r"text\.tif"):
         TiffRows(tmp_path / "text.tif")
+
+
+FRACTION, NEGATIVE = struct.pack("<HHIf", 257, 11, 1, 1.0), struct.pack("<HHIi", 257, 9, 1, -8)
+
+
+@pytest.mark.parametrize("value", [FRACTION, NEGATIVE], ids=["fraction", "negative"])
+def test_a_height_that_is_no_whole_number(tmp_path: Path, value: bytes):
+    """A fraction or a negative number in the place of the height is damage, whichever way the file is read."""
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint8), metadata=None)
+    content = (tmp_path / "a.tif").read_bytes()
+    place = content.index(struct.pack("<HHI", 257, 4, 1))
+    (tmp_path / "a.tif").write_bytes(content[:place] + value + content[place + 12 :])
+    with pytest.raises(FileError, match=r"a\.tif"):
+        TiffRows(tmp_path / "a.tif")
+    with pytest.raises(FileError, match=r"a\.tif"):
+        read_picture(tmp_path / "a.tif")

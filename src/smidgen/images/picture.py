@@ -16,7 +16,7 @@ from smidgen.images.tiff import (
     ALPHA_APART,
     WHITE_IS_ZERO,
     alpha_kind,
-    bits_of,
+    check_sizes,
     count_colours,
     import_tifffile,
     read_page,
@@ -200,9 +200,10 @@ def _read_tiff(file: BinaryIO, name: str, limits: Limits | None) -> Picture:
     with import_tifffile().TiffFile(file) as tiff:
         for page in tiff.pages:
             frame = page.aspage()
+            check_sizes(frame)
             _check_size(name, frame.imagelength, frame.imagewidth, limits.pixels if limits else MOST_PIXELS)
             pixels += frame.imagelength * frame.imagewidth
-            unpacked += frame.imagelength * frame.imagewidth * frame.samplesperpixel * bits_of(frame) // 8
+            unpacked += frame.imagelength * frame.imagewidth * frame.samplesperpixel * frame.bitspersample // 8
             refuse_bomb(name, size, unpacked)
             if len(pages) >= _MOST_PAGES:
                 raise FileError(f"{name} has more than {_MOST_PAGES:,} pages", remedy="Split it into several files")

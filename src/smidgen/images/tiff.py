@@ -16,6 +16,10 @@ SUFFIXES = frozenset({".tif", ".tiff"})
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 UNCOMPRESSED, DEFLATE = 1, (8, 32946)
 _PLANES_APART = 2
+_SIZES = (
+    "imagewidth", "imagelength", "imagedepth", "samplesperpixel", "bitspersample", "rowsperstrip", "tilewidth",
+    "tilelength",
+)  # fmt: skip
 ALPHA_APART = 2
 
 
@@ -44,16 +48,16 @@ def count_colours(page: Any) -> int:
     return {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3}.get(page.photometric, 0)
 
 
-def bits_of(page: Any) -> int:
-    """Bits of a sample.
+def check_sizes(page: Any) -> None:
+    """Refuse sizes that are no single whole numbers; tags can hold fractions, and lists, which multiplication repeats.
 
     Raises:
-        ValueError: they are not the same for all samples of a pixel.
+        ValueError: one is not.
     """
-    bits = page.bitspersample
-    if not isinstance(bits, int):  # a tuple, which multiplication would repeat
-        raise ValueError("samples of different depths")
-    return bits
+    for name in _SIZES:
+        value = getattr(page, name)
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(f"{name} is {str(value)[:40]}")
 
 
 def alpha_kind(page: Any) -> int:
@@ -68,7 +72,7 @@ def read_page(page: Any) -> NDArray[Any] | None:
     whole = page.dtype is not None and page.dtype.kind in "uif" and page.imagedepth == 1
     known = page.compression in (UNCOMPRESSED, *DEFLATE)
     turned = page.photometric == WHITE_IS_ZERO and whole and page.dtype.kind != "u"
-    if not known or not colours or extra not in (0, 1) or bits_of(page) < 8 or not whole or turned:
+    if not known or not colours or extra not in (0, 1) or page.bitspersample < 8 or not whole or turned:
         return None
     check_segments(page, page.dataoffsets, page.databytecounts)
     with contextlib.suppress(ValueError):
@@ -96,7 +100,7 @@ def check_segments(page: Any, offsets: Iterable[int], sizes: Iterable[int]) -> N
         else (min(page.rowsperstrip, page.imagelength), page.imagewidth)
     )
     samples = 1 if page.planarconfig == _PLANES_APART else page.samplesperpixel
-    most = rows * columns * samples * -(-bits_of(page) // 8)
+    most = rows * columns * samples * -(-page.bitspersample // 8)
     for offset, size in zip(offsets, sizes, strict=False):
         page.parent.filehandle.seek(offset)
         check_inflated("the TIFF", page.parent.filehandle.read(size), most)

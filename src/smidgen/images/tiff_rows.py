@@ -13,8 +13,8 @@ from smidgen.images.tiff import (
     UNCOMPRESSED,
     WHITE_IS_ZERO,
     alpha_kind,
-    bits_of,
     check_segments,
+    check_sizes,
     count_colours,
     import_tifffile,
     orientation_of,
@@ -69,18 +69,19 @@ class TiffRows:
         self._across = -(-self.width // page.tilewidth) if page.is_tiled else 1
 
     def _check(self, page: Any, pages: int) -> None:
+        check_sizes(page)
         colours = count_colours(page)
         rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
         columns = page.tilewidth if page.is_tiled else page.imagewidth
         whole = -(-page.imagelength // rows) * -(-page.imagewidth // columns) == len(page.dataoffsets)
         known = page.dtype is not None and page.dtype.kind in "uif"
         signed_white = page.photometric == WHITE_IS_ZERO and known and page.dtype.kind != "u"
-        bytes_ = rows * columns * page.samplesperpixel * bits_of(page) // 8
+        bytes_ = rows * columns * page.samplesperpixel * page.bitspersample // 8
         reasons = {
             f"it has {pages} pages": pages > 1 or page.imagedepth > 1,
             "it is neither grey nor RGB": not colours or page.samplesperpixel - colours not in (0, 1) or signed_white,
             "its colours stand apart": page.samplesperpixel > 1 and page.planarconfig != 1,
-            "its values are no numbers of 8 bits or more": bits_of(page) < 8 or not known,
+            "its values are no numbers of 8 bits or more": page.bitspersample < 8 or not known,
             "it is turned": orientation_of(page) != 1,
             f"its compression ({page.compression!s}) is not known": page.compression not in (UNCOMPRESSED, *DEFLATE),
             "it is stored as one piece": bytes_ > _MOST_SEGMENT_BYTES,

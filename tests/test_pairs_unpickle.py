@@ -126,11 +126,15 @@ def test_memo_bomb(tmp_path: Path):
 
 
 def test_shared_references_are_resolved_once(tmp_path: Path):
-    """Ten references to ten references, thirty levels deep, are read in no time; a cycle is refused."""
+    """Ten references to ten references, thirty levels deep, are refused in no time; so is a cycle."""
     level: list[object] = [np.ones(2)]
     for _ in range(28):
         level = [level] * 10
-    read_pickle(write(tmp_path / "a.pkl", level))
+    with pytest.raises(FileError, match="again and again"):
+        read_pickle(write(tmp_path / "a.pkl", level))
+    image = np.ones((50, 50))
+    noisy, clean = read_pickle(write(tmp_path / "a.pkl", ([image * n for n in range(9)], [image] * 9)))
+    assert len(noisy) == len(clean) == 9
     level = []
     level.append(level)
     with pytest.raises(FileError, match="deep"):

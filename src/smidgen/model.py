@@ -132,6 +132,19 @@ def write_model(path: Path, info: ModelInfo, weights: Weights) -> None:
     write_whole(path, pack_model(info, weights))
 
 
+def import_onnx() -> Any:
+    """The package that model files are written with.
+
+    Raises:
+        MissingPartError: it is not installed.
+    """
+    try:
+        import onnx
+    except ImportError:
+        raise MissingPartError("onnx", "Writing a model file", "train") from None
+    return onnx
+
+
 def pack_model(info: ModelInfo, weights: Weights) -> bytes:
     """The content of a model file.
 
@@ -142,10 +155,7 @@ def pack_model(info: ModelInfo, weights: Weights) -> bytes:
     Raises:
         SmidgenError: a weight is not a finite number.
     """
-    try:
-        import onnx
-    except ImportError:
-        raise MissingPartError("onnx", "Writing a model file", "train") from None
+    onnx = import_onnx()
     for name, weight in weights.items():
         if not np.isfinite(weight).all():
             raise SmidgenError(f"The learned tensor {name} holds NaN or infinity; the model is not written.")

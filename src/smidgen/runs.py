@@ -13,7 +13,7 @@ from smidgen.errors import FileError
 from smidgen.files import lock_folder, make_folder, write_whole
 from smidgen.judging.evaluate import Evaluation, evaluate
 from smidgen.judging.verdict import judge_history
-from smidgen.model import ModelInfo, Weights, write_model
+from smidgen.model import ModelInfo, Weights, import_onnx, write_model
 from smidgen.network.spec import Spec, check_budget, spec_to_dict
 from smidgen.pairs.pairs import Dataset
 from smidgen.report.figures import draw_curves, draw_first_pair, draw_strip
@@ -73,7 +73,7 @@ def make_run(
         FileError: the folder cannot be written to.
     """
     check_budget(spec, budget)
-
+    import_onnx()  # at the first best epoch it would be late to find it missing, and a signal could break the import
     info = ModelInfo.of_training(dataset, spec, settings, budget=budget, best_epoch=0, ending="under way")
 
     def keep_best(weights: Weights, epoch: int) -> None:

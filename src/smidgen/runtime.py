@@ -143,11 +143,15 @@ class Runtime:
     def _network(self) -> Network:
         return self.info.spec.network()
 
-    @functools.cached_property
+    @property
     def _tile(self) -> int:
         """The side of a tile; smaller where layers are very wide."""
-        widest = max(layer.channels for layer in self._network.layers) * 2  # before a gate there are twice as many
-        return min(_TILE, math.isqrt(_MOST_TILE_BYTES // (4 * widest)))
+        return min(_TILE, math.isqrt(_MOST_TILE_BYTES // (4 * self._widest)))
+
+    @functools.cached_property
+    def _widest(self) -> int:
+        """Channels of the widest layer; before a gate there are twice as many."""
+        return 2 * max(layer.channels for layer in self._network.layers)
 
     @functools.cached_property
     def _fast_engine(self) -> Run:

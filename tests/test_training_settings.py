@@ -44,12 +44,15 @@ def test_what_the_user_chose_stands():
 @pytest.mark.parametrize(
     "wrong",
     [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": -1.0}, {"learning_rate": float("nan")}, {"optimizer": "magic"},
-     {"loss": "mae"}, {"patience": 0}, {"seed": -1}, {"threads": 0}],
+     {"loss": "mae"}, {"patience": 0}, {"seed": -1}, {"threads": 0}, {"epochs": 10**400}, {"batch_size": 10**400},
+     {"learning_rate": 10**400}, {"learning_rate": float("inf")}, {"patience": 10**400}, {"threads": 1000}],
 )  # fmt: skip
 def test_impossible_settings_are_refused(wrong: dict[str, object]):
     """Settings that cannot be are refused by name before any work."""
     with pytest.raises(InputError):
         TrainingSettings(**({"epochs": 1} | wrong))
+    with pytest.raises(InputError):
+        default_settings(PyramidSpec(), 100, 784, **wrong)
 
 
 @pytest.mark.parametrize(("pixels", "batch_size"), [(1, 64), (784, 64), (64 * 64, 12), (512 * 512, 1)])

@@ -21,7 +21,7 @@ _RATE_FACTORS = (0.1, 3.0)
 _HIDDEN_RATIOS = (0.5, 3.0)
 _MOST_COMBINATIONS = 10_000
 _MOST_GRID_BYTES = 2**14
-_LARGEST_NUMBER = 10**6
+_TOO_LARGE = 2**63  # for TOML, though Python reads on
 # What a grid file may set, and of which type.
 _GRID_TYPES: dict[str, tuple[type, ...]] = {
     "network": (str,),
@@ -191,7 +191,10 @@ def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space
         choices=choices,
         grid=True,
     )
-    _ = space.most_epochs  # builds every candidate, which must fit
+    try:
+        _ = space.most_epochs  # builds every candidate
+    except InputError as error:
+        raise type(error)(f"the grid {path} cannot be searched: {error}") from None
     return space
 
 
@@ -209,8 +212,8 @@ def _options(path: Path, name: str, value: Any) -> tuple[Value, ...]:
     unknown = [option for option in options if known and option not in known]
     if known and unknown:
         raise InputError(f"{name} is {unknown[0]!r} in the grid {path}", expected=" or ".join(known))
-    if str not in kinds and not all(option < _LARGEST_NUMBER for option in options):
-        raise InputError(f"{name} is too large in the grid {path}", expected=f"less than {_LARGEST_NUMBER:,}")
+    if str not in kinds and not all(abs(option) < _TOO_LARGE for option in options):
+        raise InputError(f"{name} is too large in the grid {path}", expected="numbers of 64 bits")
     if name == "hidden_ratio" and not all(0 < option < 1000 for option in options):
         raise InputError(f"hidden_ratio is {value!r} in the grid {path}", expected="positive numbers")
     return tuple(dict.fromkeys(options))

@@ -16,6 +16,7 @@ DEFAULT_STEPS = 22_500
 # A batch is 64 images of 28 x 28, or fewer larger ones with as many pixels.
 _LARGEST_BATCH = 64
 _MOST_THREADS = 256
+_LARGEST = 10**6
 _PIXELS_A_BATCH = 64 * 28 * 28
 
 
@@ -47,19 +48,17 @@ class TrainingSettings:
     threads: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "threads"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}", expected="at least 1")
-        if self.threads > _MOST_THREADS:
-            raise InputError(f"{self.threads} threads are asked for", expected=f"at most {_MOST_THREADS}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise InputError(f"the learning rate is {self.learning_rate}", expected="a positive number")
+        for name, most in (("epochs", _LARGEST), ("batch_size", _LARGEST), ("threads", _MOST_THREADS)):
+            if not 1 <= getattr(self, name) <= most:
+                raise InputError(f"{name.replace('_', ' ')} is {getattr(self, name)}", expected=f"from 1 to {most:,}")
+        if not 0 < self.learning_rate <= _LARGEST:
+            raise InputError(f"the learning rate is {self.learning_rate}", expected=f"from above 0 to {_LARGEST:,}")
         if self.optimizer not in OPTIMIZERS:
             raise InputError(f"the optimizer {self.optimizer!r} is not known", expected=", ".join(OPTIMIZERS))
         if self.loss not in LOSSES:
             raise InputError(f"the loss {self.loss!r} is not known", expected=" or ".join(LOSSES))
-        if self.patience is not None and self.patience < 1:
-            raise InputError(f"the patience is {self.patience}", expected="at least 1 epoch")
+        if self.patience is not None and not 1 <= self.patience <= _LARGEST:
+            raise InputError(f"the patience is {self.patience}", expected=f"from 1 to {_LARGEST:,} epochs")
         if not 0 <= self.seed < 2**63:
             raise InputError(f"the seed is {self.seed}", expected="a whole number from 0 up")
 
@@ -95,7 +94,7 @@ def default_settings(spec: Spec, num_pairs: int, pixels: int, **chosen: Any) -> 
         recipe: dict[str, Any] = {"epochs": 100, "batch_size": 128, "annealed": False, "patience": 5}
     else:
         batch_size = max(1, min(_LARGEST_BATCH, _PIXELS_A_BATCH // pixels))
-        steps_an_epoch = math.ceil(num_pairs / max(1, chosen.get("batch_size", batch_size)))
+        steps_an_epoch = -(-num_pairs // max(1, chosen.get("batch_size", batch_size)))
         recipe = {"epochs": max(1, round(DEFAULT_STEPS / steps_an_epoch)), "batch_size": batch_size}
     recipe |= {"optimizer": optimizer, "learning_rate": _LEARNING_RATES.get(optimizer, 1e-3)}
     return TrainingSettings(**(recipe | chosen))

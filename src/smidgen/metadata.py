@@ -105,13 +105,10 @@ def _check(value: Any, like: Any, where: str) -> None:
 
 def _is(value: Any, kind: type) -> bool:
     if kind is float:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return value is None or (number and math.isfinite(value))
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return value is None or (type(value) in (int, float) and math.isfinite(value))
     if kind is np.dtype:
         try:
             return isinstance(value, str) and np.dtype(value).kind in "uif"
         except TypeError:
             return False
-    return isinstance(value, kind)
+    return type(value) is kind

@@ -174,10 +174,6 @@ class Study:
         return results
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _open_own(path: str, flags: int) -> int:
     """Open a file that is no link: who hands over a folder must not choose what is written to elsewhere."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
@@ -206,12 +202,13 @@ def load_plan(folder: Path, about: dict[str, Any], total: int) -> Plan | None:
         kept = dict(plan.about)
         if plan.kind not in CONDITIONS or not set(plan.conditions) <= set(CONDITIONS[plan.kind]):
             raise ValueError("it asks what no reading test asks")
-        if len(plan.sources) != len(plan.conditions) or not all(_is_whole(n) and 0 <= n < total for n in plan.sources):
+        there = all(type(n) is int and 0 <= n < total for n in plan.sources)
+        if not there or len(plan.sources) != len(plan.conditions):
             raise ValueError("it shows images that are not there")
         for numbers, needed in ((plan.labels, plan.kind == READ), (plan.machine, False)):
             if len(numbers) != len(plan) and (needed or len(numbers) > 0):
                 raise ValueError("it has labels for other images than it shows")
-            if not all(map(_is_whole, numbers)):
+            if not all(type(n) is int for n in numbers):
                 raise ValueError("it has labels that are no whole numbers")
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise FileError(f"{place} cannot be read ({error})", expected="what a reading test left") from None

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from smidgen.errors import FileError
-from smidgen.files import check_inflated, refuse_bomb
+from smidgen.files import refuse_bomb
+from smidgen.images.deep_png import png_depth, read_deep_png, write_deep_png
 from smidgen.images.tiff import (
     ALPHA_APART,
     WHITE_IS_ZERO,
@@ -31,7 +32,6 @@ KINDS = {
 IMAGE_SUFFIXES = frozenset(KINDS) - {".npy"}
 MOST_PIXELS = 170_000_000  # just below where Pillow suspects an attack
 _MOST_PAGES = 3000  # a millisecond each
-_MOST_INTERLACED = 500_000
 _KINDS_IN_WORDS = "PNG, TIFF, JPEG, BMP, WebP"
 _LOSSY_QUALITY = 95
 _SAMPLES = (1, 2, 3, 4)
@@ -271,8 +271,8 @@ def _read_other(file: BinaryIO, name: str, most_pixels: int) -> Picture:
         # A profile of print or Lab colours says nothing about what they are turned into.
         profile = None if image.mode in ("CMYK", "LAB", "YCbCr", "HSV") else image.info.get("icc_profile")
         # Pillow reduces all 16-bit PNGs but grey ones to 8 bits.
-        if kind == "png" and image.mode in ("RGB", "RGBA", "LA") and _png_depth(file) == 16:
-            array: NDArray[Any] = _read_deep_png(file, name, image)
+        if kind == "png" and image.mode in ("RGB", "RGBA", "LA") and png_depth(file) == 16:
+            array: NDArray[Any] = read_deep_png(file, name, image)
         else:
             array = _as_array(image)
         # Asked for only now: Pillow turns TIFFs itself while it loads them, and then forgets the tag.
@@ -303,36 +303,12 @@ def _as_array(image: Image.Image) -> NDArray[Any]:
     return array.reshape(*array.shape[:2], -1)
 
 
-def _png_depth(file: BinaryIO) -> int:
-    file.seek(24)
-    return file.read(1)[0]
-
-
-def _read_deep_png(file: BinaryIO, name: str, image: Image.Image) -> NDArray[np.uint16]:
-    import png
-
-    file.seek(28)
-    if file.read(1) != b"\0" and image.width * image.height > _MOST_INTERLACED:
-        raise FileError(
-            f"{name} is a large interlaced PNG of 16-bit colours",
-            expected=f"at most {_MOST_INTERLACED:,} pixels, which are sorted one by one",
-            remedy="Save it without interlacing",
-        )
-    file.seek(0)
-    packed = b"".join(content for kind, content in png.Reader(file=file).chunks() if kind == b"IDAT")
-    row = 1 + 2 * image.width * len(image.getbands())
-    check_inflated(name, packed, 2 * row * image.height)  # twice: an interlaced one has more, shorter rows
-    file.seek(0)
-    width, height, rows, _ = png.Reader(file=file).asDirect()
-    return np.stack([np.asarray(row, np.uint16) for row in rows]).reshape(height, width, -1)
-
-
 def _write_other(file: BinaryIO, picture: Picture) -> None:
     page, alpha = picture.pages[0], picture.alphas[0]
     image = page if alpha is None else np.concatenate([page, alpha], axis=2)
     deep = image.dtype == np.uint16 and picture.kind == "png"
     if deep and image.shape[2] > 1:
-        _write_deep_png(file, image)
+        write_deep_png(file, image)
         return
     if image.dtype != np.uint8 and not deep:
         raise FileError(
@@ -345,11 +321,3 @@ def _write_other(file: BinaryIO, picture: Picture) -> None:
     if picture.kind in ("jpeg", "webp"):
         settings["quality"] = _LOSSY_QUALITY
     result.save(file, format=picture.kind, **settings)
-
-
-def _write_deep_png(file: BinaryIO, image: NDArray[np.uint16]) -> None:
-    import png
-
-    height, width, channels = image.shape
-    writer = png.Writer(width, height, greyscale=channels < 3, alpha=channels in (2, 4), bitdepth=16)
-    writer.write_packed(file, image.astype(">u2").reshape(height, -1).view(np.uint8))

@@ -1,0 +1,212 @@
+"""What a stranger could hand over: files that promise, unfold, repeat, tear or run."""
+
+import gzip
+import io
+import os
+import pickle
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import tifffile
+
+
+class Runs:
+    """A pickle that runs code."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch ran",)
+
+
+def deep_pickle() -> bytes:
+    return b"\x80\x04" + b"(" * 200_000 + b"t" * 200_000 + b"."
+
+
+def doubling_pickle() -> bytes:
+    """A tuple of a tuple twice, forty times over."""
+    return b"\x80\x04)" + b"".join(b"q" + bytes([n]) + b"h" + bytes([n]) + b"\x86" for n in range(40)) + b"."
+
+
+def long_pickle() -> bytes:
+    """Promises a string of four gigabytes."""
+    return b"\x80\x04B" + struct.pack("<I", 2**32 - 1) + b"x."
+
+
+def npy_header(shape: str, dtype: str = "'|u1'") -> bytes:
+    text = f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+def npz(**members: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return file.getvalue()
+
+
+def zip_bomb() -> bytes:
+    file = io.BytesIO()
+    with (
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("X.npy", "w", force_zip64=True) as member,
+    ):
+        member.write(npy_header("(2000, 1000, 1000)"))
+        for _ in range(2000):
+            member.write(bytes(10**6))
+    return file.getvalue()
+
+
+def outward_names() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("../../X.npy", "/y.npy"):
+            archive.writestr(name, npy_header("(1,)") + b"x")
+    return file.getvalue()
+
+
+def idx(shape: tuple[int, ...], content: bytes = b"") -> bytes:
+    return struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + content
+
+
+def gzip_bomb() -> bytes:
+    file = io.BytesIO()
+    with gzip.open(file, "wb", compresslevel=9) as packed:
+        packed.write(idx((3000, 1000, 1000)))
+        for _ in range(3000):
+            packed.write(bytes(10**6))
+    return file.getvalue()
+
+
+def png(width: int, height: int, colour: int, rows: int | None = None) -> bytes:
+    """A PNG of zeros; it holds so many rows, all unless told otherwise."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    samples = {0: 1, 2: 3}[colour]
+    packer = zlib.compressobj(9)
+    row = bytes(1 + width * samples)
+    packed = b"".join(packer.compress(row) for _ in range(height if rows is None else rows)) + packer.flush()
+    head = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def tiff_bomb() -> bytes:
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(np.zeros((9000, 9000, 3), np.uint16), compression="zlib", photometric="rgb")
+    return file.getvalue()
+
+
+def tiff_promise() -> bytes:
+    """A header of 2**31 by 2**31 pixels, and nothing behind it."""
+    entries = [(256, 4, 1, 2**31), (257, 4, 1, 2**31), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8),
+               (277, 3, 1, 1), (278, 4, 1, 2**31), (279, 4, 1, 2**31 - 1)]  # fmt: skip
+    body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + bytes(4)
+
+
+def shared_strip() -> bytes:
+    """Forty pages of 100 million pixels that all hold the same strip."""
+    strip = zlib.compress(bytes(10**8), 9)
+    pages = b""
+    at = 8 + len(strip)
+    for number in range(40):
+        entries = [(256, 4, 1, 10_000), (257, 4, 1, 10_000), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1),
+                   (273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, 10_000), (279, 4, 1, len(strip))]  # fmt: skip
+        size = 6 + 12 * len(entries)
+        pages += struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+        pages += struct.pack("<I", at + size if number < 39 else 0)
+        at += size
+    return b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + pages
+
+
+def several_depths() -> bytes:
+    """A hundred bytes: 42 million pixels, and a depth for each of three samples, not the same for all."""
+    entries = [(256, 4, 1, 2**21), (257, 4, 1, 20), (258, 3, 3, 8 + 2 + 12 * 9 + 4), (259, 3, 1, 1), (262, 3, 1, 2),
+               (273, 4, 1, 8), (277, 3, 1, 3), (278, 4, 1, 20), (279, 4, 1, 9)]  # fmt: skip
+    body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + bytes(4) + struct.pack("<HHH", 8, 16, 8)
+
+
+def many_pages() -> bytes:
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for _ in range(5000):
+            writer.write(np.zeros((2, 2), np.uint8), metadata=None, contiguous=False)
+    return file.getvalue()
+
+
+def interlaced() -> bytes:
+    """2,000 x 2,000 colours of 16 bits, sorted one by one in Python."""
+    import png
+
+    file = io.BytesIO()
+    row = bytes(2000 * 6)
+    with_rows = png.Writer(2000, 2000, greyscale=False, bitdepth=16, compression=9)
+    with_rows.write_packed(file, [row] * 2000)
+    content = bytearray(file.getvalue())
+    content[28] = 1  # says that it is
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
+
+
+def shared_parts() -> bytes:
+    """Two images, each used two thousand times."""
+    images = [np.full((1000, 1000), n, np.uint8) for n in range(2)]
+    return pickle.dumps(tuple([image] * 2000 for image in images))
+
+
+def doubled_parts() -> bytes:
+    """358 bytes that unfold to a billion numbers, not deep enough to be refused for that."""
+    value: list[object] = [0, 1]
+    for _ in range(26):
+        value = [value, value]
+    return pickle.dumps(([value] * 3, [value] * 3))
+
+
+PAIRS: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "a pickle that runs code": ("a.pkl", lambda: pickle.dumps(Runs())),
+    "a deep pickle": ("a.pkl", deep_pickle),
+    "a doubling pickle": ("a.pkl", doubling_pickle),
+    "a pickle that uses its parts again and again": ("a.pkl", shared_parts),
+    "a small pickle that unfolds": ("a.pkl", doubled_parts),
+    "a pickle that promises much": ("a.pkl", long_pickle),
+    "no pickle": ("a.pkl", lambda: b"\x80\x05hello"),
+    "an npz bomb": ("a.npz", zip_bomb),
+    "an npz that promises much": ("a.npz", lambda: npz(X=npy_header(f"({10**12},)"), y=npy_header("(1,)") + b"x")),
+    "an npz of objects": ("a.npz", lambda: npz(X=npy_header("(1,)", "'|O'") + pickle.dumps(Runs()))),
+    "an npz whose header is code": ("a.npz", lambda: npz(X=npy_header("__import__('os').system('touch ran')"))),
+    "an npz with names that lead out": ("a.npz", outward_names),
+    "an npz just below the largest": (
+        "a.npz",
+        lambda: npz(X=npy_header("(127, 1000, 1000)") + bytes(127 * 10**6), y=npy_header("(1,)") + b"x"),
+    ),
+    "an npz of long numbers": ("a.npz", lambda: npz(X=npy_header("(1, 4, 4)", "'<f16'") + bytes(256), y=b"")),
+    "an npz with names for a terminal": ("a.npz", lambda: npz(**{"a\n\x1b[2J": npy_header("(1,)") + b"x"})),
+    "a torn npz": ("a.npz", lambda: npz(X=npy_header("(9, 9)"))[:-9]),
+}
+IMAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "a PNG that promises much": ("a.png", lambda: png(60_000, 60_000, 0, rows=1)),
+    "a PNG bomb": ("a.png", lambda: png(12_900, 12_900, 2)),
+    "a PNG below the largest": ("a.png", lambda: png(11_000, 11_000, 0)),
+    "an interlaced PNG": ("a.png", interlaced),
+    "a TIFF whose pages share a strip": ("a.tif", shared_strip),
+    "a TIFF of several depths": ("a.tif", several_depths),
+    "a TIFF of many pages": ("a.tif", many_pages),
+    "a torn PNG": ("a.png", lambda: png(28, 28, 0)[:-20]),
+    "a TIFF bomb": ("a.tif", tiff_bomb),
+    "a TIFF that promises much": ("a.tif", tiff_promise),
+    "an npy that promises much": ("a.npy", lambda: npy_header(f"({10**6}, {10**6})")),
+    "an npy of objects": ("a.npy", lambda: npy_header("(1, 1)", "'|O'") + pickle.dumps(Runs())),
+}
+ARRAYS: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "an IDX that promises terabytes": ("a-ubyte", lambda: idx((2**31, 2**20, 28))),
+    "an IDX that promises gigabytes": ("a-ubyte", lambda: idx((2**23, 28, 28))),
+    "an IDX of nothing, many times": ("a-ubyte", lambda: idx((0, 2**32 - 1, 2**32 - 1, 2**32 - 1))),
+    "a gzip bomb": ("a.gz", gzip_bomb),
+    "a torn gzip": ("a.gz", lambda: gzip.compress(idx((9, 9, 9), bytes(729)))[:-9]),
+}

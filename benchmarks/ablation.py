@@ -26,9 +26,10 @@ from smidgen.network.spec import DEFAULT_BUDGET, PyramidSpec
 from smidgen.pairs.pairs import Dataset, FixedSource
 from smidgen.scores import mse
 from smidgen.tasks.tasks import DEFAULT_TASK, FreshSource, load_task
-from smidgen.training import train as training
+from smidgen.training import loop
 from smidgen.training.settings import TrainingSettings
-from smidgen.training.torch_network import TorchNetwork
+from smidgen.training.torch_network import TorchNetwork, predict
+from smidgen.training.train import train
 
 EPOCHS = 8
 BATCH_SIZE = 64
@@ -162,15 +163,15 @@ def run(job: tuple[str, int, int, Path | None]) -> tuple[str, int, float, float,
     changes = dict(changes)
     dataset = load_task(DEFAULT_TASK, data)
     dataset = first_digits(dataset, steps * BATCH_SIZE // EPOCHS, fixed=changes.pop("fixed", False))
-    training._LONGEST_GRADIENT = changes.pop("clip", 1.0)
+    loop.LONGEST_GRADIENT = changes.pop("clip", 1.0)
     settings_class = changes.pop("class", TrainingSettings)
     settings = settings_class(epochs=EPOCHS, threads=1, seed=seed, **{"batch_size": BATCH_SIZE} | changes)
     started = time.process_time()
-    trained = training.train(dataset, spec, settings)
+    trained = train(dataset, spec, settings)
     seconds = time.process_time() - started
     model = TorchNetwork(spec.network())
     model.import_weights(trained.weights)
-    denoised = training.predict(model, dataset.val.noisy)
+    denoised = predict(model, dataset.val.noisy)
     val_loss = min(record["val_loss"] for record in trained.history)
     return name, seed, val_loss, float(mse(denoised, dataset.val.clean).mean()), seconds
 

@@ -16,9 +16,10 @@ from smidgen.network.spec import PyramidSpec, default_spec
 from smidgen.pairs.pairs import Dataset
 from smidgen.scores import bce, mse
 from smidgen.tasks.tasks import DEFAULT_TASK, load_task
+from smidgen.training.loop import Progress
 from smidgen.training.settings import default_settings
-from smidgen.training.torch_network import TorchNetwork
-from smidgen.training.train import Progress, predict, train
+from smidgen.training.torch_network import TorchNetwork, predict
+from smidgen.training.train import train
 
 SECONDS_OF_TRIAL = 15.0
 

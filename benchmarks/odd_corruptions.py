@@ -35,8 +35,8 @@ from smidgen.scores import mse
 from smidgen.tasks import corrupt
 from smidgen.tasks.archives import load_full
 from smidgen.training.settings import default_settings
-from smidgen.training.torch_network import TorchNetwork
-from smidgen.training.train import predict, train
+from smidgen.training.torch_network import TorchNetwork, predict
+from smidgen.training.train import train
 
 SCORED = 200
 TUNED_ON = 100

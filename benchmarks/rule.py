@@ -18,8 +18,8 @@ from smidgen.network.spec import PyramidSpec, default_spec, widest_pyramid
 from smidgen.scores import bce, mse
 from smidgen.tasks.tasks import DEFAULT_TASK, load_task
 from smidgen.training.settings import TrainingSettings
-from smidgen.training.torch_network import TorchNetwork
-from smidgen.training.train import predict, train
+from smidgen.training.torch_network import TorchNetwork, predict
+from smidgen.training.train import train
 
 
 def neighbours(budget: int) -> dict[str, PyramidSpec]:

@@ -21,8 +21,9 @@ from pathlib import Path
 from smidgen.network.spec import PlainSpec, Spec, default_spec
 from smidgen.pairs.pairs import Dataset
 from smidgen.tasks.tasks import DEFAULT_TASK, FreshSource, load_task
+from smidgen.training.loop import Progress
 from smidgen.training.settings import default_settings
-from smidgen.training.train import Progress, train
+from smidgen.training.train import train
 
 FIRST_TRY = 2_500
 

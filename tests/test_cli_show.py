@@ -3,7 +3,7 @@ import io
 import numpy as np
 
 from smidgen.cli.show import duration, progress_line, say, table, text_picture
-from smidgen.training.train import Progress
+from smidgen.training.loop import Progress
 
 
 class Terminal(io.StringIO):

@@ -12,8 +12,7 @@ from smidgen.model import ModelInfo, read_model, write_model
 from smidgen.network.spec import PlainSpec, PyramidSpec, default_spec
 from smidgen.pairs.ranges import Range
 from smidgen.runtime import Runtime
-from smidgen.training.torch_network import TorchNetwork
-from smidgen.training.train import predict
+from smidgen.training.torch_network import TorchNetwork, predict
 from tests.conftest import TINY, random_weights
 
 SPECS = [PlainSpec(), PlainSpec(channels=3, widths=(4,)), default_spec(3600), PyramidSpec(width=3, scales=1),

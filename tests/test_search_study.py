@@ -11,8 +11,8 @@ from smidgen.scores import bce
 from smidgen.search.space import full_space
 from smidgen.search.study import Plan, best_trial, prepare, trained_of
 from smidgen.search.workers import work
-from smidgen.training.torch_network import TorchNetwork
-from smidgen.training.train import Trained, predict
+from smidgen.training.torch_network import TorchNetwork, predict
+from smidgen.training.train import Trained
 from tests.search_plans import one_worker, small_plan
 
 

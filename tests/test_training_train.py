@@ -16,9 +16,10 @@ from smidgen.network.spec import PyramidSpec
 from smidgen.pairs.pairs import Dataset, FixedSource, Pairs
 from smidgen.scores import bce
 from smidgen.training.checkpoint import CHECKPOINT, HISTORY
+from smidgen.training.loop import Progress
 from smidgen.training.settings import TrainingSettings
-from smidgen.training.torch_network import TorchNetwork
-from smidgen.training.train import Progress, Trained, predict, train
+from smidgen.training.torch_network import TorchNetwork, predict
+from smidgen.training.train import Trained, train
 from tests.conftest import TINY
 
 SETTINGS = TrainingSettings(epochs=8, batch_size=8, threads=1)
@@ -249,7 +250,7 @@ def test_parts_of_a_batch_sum_to_the_whole(small_dataset: Dataset, monkeypatch: 
     """Cutting a batch into more parts changes the first step by rounding only."""
     settings = replace(SETTINGS, epochs=1, batch_size=40, optimizer="sgd", learning_rate=0.1)
     whole = train(small_dataset, TINY, settings)
-    monkeypatch.setattr("smidgen.training.train._PIXELS_A_PART", 300)
+    monkeypatch.setattr("smidgen.training.loop._PIXELS_A_PART", 300)
     parted = train(small_dataset, TINY, replace(settings, threads=3))
     for name in whole.weights:
         np.testing.assert_allclose(parted.weights[name], whole.weights[name], atol=1e-5)

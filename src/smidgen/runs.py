@@ -20,8 +20,9 @@ from smidgen.report.figures import draw_curves, draw_first_pair, draw_strip
 from smidgen.report.page import render_report
 from smidgen.runtime import MODEL_FILE, Runtime
 from smidgen.scores import bce, bce_floor, mse
+from smidgen.training.loop import Progress
 from smidgen.training.settings import TrainingSettings
-from smidgen.training.train import Progress, Trained, train
+from smidgen.training.train import Trained, train
 
 RUN_FILE = "run.json"
 REPORT_FILE = "report.html"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from smidgen.scores import Interval
-    from smidgen.training.train import Progress
+    from smidgen.training.loop import Progress
 
 _SHADES = " ░▒▓█"
 _WIDEST = 36

@@ -21,7 +21,8 @@ from smidgen.errors import FileError, SmidgenError
 from smidgen.network.spec import spec_to_dict
 from smidgen.search.storage import StorageLostError, open_storage, quiet_optuna
 from smidgen.search.study import Plan, Standing, prepare, put_in_line, record_best, slots_of, standing
-from smidgen.training.train import Progress, train
+from smidgen.training.loop import Progress
+from smidgen.training.train import train
 
 _REDUCTION, _RUNGS = 3, 3
 _FIRST_RUNG = int(_REDUCTION**_RUNGS)  # the part of the epochs after which the first trials may end

@@ -1,6 +1,7 @@
 """A network's layers run by torch."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network
+from smidgen.pairs.pairs import Images
+
+_PIXELS_AT_ONCE = 100_000
 
 
 class TorchNetwork(nn.Module):
@@ -144,6 +148,24 @@ class _RmsNorm(torch.autograd.Function):
 
 _gate: Callable[[Tensor], Tensor] = _Gate.apply
 _rms_norm: Callable[[Tensor], Tensor] = _RmsNorm.apply
+
+
+def predict(model: TorchNetwork, noisy: Images, pool: ThreadPoolExecutor | None = None) -> Images:
+    """Denoised images for noisy ones, `(N, H, W, C)`, by torch, a part at a time."""
+    at_once = max(1, _PIXELS_AT_ONCE // (noisy.shape[1] * noisy.shape[2]))
+
+    def denoise(start: int) -> Images:
+        with torch.no_grad():
+            logits = model(to_tensor(noisy[start : start + at_once]))
+            return torch.sigmoid(logits).permute(0, 2, 3, 1).numpy()
+
+    starts = range(0, len(noisy), at_once)
+    return np.concatenate(list((pool.map if pool else map)(denoise, starts)))
+
+
+def to_tensor(images: Images) -> Tensor:
+    """(B, H, W, C) -> (B, C, H, W), in channels-last memory without a copy."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 def _key(name: str) -> str:

@@ -1,0 +1,221 @@
+"""One training under way: its steps, its epochs and its state after each."""
+
+import copy
+import functools
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import repeat
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smidgen.pairs.pairs import Dataset
+from smidgen.scores import bce, mse
+from smidgen.training.checkpoint import TrainingState, restore_generator
+from smidgen.training.settings import TrainingSettings
+from smidgen.training.soap import SOAP
+from smidgen.training.torch_network import TorchNetwork, predict, to_tensor
+
+LONGEST_GRADIENT = 1.0
+MOST_ROLLBACKS, SMALLER_RATE = 3, 1 / 3
+# Large images are taken fewer at a time, down to one: a pixel needs about 1.3 kB of activations.
+_PIXELS_A_PART = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a training stands, for whoever watches it.
+
+    `epochs_done` counts validated epochs, `rollbacks` how often the loss was no number. Losses are of
+    the training so far in this epoch and of the last validation; NaN before one.
+    """
+
+    epoch: int
+    epochs: int
+    epochs_done: int
+    step: int
+    total_steps: int
+    loss: float
+    val_loss: float
+    best_val_loss: float
+    images_per_second: float
+    seconds_left: float
+    rollbacks: int = 0
+
+
+class DivergedError(Exception):
+    """The loss is no longer a number."""
+
+
+class Loop:
+    """One training under way.
+
+    `state` is what it was at the end of the last epoch, replaced in one go and never changed, so
+    that an interruption at any moment leaves it whole.
+
+    Each batch is cut into as many parts as there are threads. A part's forward and backward pass
+    runs on one core, so that every sum is made in one order and a repeated training gives the same
+    bits; it is as fast as letting torch split each operation over the cores (benchmarks/training.py).
+    """
+
+    def __init__(
+        self,
+        model: TorchNetwork,
+        optimizer: torch.optim.Optimizer,
+        dataset: Dataset,
+        settings: TrainingSettings,
+        state: TrainingState,
+        pool: ThreadPoolExecutor,
+        watch: Callable[[Progress], None] | None,
+    ) -> None:
+        self._model = model
+        self._optimizer = optimizer
+        self._dataset = dataset
+        self._settings = settings
+        self.state = state
+        self._watch = watch
+        self._parameters = list(model.parameters())
+        self._pool = pool
+        self._generator = restore_generator(state.generator)
+        self._steps_an_epoch = math.ceil(len(dataset.train) / settings.batch_size)
+        self._total_steps = settings.epochs * self._steps_an_epoch
+
+    def run_epoch_or_roll_back(self) -> None:
+        """One epoch; where its loss is no number, go back to the best epoch and on with a smaller rate.
+
+        Order, pairing and noise are drawn again as they were, so that a resumed training does the same.
+
+        Raises:
+            DivergedError: that was done often enough.
+        """
+        try:
+            self._run_epoch()
+        except DivergedError:
+            if self.state.rollbacks >= MOST_ROLLBACKS:
+                raise
+            best = self.state.best_weights
+            self._model.load_state_dict(best)
+            self._optimizer = make_optimizer(self._model, self._settings)
+            self._generator = restore_generator(self.state.generator)
+            self.state = replace(
+                self.state,
+                weights=best,
+                optimizer=copy.deepcopy(self._optimizer.state_dict()),
+                rollbacks=self.state.rollbacks + 1,
+            )
+
+    def _run_epoch(self) -> None:
+        """Show all training pairs once, validate, and replace the state."""
+        started, core_started = time.monotonic(), time.process_time()
+        total, seen, step, rate = 0.0, 0, self.state.step, 0.0
+        for noisy, clean in self._dataset.train.batches(self._settings.batch_size, self._generator):
+            rate = self._settings.rate_at(step, self._total_steps) * SMALLER_RATE**self.state.rollbacks
+            loss = self._step(to_tensor(noisy), to_tensor(clean), rate)
+            step += 1
+            seen += len(clean)
+            total += loss * len(clean)
+            self._tell(step, total / seen, seen / (time.monotonic() - started))
+        record = {
+            "epoch": self.state.epoch + 1,
+            "step": step,
+            "loss": total / seen,
+            "val_loss": self._validate(),
+            "learning_rate": rate,
+            "images_per_second": seen / (time.monotonic() - started),
+            "core_seconds": time.process_time() - core_started,
+        }
+        self.state = self._next_state(record, self.state.seconds + time.monotonic() - started)
+        self._tell(step, total / seen, record["images_per_second"])
+
+    def ensure_best(self) -> None:
+        """After an interruption: if no epoch ever ended, the weights as they are now are the best."""
+        if self.state.best_epoch == 0:
+            self.state = replace(self.state, best_weights=copy.deepcopy(self._model.state_dict()))
+
+    def _next_state(self, record: dict[str, float], seconds: float) -> TrainingState:
+        weights = copy.deepcopy(self._model.state_dict())
+        state = replace(
+            self.state,
+            epoch=int(record["epoch"]),
+            step=int(record["step"]),
+            weights=weights,
+            optimizer=copy.deepcopy(self._optimizer.state_dict()),
+            generator=dict(self._generator.bit_generator.state),
+            history=[*self.state.history, record],
+            seconds=seconds,
+        )
+        if record["val_loss"] < state.best_val_loss:
+            state = replace(state, best_val_loss=record["val_loss"], best_epoch=state.epoch, best_weights=weights)
+        return state
+
+    def _validate(self) -> float:
+        val = self._dataset.val
+        denoised = predict(self._model, val.noisy, self._pool)
+        if self._settings.loss == "bce":
+            return bce(denoised, val.clean)
+        return float(mse(denoised, val.clean).mean())
+
+    def _step(self, noisy: Tensor, clean: Tensor, rate: float) -> float:
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        pixels = len(clean) * clean.shape[2] * clean.shape[3]
+        parts = max(self._settings.threads, pixels // _PIXELS_A_PART)
+        results = list(self._pool.map(self._gradients, noisy.chunk(parts), clean.chunk(parts), repeat(len(clean))))
+        loss = sum(part for part, _ in results)
+        if not math.isfinite(loss):
+            raise DivergedError
+        # Summed in the order of the parts, so that the result does not depend on who was first.
+        for parameter, *gradients in zip(self._parameters, *(part for _, part in results), strict=True):
+            parameter.grad = functools.reduce(torch.add, gradients)
+        torch.nn.utils.clip_grad_norm_(self._parameters, LONGEST_GRADIENT)
+        self._optimizer.step()
+        return loss
+
+    def _gradients(self, noisy: Tensor, clean: Tensor, batch_size: int) -> tuple[float, tuple[Tensor, ...]]:
+        """A part's share of the batch's loss, and the gradients of that share."""
+        logits = self._model(noisy)
+        if self._settings.loss == "bce":
+            loss = F.binary_cross_entropy_with_logits(logits, clean)
+        else:
+            loss = F.mse_loss(torch.sigmoid(logits), clean)
+        share = loss * (len(clean) / batch_size)
+        return share.item(), torch.autograd.grad(share, self._parameters)
+
+    def _tell(self, step: int, loss: float, images_per_second: float) -> None:
+        if self._watch is None:
+            return
+        history = self.state.history
+        images_left = (self._total_steps - step) * self._settings.batch_size
+        self._watch(
+            Progress(
+                epoch=min(step // self._steps_an_epoch + 1, self._settings.epochs),
+                epochs=self._settings.epochs,
+                epochs_done=len(history),
+                step=step,
+                total_steps=self._total_steps,
+                loss=loss,
+                val_loss=history[-1]["val_loss"] if history else math.nan,
+                best_val_loss=self.state.best_val_loss,
+                images_per_second=images_per_second,
+                seconds_left=images_left / images_per_second,
+                rollbacks=self.state.rollbacks,
+            )
+        )
+
+
+def make_optimizer(model: TorchNetwork, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """A fresh optimizer for all learned tensors of a model."""
+    parameters, rate = model.parameters(), settings.learning_rate
+    match settings.optimizer:
+        case "soap":
+            return SOAP(parameters, lr=rate)
+        case "adam":
+            return torch.optim.Adam(parameters, lr=rate)
+        case "adamw":
+            return torch.optim.AdamW(parameters, lr=rate)
+        case _:
+            return torch.optim.SGD(parameters, lr=rate, momentum=0.9, nesterov=True)

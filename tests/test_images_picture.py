@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import numpy as np
-import png
 import pytest
 import tifffile
 from PIL import Image, ImageOps
@@ -36,14 +35,6 @@ def test_16_bit_grey_png(tmp_path: Path):
     result = read_image(tmp_path / "a.png")
     assert result.dtype == np.uint16
     np.testing.assert_array_equal(result[..., 0], image)
-
-
-def test_16_bit_colour_png(tmp_path: Path):
-    """A 16-bit colour PNG keeps all 16 bits too."""
-    image = (np.arange(36).reshape(3, 4, 3) * 1800).astype(np.uint16)
-    with (tmp_path / "a.png").open("wb") as file:
-        png.Writer(4, 3, greyscale=False, bitdepth=16).write(file, image.reshape(3, 12).tolist())
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), image)
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.float32])

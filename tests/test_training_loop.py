@@ -1,0 +1,68 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from smidgen.network.spec import PyramidSpec
+from smidgen.pairs.pairs import Dataset, FixedSource, Pairs
+from smidgen.training.loop import Progress
+from smidgen.training.settings import TrainingSettings
+from smidgen.training.train import train
+from tests.conftest import TINY
+
+SETTINGS = TrainingSettings(epochs=8, batch_size=8, threads=1)
+
+
+def test_divergence_keeps_the_best_epoch(small_dataset: Dataset):
+    """A loss that is NaN whatever the rate ends the training, after three more tries, with the best epoch's weights."""
+
+    class TurnsBad(FixedSource):
+        epochs = 0
+
+        def batches(self, batch_size: int, generator: np.random.Generator):
+            type(self).epochs += 1
+            for noisy, clean in super().batches(batch_size, generator):
+                yield noisy * np.float32(np.nan if self.epochs > 2 else 1), clean
+
+    source = TurnsBad(small_dataset.train.example(40))
+    trained = train(replace(small_dataset, train=source), TINY, SETTINGS)
+    assert (trained.ending, trained.rollbacks) == ("diverged", 3)
+    assert len(trained.history) == 2
+    assert all(np.isfinite(weight).all() for weight in trained.weights.values())
+
+
+def test_progress_counts_up_and_time_left_down(small_dataset: Dataset):
+    """Whoever watches sees every step, the last validation loss and the time left."""
+    seen: list[Progress] = []
+    train(small_dataset, TINY, replace(SETTINGS, epochs=2), watch=seen.append)
+    assert [p.step for p in seen] == [1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 10]
+    assert math.isnan(seen[0].val_loss)
+    assert seen[-1].val_loss < 1
+    assert seen[-1].seconds_left == 0
+    assert all(p.images_per_second > 0 for p in seen)
+
+
+def test_mse_is_trained_and_validated(small_dataset: Dataset):
+    """With `--loss mse` the history holds mean squared errors."""
+    trained = train(small_dataset, TINY, replace(SETTINGS, loss="mse"))
+    assert trained.history[-1]["val_loss"] < 0.2
+
+
+def test_parts_of_a_batch_sum_to_the_whole(small_dataset: Dataset, monkeypatch: pytest.MonkeyPatch):
+    """Cutting a batch into more parts changes the first step by rounding only."""
+    settings = replace(SETTINGS, epochs=1, batch_size=40, optimizer="sgd", learning_rate=0.1)
+    whole = train(small_dataset, TINY, settings)
+    monkeypatch.setattr("smidgen.training.loop._PIXELS_A_PART", 300)
+    parted = train(small_dataset, TINY, replace(settings, threads=3))
+    for name in whole.weights:
+        np.testing.assert_allclose(parted.weights[name], whole.weights[name], atol=1e-5)
+
+
+def test_colour_images(generator: np.random.Generator):
+    """Three channels train like one."""
+    clean = generator.random((16, 6, 5, 3), dtype=np.float32)
+    pairs = Pairs(clean[:, ::-1].copy(), clean)
+    dataset = Dataset(name="rgb", train=FixedSource(pairs), val=pairs, test=pairs)
+    trained = train(dataset, PyramidSpec(channels=3, width=2, hidden=2, scales=2), replace(SETTINGS, epochs=1))
+    assert trained.ending == "finished"

@@ -85,7 +85,7 @@ def _read_all(terminal: int) -> Iterator[bytes]:
 def test_interrupted_search_goes_on(pickled: Path, tmp_path: Path):
     """Ctrl-C ends cleanly with a table; the same command goes on and ends with every trial done, on a terminal."""
     out = tmp_path / "study"
-    command = [sys.executable, "-m", "smidgen", *searching(pickled, out, "--trials", "2", "--epochs", "600")]
+    command = [sys.executable, "-m", "smidgen", *searching(pickled, out, "--trials", "2", "--epochs", "250")]
     ours, theirs = pty.openpty()
     # Whoever started the tests in the background may have them ignore SIGINT, and their children too.
     heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)

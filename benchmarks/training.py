@@ -41,7 +41,7 @@ def bare_loop(model: TorchNetwork, noisy: torch.Tensor, clean: torch.Tensor) -> 
 def split_loop(
     model: TorchNetwork, noisy: torch.Tensor, clean: torch.Tensor, pool: ThreadPoolExecutor, parts: int
 ) -> Callable[[], None]:
-    """A step as `smidgen.training.train` takes it: each part of the batch on a core of its own."""
+    """A step as `smidgen.training.loop` takes it: each part of the batch on a core of its own."""
     parameters = list(model.parameters())
     optimizer = SOAP(parameters, lr=1e-3)
 

@@ -78,9 +78,13 @@ def test_hostile_files(tmp_path: Path, tiny_model: Path, name: str):
         "batch_size = 1" + "0" * 400,
         "epochs = 1000000000",
         "a." * 60_000 + "a = 1",
+        "network = 0x" + "f" * 9000,
+        f'epochs = [0x{"f" * 9000}, "x"]',
+        f'network = "{"x" * 9000}"',
+        "learning_rate = nan",
     ],
     ids=["torn", "deep", "wrong type", "unknown", "empty", "too many", "no text", "digits", "rate", "batch", "epochs",
-         "dots"],
+         "dots", "hexadecimal", "hexadecimal in a list", "long name", "no number"],
 )  # fmt: skip
 def test_hostile_grids(tmp_path: Path, text: str, pickled: Path, capsys: pytest.CaptureFixture[str]):
     """A grid file that cannot be used ends with exit code 2 and one line about it, before a study is begun."""

@@ -167,17 +167,20 @@ def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space
 
     Raises:
         FileError: it cannot be read or is not TOML.
-        InputError: a name or value is not one a search knows, or there are too many combinations.
+        InputError: a name or value is not one a search knows, there are too many combinations, or a setting in
+            `common` is impossible.
         BudgetError: a combination does not fit the budget.
     """
     try:
         if path.stat().st_size > _MOST_GRID_BYTES:
             raise FileError(f"the grid {path} is very long", expected=f"at most {_MOST_GRID_BYTES:,} bytes")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
+        repr(content)  # a ValueError where a number is too long to be shown, which hexadecimal ones can be
     except (OSError, ValueError, RecursionError) as error:  # what is no TOML or no text is a ValueError
         raise FileError(f"the grid {path} cannot be read ({error})", expected="a TOML file") from None
     if not content:
         raise InputError(f"the grid {path} is empty", expected=f"values for some of {', '.join(_GRID_TYPES)}")
+    default_settings(PyramidSpec(channels=dataset.shape[2]), len(dataset.train), dataset.pixels, **common)
     choices = {name: _options(path, name, value) for name, value in content.items()}
     number = math.prod(map(len, choices.values()))
     if number > _MOST_COMBINATIONS:
@@ -201,19 +204,19 @@ def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space
 def _options(path: Path, name: str, value: Any) -> tuple[Value, ...]:
     """One entry of a grid file, checked."""
     if name not in _GRID_TYPES:
-        raise InputError(f"the grid {path} sets {name!r}", expected=f"only {', '.join(_GRID_TYPES)}")
+        raise InputError(f"the grid {path} sets {name!r:.40}", expected=f"only {', '.join(_GRID_TYPES)}")
     options = value if isinstance(value, list) else [value]
     kinds = _GRID_TYPES[name]
     wrong = [option for option in options if not isinstance(option, kinds) or isinstance(option, bool)]
     if wrong or not options:
         expected = "a number, or a list of numbers" if str not in kinds else "a name, or a list of names"
-        raise InputError(f"{name} is {value!r} in the grid {path}", expected=expected)
+        raise InputError(f"{name} is {value!r:.40} in the grid {path}", expected=expected)
     known = {"network": (PyramidSpec.kind, PlainSpec.kind), "optimizer": OPTIMIZERS}.get(name)
     unknown = [option for option in options if known and option not in known]
     if known and unknown:
-        raise InputError(f"{name} is {unknown[0]!r} in the grid {path}", expected=" or ".join(known))
+        raise InputError(f"{name} is {unknown[0]!r:.40} in the grid {path}", expected=" or ".join(known))
     if str not in kinds and not all(abs(option) < _TOO_LARGE for option in options):
-        raise InputError(f"{name} is too large in the grid {path}", expected="numbers of 64 bits")
+        raise InputError(f"{name} is out of range in the grid {path}", expected="numbers below 2**63")
     if name == "hidden_ratio" and not all(0 < option < 1000 for option in options):
-        raise InputError(f"hidden_ratio is {value!r} in the grid {path}", expected="positive numbers")
+        raise InputError(f"hidden_ratio is {value!r:.40} in the grid {path}", expected="positive numbers")
     return tuple(dict.fromkeys(options))

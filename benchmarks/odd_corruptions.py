@@ -1,6 +1,6 @@
 """The default spec and recipe on pairs they were not made for, beside the best classical denoiser.
 
-    python benchmarks/odd_corruptions.py --data FOLDER [--steps 4000] [--only NAME…] > docs/runs/odd.jsonl
+    python benchmarks/odd_corruptions.py --data FOLDER [--steps 4000] [--passes 2] [--only NAME…] >> docs/runs/odd.jsonl
 
 Digits and garments with salt and pepper, blurred with noise, and through JPEG; and 64 x 64 crops of
 photographs with noise, trained on crops of some pictures and scored on crops of others. Pairs are
@@ -147,7 +147,7 @@ def classical(val: Pairs, test: Pairs, corruption: Callable[..., Images]) -> dic
     return found
 
 
-def run(name: str, data: Path | None, steps: int, threads: int) -> dict[str, Any]:
+def run(name: str, data: Path | None, steps: int, passes: int, threads: int) -> dict[str, Any]:
     load, corruption = CASES[name]
     generator = np.random.default_rng(1)
     clean = load(data)
@@ -155,7 +155,7 @@ def run(name: str, data: Path | None, steps: int, threads: int) -> dict[str, Any
     dataset = Dataset(
         name=name, train=FixedSource(pairs["train"]), val=pairs["val"].first(VALIDATED_ON), test=pairs["test"]
     )
-    spec = default_spec()
+    spec = default_spec(passes=passes)
     settings = default_settings(spec, len(dataset.train), dataset.pixels, threads=threads)
     settings = replace(settings, epochs=max(1, round(steps * settings.batch_size / len(dataset.train))))
     started = time.process_time()
@@ -165,18 +165,22 @@ def run(name: str, data: Path | None, steps: int, threads: int) -> dict[str, Any
     model.import_weights(trained.weights)
     ours = float(mse(predict(model, dataset.test.noisy), dataset.test.clean).mean())
     others = classical(dataset.val, dataset.test, corruption)
-    return {"name": name, "mse": ours, "core_minutes": minutes, "epochs": settings.epochs, "classical": others}
+    return {
+        "name": name, "passes": passes, "num_parameters": spec.num_parameters, "mse": ours, "core_minutes": minutes,
+        "epochs": settings.epochs, "classical": others,
+    }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--passes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES), metavar="NAME")
     args = parser.parse_args()
     for name in args.only:
-        print(json.dumps(run(name, args.data, args.steps, args.threads)), flush=True)
+        print(json.dumps(run(name, args.data, args.steps, args.passes, args.threads)), flush=True)
 
 
 if __name__ == "__main__":

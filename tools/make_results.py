@@ -159,15 +159,16 @@ def odd_table() -> list[str]:
         "## Pairs it was not made for\n",
         "Default spec and recipe in short trainings; MSE on the first 200 test images "
         "(`benchmarks/odd_corruptions.py`). BM3D was tried on the photographs.\n",
-        "| pairs | doing nothing | best classical | 3,527 parameters | core-minutes |",
-        "|---|---|---|---|---|",
+        "| pairs | doing nothing | best classical | pyramid | parameters | core-minutes |",
+        "|---|---|---|---|---|---|",
     ]
     for line in path.read_text(encoding="utf-8").splitlines():
         found = json.loads(line)
-        nothing = found["classical"].pop("doing nothing")
+        passes, nothing = found["passes"], found["classical"].pop("doing nothing")
         best = min(found["classical"], key=found["classical"].__getitem__)
         lines.append(
-            f"| {found['name']} | {nothing:.2e} | {found['classical'][best]:.2e} ({best}) | {found['mse']:.2e} "
+            f"| {found['name']}{f', {passes} passes' if passes > 1 else ''} | {nothing:.2e} "
+            f"| {found['classical'][best]:.2e} ({best}) | {found['mse']:.2e} | {found['num_parameters']:,} "
             f"| {found['core_minutes']:.0f} |"
         )
     return ["\n".join(lines) + "\n"]

@@ -3,7 +3,7 @@
     python benchmarks/odd_corruptions.py --data FOLDER [--steps 4000] [--passes 2] [--only NAME…] >> docs/runs/odd.jsonl
 
 Digits and garments with salt and pepper, blurred with noise, and through JPEG; and 64 x 64 crops of
-photographs with noise, trained on crops of some pictures and scored on crops of others. Pairs are
+photographs with noise and through JPEG, trained on crops of some pictures and scored on crops of others. Pairs are
 fixed, as a user's are. Classical denoisers are those of `smidgen evaluate`, and where they apply
 Wiener deconvolution with the true blur, and BM3D (`pip install bm3d`, not free for commercial use)
 with its sigma chosen; all strengths are chosen on validation. Scored on the first 200 test images;

@@ -2,8 +2,8 @@
 
     python benchmarks/odd_corruptions.py --data FOLDER [--steps 4000] [--passes 2] [--only NAME…] >> docs/runs/odd.jsonl
 
-Digits and garments with salt and pepper, blurred with noise, and through JPEG; and 64 x 64 crops of
-photographs with noise and through JPEG, trained on crops of some pictures and scored on crops of others. Pairs are
+Digits, garments and 64 x 64 crops of photographs with salt and pepper, blurred with noise, and through
+JPEG, and the crops with noise alone; crops of some pictures to train on, of others to score. Pairs are
 fixed, as a user's are. Classical denoisers are those of `smidgen evaluate`, and where they apply
 Wiener deconvolution with the true blur, and BM3D (`pip install bm3d`, not free for commercial use)
 with its sigma chosen; all strengths are chosen on validation. Scored on the first 200 test images;
@@ -112,7 +112,7 @@ CASES: dict[str, tuple[Callable[[Path | None], dict[str, Images]], Callable[...,
     for name, load, corruptions in (
         ("digits", small_images("mnist"), (salt_and_pepper, blur_and_noise, jpeg)),
         ("garments", small_images("fashion-mnist"), (salt_and_pepper, blur_and_noise, jpeg)),
-        ("photographs", crops, (noise, jpeg)),
+        ("photographs", crops, (noise, salt_and_pepper, blur_and_noise, jpeg)),
     )
     for corruption in corruptions
 }

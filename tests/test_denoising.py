@@ -25,6 +25,11 @@ def picture_of(page: np.ndarray, alpha: np.ndarray | None = None) -> Picture:
     return Picture(pages=(page,), alphas=(alpha,), kind="tiff")
 
 
+def found(low: float, high: float, kind: str = "uint16") -> dict[str, object]:
+    """What a model records of the values it was trained on."""
+    return {"type": kind, "low": low, "high": high}
+
+
 @pytest.fixture
 def unit(generator: np.random.Generator) -> np.ndarray:
     """A grey image in [0, 1]."""
@@ -73,7 +78,7 @@ def test_values_of_the_training_type_follow_the_models_rules():
     about = {
         "noisy_range": Range(0, 4095),
         "clean_range": Range(0, 1023),
-        "dataset": {"found": {"X": {"type": "uint16"}, "y": {"type": "uint16"}}},
+        "dataset": {"found": {"X": found(0, 4095), "y": found(0, 1023)}},
     }
     info = make_runtime(**about).info
     assert choose_ranges(info, np.dtype(np.uint16)) == (Range(0, 4095), Range(0, 1023))
@@ -124,6 +129,17 @@ def test_odd_values_are_said(unit: np.ndarray):
     assert "--range 0 4095" in remarks((4095 * unit).astype(np.uint16))
     assert remarks((4095 * normal).astype(np.uint16), Handling(value_range=Range(0, 4095))) == ""
     assert remarks(np.zeros((4, 4, 1), np.uint8)) == ""
+
+
+def test_noise_as_in_training_is_taken_as_it_is(unit: np.ndarray):
+    """Values as far beyond black and white as in training reach the model as they are, and nothing is said of them."""
+    seen = {"found": {"X": found(-1, 2, "float32"), "y": found(0, 1, "float32")}}
+    runtime = make_runtime(dataset=seen)
+    page = 3 * unit - 1
+    result, remarks = denoise_picture(runtime, picture_of(page))
+    np.testing.assert_array_equal(result.pages[0], runtime.denoise(page[None])[0])
+    assert remarks == []
+    assert "outside -1..2" in " ".join(denoise_picture(runtime, picture_of(3 * page))[1])
 
 
 def test_what_cannot_be_denoised(unit: np.ndarray):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,8 +7,10 @@ from hypothesis import strategies as st
 
 from smidgen.errors import PairsError
 from smidgen.pairs.checks import RawPairs, make_raw_pairs
-from smidgen.pairs.ranges import Range
+from smidgen.pairs.ranges import Range, Scales
 from smidgen.pairs.split import split_pairs
+from smidgen.scores import mse
+from smidgen.tasks.tasks import load_task
 
 
 def numbered(n: int, scale: float = 1.0) -> RawPairs:
@@ -35,26 +39,37 @@ def test_given_parts_are_used_whole():
     assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (20, 7, 3)
 
 
-def test_ranges_come_from_the_training_part_alone():
-    """Values beyond training's range are clipped, and their number is said."""
+def test_scales_come_from_the_training_part_alone():
+    """Values of y beyond training's range are clipped, those of X are kept, and both are said."""
     bright = make_raw_pairs(np.full((1, 5, 5), 9.0), np.full((1, 5, 5), 3.0), None, "bright")
     dataset = split_pairs(numbered(20), val=bright)
     assert dataset.noisy_range == Range(0, 2)
     assert dataset.clean_range == Range(0, 1)
     assert dataset.val.clean.max() == 1
-    assert dataset.val.noisy.max() == 1
-    assert sum("clipped" in warning for warning in dataset.warnings) == 2
+    assert dataset.val.noisy.max() == 4.5
+    assert sum("clipped" in warning for warning in dataset.warnings) == 1
+    assert sum("X in bright are unlike" in warning for warning in dataset.warnings) == 1
 
 
-def test_a_models_rules_are_used_on_its_scale_only():
-    """Dim images keep the model's rule; images on another scale get their own, with a warning."""
-    rules = (Range(0, 2), Range(0, 1))
-    dim = split_pairs(numbered(40, 0.49), ranges=rules)
+def test_a_models_scales_are_used_on_its_values_only():
+    """Dim images keep the model's scales; images on others get their own, with a warning."""
+    scales = Scales(Range(0, 2), Range(0, 1), Range(0, 2))
+    dim = split_pairs(numbered(40, 0.49), scales=scales)
     assert dim.noisy_range == Range(0, 2)
     assert not any("scale" in warning for warning in dim.warnings)
-    bright = split_pairs(numbered(40, 255), ranges=rules)
+    bright = split_pairs(numbered(40, 255), scales=scales)
     assert bright.noisy_range == Range(0, 510)
-    assert any("own scale" in warning for warning in bright.warnings)
+    assert any("X on 0..510" in warning for warning in bright.warnings)
+
+
+def test_noise_beyond_the_scale_suits_a_model_that_saw_it(generator: np.random.Generator):
+    """Pairs with the noise that a model was trained on keep its scales, however far the noise leaves them."""
+    clean = generator.random((20, 6, 6))
+    raw = make_raw_pairs(clean + 0.5 * generator.standard_normal(clean.shape), clean, None, "noise")
+    scales = Scales(Range(0, 1), Range(0, 1), Range(-2, 3))
+    dataset = split_pairs(raw, scales=scales)
+    assert (dataset.noisy_range, dataset.clean_range) == (Range(0, 1), Range(0, 1))
+    assert dataset.warnings == ()
 
 
 def test_test_pairs_do_not_depend_on_given_validation_pairs():
@@ -71,6 +86,16 @@ def test_scale_of_x_makes_no_difference(scale: float):
     dataset = split_pairs(numbered(40, scale))
     by_hand = split_pairs(numbered(40, 0.5))
     np.testing.assert_allclose(dataset.train.example(40).noisy, by_hand.train.example(40).noisy, atol=1e-7)
+
+
+def test_the_exercises_sum_errs_as_published(full_data: Path):
+    """Doing nothing errs by 0.0476 on the test pairs where X is given as a sum, 0..510, and no scale is told."""
+    test = load_task("digits-on-garments", full_data).test
+    summed = make_raw_pairs(np.rint(test.noisy * 510), test.clean, None, "sums")
+    dataset = split_pairs(summed, test=summed)
+    assert (dataset.noisy_range, dataset.clean_range) == (Range(0, 510), Range(0, 1))
+    assert mse(dataset.test.noisy, dataset.test.clean).mean() == pytest.approx(0.0476, abs=5e-5)
+    np.testing.assert_allclose(dataset.test.noisy, test.noisy, atol=1e-6)
 
 
 def test_too_few_pairs():

@@ -48,21 +48,22 @@ class Notes:
     outside: int = 0
     largest: float = field(default=-np.inf)
 
-    def add(self, values: NDArray[Any], normalised: NDArray[np.float32], rule: Range) -> None:
-        """Look at some values."""
+    def add(self, values: NDArray[Any], normalised: NDArray[np.float32], expected: Range) -> None:
+        """Look at some values, all of which should lie within `expected`."""
         if values.size == 0:
             return
         self.count += values.size
         self.total += float(normalised.sum(dtype=np.float64))
-        self.outside += rule.outside(values)
+        self.outside += expected.outside(values)
         self.largest = max(self.largest, float(values.max()))
 
     def remarks(self, info: ModelInfo, rule: Range) -> list[str]:
         """Sentences about what is unlike the training images."""
         found = []
+        expected = expected_values(info, rule)
         if self.outside > _FEW * self.count:
             found.append(
-                f"{self.outside / self.count:.1%} of the values lie outside {rule} and were clipped; "
+                f"{self.outside / self.count:.1%} of the values lie outside {expected}, unlike in training; "
                 "if full scale is another, give it with --range LOW HIGH"
             )
         elif rule.low < self.largest < rule.low + _DIM * (rule.high - rule.low):
@@ -99,6 +100,11 @@ def choose_ranges(info: ModelInfo, dtype: np.dtype[Any], given: Range | None = N
         return info.noisy_range, info.clean_range if fits else info.noisy_range
     full = full_scale(dtype)
     return full, full
+
+
+def expected_values(info: ModelInfo, rule: Range) -> Range:
+    """Where the values of a picture taken by this rule should lie: noise may leave it as far as in training."""
+    return info.scales.seen if rule == info.noisy_range else rule
 
 
 def full_scale(dtype: np.dtype[Any]) -> Range:
@@ -209,7 +215,7 @@ def _denoise_strips(
         if handling.inverted:
             normalised = 1 - normalised
         new = max(seen, first) - first  # rows that strips share count once
-        notes.add(values[new:], normalised[new:], rules[0])
+        notes.add(values[new:], normalised[new:], expected_values(runtime.info, rules[0]))
         seen = last
         return normalised
 

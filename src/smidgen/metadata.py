@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-# Type of each thing; `float` stands for any finite number, and for None where a score is none. What is not
-# named here may be anything, since nothing reads it.
+# Type of each thing; `_NUMBER` is any finite number, `float` one that may be None, as a score may. What is not named
+# here may be anything, since nothing reads it.
+_NUMBER = int | float
 _ONE_FOR_EACH = "*"
 _LEGIBILITY = {"rate": float, "low": float, "high": float}
 _DATASET = {
@@ -16,7 +17,7 @@ _DATASET = {
     "shape": [int],
     "sizes": {_ONE_FOR_EACH: int},
     "means": {_ONE_FOR_EACH: float},
-    "found": {_ONE_FOR_EACH: {"type": np.dtype}},
+    "found": {_ONE_FOR_EACH: {"type": np.dtype, "low": _NUMBER, "high": _NUMBER}},
 }
 _SCORES = {
     "n": int,
@@ -103,9 +104,11 @@ def _check(value: Any, like: Any, where: str) -> None:
         raise ValueError(f"{where} is {str(value)[:40]!r}")
 
 
-def _is(value: Any, kind: type) -> bool:
+def _is(value: Any, kind: Any) -> bool:
     if kind is float:
-        return value is None or (type(value) in (int, float) and math.isfinite(value))
+        return value is None or _is(value, _NUMBER)
+    if kind is _NUMBER:
+        return type(value) in (int, float) and math.isfinite(value)
     if kind is np.dtype:
         try:
             return isinstance(value, str) and np.dtype(value).kind in "uif"

@@ -16,7 +16,7 @@ from smidgen.metadata import check_metadata, make_printable
 from smidgen.network.layers import Network
 from smidgen.network.spec import Spec, spec_from_dict, spec_to_dict
 from smidgen.onnx_file import Value, read_onnx
-from smidgen.pairs.ranges import Range
+from smidgen.pairs.ranges import Range, Scales
 
 if TYPE_CHECKING:
     import onnx
@@ -54,6 +54,13 @@ class ModelInfo:
     clean_range: Range = Range()
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def scales(self) -> Scales:
+        """How it takes values; where it does not say what X held in training, X kept to its range."""
+        found = self.dataset.get("found", {}).get("X")
+        seen = self.noisy_range.widen(found["low"], found["high"]) if found else self.noisy_range
+        return Scales(self.noisy_range, self.clean_range, seen)
 
     def to_json(self) -> str:
         """The metadata as it stands in the file."""

@@ -7,7 +7,7 @@ from smidgen.errors import FileError, InputError
 from smidgen.pairs.checks import RawPairs
 from smidgen.pairs.formats import read_pairs, read_two
 from smidgen.pairs.pairs import Dataset
-from smidgen.pairs.ranges import Range
+from smidgen.pairs.ranges import Scales
 from smidgen.pairs.split import split_pairs
 from smidgen.tasks.tasks import TASKS, load_task
 
@@ -21,7 +21,7 @@ def open_dataset(
     val: Path | None = None,
     test: Path | None = None,
     data: Path | None = None,
-    ranges: tuple[Range, Range] | None = None,
+    scales: Scales | None = None,
 ) -> Dataset:
     """Open pairs from wherever they are.
 
@@ -31,7 +31,7 @@ def open_dataset(
         labels: a file of labels, in place of what `pairs` holds.
         val, test: pairs to validate and test on instead of parts of the above.
         data: the folder with the original data sets, for a task.
-        ranges: a model's rules for X and y; see `split_pairs`.
+        scales: a model's; see `split_pairs`.
 
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
@@ -45,7 +45,7 @@ def open_dataset(
         return load_task(pairs, data)
     raw = _read(pairs, noisy, clean, labels)
     return split_pairs(
-        raw, val=read_pairs(val) if val else None, test=read_pairs(test) if test else None, ranges=ranges
+        raw, val=read_pairs(val) if val else None, test=read_pairs(test) if test else None, scales=scales
     )
 
 

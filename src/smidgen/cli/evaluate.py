@@ -16,7 +16,7 @@ from smidgen.zoo.zoo import find_model
 def evaluate(arguments: argparse.Namespace) -> int:
     """Score a model beside the baselines."""
     runtime = Runtime(find_model(arguments.model))
-    dataset = open_pairs(arguments, (runtime.info.noisy_range, runtime.info.clean_range))
+    dataset = open_pairs(arguments, runtime.info.scales)
     trained_on = runtime.info.dataset
     if (
         dataset.source_fingerprint

@@ -35,6 +35,8 @@ def inspect(arguments: argparse.Namespace) -> int:
     ]
     print(table(rows))
     print(f"\nvalues of X {dataset.noisy_range} and of y {dataset.clean_range} are brought to 0..1")
+    if dataset.scale_reason:
+        print(dataset.scale_reason)
     print("pairing and noise are drawn afresh each epoch" if dataset.fresh else "pairs are fixed")
     print("\nthe first pair, noisy and clean:")
     for left, right in zip(text_picture(first.noisy[0]), text_picture(first.clean[0]), strict=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from smidgen.pairs.pairs import Dataset
-    from smidgen.pairs.ranges import Range
+    from smidgen.pairs.ranges import Scales
 
 _PAIRS_HELP = "a task's name, a .pkl or .npz file with X and y, or a folder with noisy/ and clean/"
 
@@ -22,8 +22,8 @@ def add_pairs_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--data", type=Path, metavar="DIR", help="folder with mnist/ and fashion-mnist/, for tasks")
 
 
-def open_pairs(arguments: argparse.Namespace, ranges: "tuple[Range, Range] | None" = None) -> "Dataset":
-    """Open what the options name; `ranges` are a model's rules for X and y.
+def open_pairs(arguments: argparse.Namespace, scales: "Scales | None" = None) -> "Dataset":
+    """Open what the options name; `scales` are a model's.
 
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
@@ -38,5 +38,5 @@ def open_pairs(arguments: argparse.Namespace, ranges: "tuple[Range, Range] | Non
         val=arguments.val,
         test=arguments.test,
         data=arguments.data,
-        ranges=ranges,
+        scales=scales,
     )

@@ -23,7 +23,7 @@ def read(arguments: argparse.Namespace) -> int:
 
     path = find_model(arguments.model)
     runtime = Runtime(path)
-    dataset = open_pairs(arguments, (runtime.info.noisy_range, runtime.info.clean_range))
+    dataset = open_pairs(arguments, runtime.info.scales)
     pairs = dataset.test if arguments.split == "test" else dataset.val
     compare = arguments.against is not None or pairs.labels is None
     denoise = {"the model": runtime.denoise}

@@ -86,6 +86,8 @@ def _finish(run: Run, as_json: bool) -> int:
         print(f"\nverdict: {verdict['fit']} ({'; '.join(verdict['reasons'])})")
         sizes = ", ".join(f"{size:,} {part}" for part, size in content["dataset"]["sizes"].items())
         print(f"pairs:    {sizes}")
+        if content["dataset"]["scale_reason"]:
+            print(f"scale:    {content['dataset']['scale_reason']}")
         print(f"training: {content['ending']} after {content['epochs_done']} epochs, {duration(content['seconds'])}")
         print(f"model:    {run.folder / MODEL_FILE}")
         print(f"report:   {run.folder / REPORT_FILE}")

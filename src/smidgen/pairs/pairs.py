@@ -9,17 +9,18 @@ from numpy.typing import NDArray
 
 from smidgen.pairs.ranges import Range
 
-Images = NDArray[np.float32]  # (N, H, W, C), values in [0, 1]
+Images = NDArray[np.float32]  # (N, H, W, C), 0 is black and 1 is white
 Labels = NDArray[np.int64]  # (N,)
 _EXAMPLES = 1000
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Images `(N, H, W, C)`, float32 in [0, 1].
+    """Images `(N, H, W, C)`, float32.
 
     Attributes:
-        noisy, clean: the images.
+        noisy: the images as given; noise may leave [0, 1].
+        clean: what they should be, in [0, 1].
         labels: (N,), what the clean images show, where that is known.
         partners: (N,), labels of what was laid over them, where that is known.
     """
@@ -89,7 +90,8 @@ class Dataset:
         name: a task's name, or what the pairs were read from.
         train: what training draws from.
         val, test: fixed pairs; everything is chosen on `val`, `test` is for published figures.
-        noisy_range, clean_range: the rules that brought X and y to [0, 1].
+        noisy_range, clean_range: the rules by which X and y were normalised.
+        scale_reason: a sentence that says why X has the rule it has.
         fingerprint: a short hash of all parts' content, or the task's name and seed.
         source_fingerprint: of what was given as PAIRS, before it was split.
         found: shape, type, smallest and largest value of X and y as they were read.
@@ -105,6 +107,7 @@ class Dataset:
     test: Pairs
     noisy_range: Range = Range()
     clean_range: Range = Range()
+    scale_reason: str = ""
     fingerprint: str = ""
     source_fingerprint: str = ""
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -139,6 +142,7 @@ class Dataset:
             "sizes": {"train": len(self.train), "val": len(self.val), "test": len(self.test)},
             "noisy_range": [self.noisy_range.low, self.noisy_range.high],
             "clean_range": [self.clean_range.low, self.clean_range.high],
+            "scale_reason": self.scale_reason,
             # Of values in [0, 1]: what tells light on dark from dark on light.
             "means": {name: round(float(getattr(example, name).mean()), 4) for name in ("noisy", "clean")},
             "fresh": self.fresh,

@@ -1,5 +1,6 @@
-"""The affine rule that brings values to [0, 1] and back."""
+"""The affine rules that bring values to [0, 1] and back."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,9 @@ from smidgen.errors import PairsError
 FULL_SCALES = (1.0, 2.0, 255.0, 510.0, 1023.0, 4095.0, 16383.0, 65535.0)
 # A little beyond full scale is what interpolation and float32 sums leave, not another scale.
 _DUST = 1e-3
+# Values that fill no more of a range than this are on another scale.
+_LEAST_FILLED = 1 / 16
 # So much is worked on at a time.
-_ROWS = 256
 _CHUNK_VALUES = 500_000
 
 
@@ -27,27 +29,29 @@ class Range:
     high: float = 1.0
 
     def normalise(self, values: NDArray[Any]) -> NDArray[np.float32]:
-        """Values on their own scale, any shape and type, as float32 clipped to [0, 1].
+        """Values on their own scale, any shape and type, as float32; what lies outside the range leaves [0, 1].
 
         Computed in float64, so that integers and floats of the same picture give the same result.
         """
         result = np.empty(values.shape, np.float32)
-        at_once = max(1, _CHUNK_VALUES // max(1, values[:1].size))
-        for start in range(0, len(values), at_once):
-            part = values[start : start + at_once].astype(np.float64)
-            result[start : start + at_once] = np.clip((part - self.low) / (self.high - self.low), 0, 1)
+        for part in _chunks(values):
+            result[part] = (values[part].astype(np.float64) - self.low) / (self.high - self.low)
         return result
 
     def outside(self, values: NDArray[Any]) -> int:
-        """How many values lie beyond the range by more than rounding, and are clipped."""
+        """How many values lie beyond the range by more than rounding."""
         dust = _DUST * (self.high - self.low)
-        parts = (values[start : start + _ROWS] for start in range(0, len(values), _ROWS))
-        return sum(int(((part < self.low - dust) | (part > self.high + dust)).sum()) for part in parts)
+        low, high = self.low - dust, self.high + dust
+        return sum(int(((values[part] < low) | (values[part] > high)).sum()) for part in _chunks(values))
+
+    def widen(self, low: float, high: float) -> "Range":
+        """The range that reaches from `low` or lower to `high` or higher."""
+        return Range(min(self.low, low), max(self.high, high))
 
     def suits(self, values: NDArray[Any]) -> bool:
-        """Whether these values are on this scale: none stands out by more than half the range."""
-        slack = 0.5 * (self.high - self.low)
-        return bool(values.min() >= self.low - slack and values.max() <= self.high + slack)
+        """Whether these values are on this scale: none stands out by half the range, nor do all lie near its foot."""
+        span, low, high = self.high - self.low, float(values.min()), float(values.max())
+        return low >= self.low - span / 2 and self.low + _LEAST_FILLED * span <= high <= self.high + span / 2
 
     def restore(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """The inverse of `normalise`."""
@@ -55,6 +59,62 @@ class Range:
 
     def __str__(self) -> str:
         return f"{self.low:g}..{self.high:g}"
+
+
+@dataclass(frozen=True)
+class Scales:
+    """How a model takes the values of pairs.
+
+    Attributes:
+        noisy, clean: the rules for X and for y.
+        seen: `noisy`, widened to hold all of X that training saw: noise may leave it.
+    """
+
+    noisy: Range
+    clean: Range
+    seen: Range
+
+    def suit(self, noisy: NDArray[Any], clean: NDArray[Any]) -> bool:
+        """Whether X and y are on these scales."""
+        return self.seen.suits(noisy) and self.clean.suits(clean)
+
+
+def fit_scales(noisy: NDArray[Any], clean: NDArray[Any]) -> tuple[Scales, str]:
+    """The rules for X and y of the training part, and a sentence that says why X has the one it has.
+
+    X is taken on its own scale or on y's, whichever brings it nearer to y in mean squared error: the
+    average of two images lies nearer on its own, noise added in y's units lies nearer on y's.
+
+    Args:
+        noisy, clean: X and y, of the same shape.
+
+    Raises:
+        PairsError: all values of X or all of y are the same.
+    """
+    own, shared = fit_range(noisy, "X (noisy)"), fit_range(clean, "y (clean)")
+    low, high = float(noisy.min()), float(noisy.max())
+    if own == shared:
+        return Scales(own, shared, own.widen(low, high)), f"X and y are both on the scale {shared}"
+    apart = _squared_error(own, noisy, shared, clean)
+    together = _squared_error(shared, noisy, shared, clean)
+    # Where X hardly leaves the foot of y's scale, the error there is that of a blank image and says nothing.
+    visible = high > shared.low + _LEAST_FILLED * (shared.high - shared.low)
+    if visible and together < apart:
+        reason = f"X is taken on y's scale, {shared}, where it lies nearer to y"
+        reason += f" (MSE {together:.4g}) than on its own, {own} ({apart:.4g})"
+        return Scales(shared, shared, shared.widen(low, high)), reason
+    reason = f"X is taken on its own scale, {own}, where it lies nearer to y"
+    reason += f" (MSE {apart:.4g}) than on y's, {shared} ({together:.4g})"
+    return Scales(own, shared, own.widen(low, high)), reason
+
+
+def _squared_error(noisy_range: Range, noisy: NDArray[Any], clean_range: Range, clean: NDArray[Any]) -> float:
+    """Mean over all values of X and y, both normalised."""
+    total = 0.0
+    for part in _chunks(clean):
+        difference = noisy_range.normalise(noisy[part]).astype(np.float64) - clean_range.normalise(clean[part])
+        total += float(np.square(difference).sum())
+    return total / clean.size
 
 
 def fit_range(values: NDArray[Any], what: str) -> Range:
@@ -82,3 +142,9 @@ def fit_range(values: NDArray[Any], what: str) -> Range:
         if high <= full_scale * (1 + _DUST) and (high > full_scale / 2 or full_scale == 1.0):
             return Range(0.0, full_scale)
     return Range(0.0, high)
+
+
+def _chunks(values: NDArray[Any]) -> Iterator[slice]:
+    """Slices of as many rows as are worth computing at once in float64."""
+    at_once = max(1, _CHUNK_VALUES // max(1, values[:1].size))
+    return (slice(start, start + at_once) for start in range(0, len(values), at_once))

@@ -1,11 +1,11 @@
-"""Raw pairs into a data set: split, ranges fitted on the training part, warnings gathered."""
+"""Raw pairs into a data set: split, scales fitted to the training part, warnings gathered."""
 
 import numpy as np
 
 from smidgen.errors import PairsError
 from smidgen.pairs.checks import RawPairs, fingerprint, odd_things
 from smidgen.pairs.pairs import Dataset, FixedSource, Pairs
-from smidgen.pairs.ranges import Range, fit_range
+from smidgen.pairs.ranges import Scales, fit_scales
 
 VAL_SHARE = 0.1
 TEST_SHARE = 0.1
@@ -16,20 +16,19 @@ def split_pairs(
     *,
     val: RawPairs | None = None,
     test: RawPairs | None = None,
-    ranges: tuple[Range, Range] | None = None,
+    scales: Scales | None = None,
     seed: int = 0,
     val_share: float = VAL_SHARE,
     test_share: float = TEST_SHARE,
 ) -> Dataset:
-    """Split into train, validation and test, and bring all to [0, 1].
+    """Split into train, validation and test, and normalise all: y to [0, 1], X as `fit_scales` says.
 
     A tenth each for validation and test, drawn by `seed`, unless they are given.
 
     Args:
         raw: the pairs to split.
         val, test: used whole instead of a tenth of `raw`.
-        ranges: a model's rules for X and y, used as long as the values are on their scale;
-            None fits rules on the training part.
+        scales: a model's, used as long as the values are on them; None fits scales to the training part.
         seed: of the draw.
         val_share, test_share: of `raw`; a `test_share` of 0 lets the validation part stand for the test part.
 
@@ -59,25 +58,25 @@ def split_pairs(
                 f"{part.source} holds images of shape {part.clean.shape[1:]}",
                 expected=f"{train.clean.shape[1:]}, as in {raw.source}",
             )
-    rules, warnings = _choose_rules(train, ranges)
-    parts = [Pairs(rules[0].normalise(p.noisy), rules[1].normalise(p.clean), p.labels) for p in (train, val)]
-    parts.append(parts[1])
-    if test is not val:
-        parts[2] = Pairs(rules[0].normalise(test.noisy), rules[1].normalise(test.clean), test.labels)
-    for what, rule, values in (
-        ("X", rules[0], (train.noisy, val.noisy, test.noisy)),
-        ("y", rules[1], (train.clean, val.clean, test.clean)),
-    ):
-        outside = sum(map(rule.outside, values))
-        if outside:
-            warnings.append(f"{outside:,} values of {what} outside the range {rule} were clipped to it")
+    scales, reason, warnings = _choose_scales(train, scales)
+    warnings += [
+        f"the values of X in {part.source} are unlike those in training, {scales.seen}"
+        for part in (val, test)
+        if part.source != train.source and not scales.seen.suits(part.noisy)
+    ]
+    outside = sum(scales.clean.outside(part.clean) for part in (train, val, test))
+    if outside:
+        warnings.append(f"{outside:,} values of y outside the range {scales.clean} were clipped to it")
+    parts = [_normalise(part, scales) for part in (train, val)]
+    parts.append(parts[1] if test is val else _normalise(test, scales))
     return Dataset(
         name=raw.source,
         train=FixedSource(parts[0]),
         val=parts[1],
         test=parts[2],
-        noisy_range=rules[0],
-        clean_range=rules[1],
+        noisy_range=scales.noisy,
+        clean_range=scales.clean,
+        scale_reason=reason,
         fingerprint=whole,
         source_fingerprint=source,
         found=raw.found,
@@ -85,14 +84,21 @@ def split_pairs(
     )
 
 
-def _choose_rules(train: RawPairs, ranges: tuple[Range, Range] | None) -> tuple[list[Range], list[str]]:
-    """The model's rules where they suit the values, else rules of the values' own, and what to say."""
-    rules, warnings = [], []
-    for place, (what, values) in enumerate((("X (noisy)", train.noisy), ("y (clean)", train.clean))):
-        own = fit_range(values, what)
-        if ranges is None or ranges[place].suits(values):
-            rules.append(own if ranges is None else ranges[place])
-        else:
-            rules.append(own)
-            warnings.append(f"{what} is on the scale {own}, the model's is {ranges[place]}: scored on its own scale")
-    return rules, warnings
+def _normalise(raw: RawPairs, scales: Scales) -> Pairs:
+    """Noise may leave [0, 1]; what is to be learned may not."""
+    clean = scales.clean.normalise(raw.clean)
+    return Pairs(scales.noisy.normalise(raw.noisy), np.clip(clean, 0, 1, out=clean), raw.labels)
+
+
+def _choose_scales(train: RawPairs, given: Scales | None) -> tuple[Scales, str, list[str]]:
+    """The model's scales where they suit the values, else the values' own; why; and warnings."""
+    if given is not None and given.suit(train.noisy, train.clean):
+        return given, "X and y are taken on the model's scales", []
+    own, reason = fit_scales(train.noisy, train.clean)
+    if given is None:
+        return own, reason, []
+    warning = (
+        f"the model takes X on the scale {given.noisy} and y on {given.clean}; these pairs are on others and "
+        f"are scored with X on {own.noisy} and y on {own.clean}"
+    )
+    return own, reason, [warning]

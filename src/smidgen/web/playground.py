@@ -177,7 +177,7 @@ def _try(
         raise InputError("the picture holds values that are not numbers (NaN or infinity)")
     if page.shape[2] == 3 and (page == page[..., :1]).all():
         page = page[..., :1]  # browsers know no grey PNG
-    clean = full_scale(page.dtype).normalise(page)[None]
+    clean = np.clip(full_scale(page.dtype).normalise(page), 0, 1)[None]
     noisy = _corrupt(clean, corruption, strength, np.random.default_rng(seed))
     return {
         "noisy": _data_url(noisy[0]),

@@ -63,3 +63,17 @@ def test_impossible_wishes(
     assert main(["corrupt", str(images), "--with", "gaussian-noise", "-o", str(out), *more]) == 2
     assert expected in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_pairs_replace_nothing_else(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A file of another kind and the clean images themselves stay as they were; earlier pairs are renewed."""
+    taken, clean, pairs = tmp_path / "taken.npz", tmp_path / "clean.npz", tmp_path / "pairs.npz"
+    taken.write_bytes(images.read_bytes())
+    np.savez(clean, np.load(images))
+    for source, out, message in ((images, taken, "is not an .npz file"), (clean, clean, "is itself to be read")):
+        before = out.read_bytes()
+        assert main(["corrupt", str(source), "--with", "blur", "-o", str(out)]) == 2
+        assert message in capsys.readouterr().err
+        assert out.read_bytes() == before
+    for _ in range(2):
+        assert main(["corrupt", str(clean), "--with", "blur", "-o", str(pairs)]) == 0

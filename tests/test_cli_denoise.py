@@ -142,3 +142,20 @@ def test_results_beside_the_images(tmp_path: Path, pictures: Path, tiny_model: P
     assert not (pictures / "out" / ".hidden.png").exists()
     assert main(["denoise", str(tiny_model), str(pictures / "deeper"), "-o", str(pictures)]) == 0
     assert (pictures / "e.tif").exists()
+
+
+def test_results_replace_pictures_only(
+    tmp_path: Path, pictures: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A file with a picture's name that holds something else stays as it was; an earlier result is renewed."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.png").write_bytes(tiny_model.read_bytes())
+    assert main(["denoise", str(tiny_model), str(pictures), "-o", str(out)]) == 2
+    assert "is not a picture" in capsys.readouterr().err
+    assert [file.name for file in out.iterdir()] == ["a.png"]
+    assert (out / "a.png").read_bytes() == tiny_model.read_bytes()
+    (pictures / "broken.png").unlink()
+    (out / "a.png").unlink()
+    for _ in range(2):
+        assert main(["denoise", str(tiny_model), str(pictures), "-o", str(out)]) == 0

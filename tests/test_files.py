@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -5,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from smidgen.errors import FileError
-from smidgen.files import fill_whole, lock_folder, make_folder, write_whole
+from smidgen.files import FileKind, check_target, fill_whole, lock_folder, make_folder, write_whole
+
+NOTE = FileKind(name="a note", endings=(".txt", ".md"), start=re.compile(rb"Note: "))
 
 
 def test_replaces_content_whole(tmp_path: Path):
@@ -30,6 +33,27 @@ def test_failure_leaves_the_old_content(tmp_path: Path):
         fill_whole(path, fill)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["new.txt", "empty.txt", "old.md", "OLD.MD"])
+def test_new_names_and_files_of_the_same_kind_may_be_written(tmp_path: Path, name: str):
+    """Nothing there, nothing in it, or a file of the kind: no objection."""
+    (tmp_path / "empty.txt").touch()
+    for old in ("old.md", "OLD.MD"):
+        (tmp_path / old).write_text("Note: old")
+    check_target(tmp_path / name, NOTE)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("letter.txt", "is not a note"), ("note", "ending"), ("note.png", r"\.txt or \.md"), ("folder.txt", "no file")],
+)
+def test_files_of_another_kind_may_not(tmp_path: Path, name: str, message: str):
+    """Another content, an ending of something else and a folder are refused."""
+    (tmp_path / "letter.txt").write_text("Dear Note: hello")
+    (tmp_path / "folder.txt").mkdir()
+    with pytest.raises(FileError, match=message):
+        check_target(tmp_path / name, NOTE)
 
 
 def test_folder_in_the_place_of_a_file_is_named(tmp_path: Path):

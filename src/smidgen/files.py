@@ -1,15 +1,58 @@
 """Write files whole or not at all."""
 
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from smidgen.errors import FileError
 
 _BOMB_BYTES, _BOMB_RATIO = 64 * 2**20, 100
+_START_BYTES = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileKind:
+    """A kind of file that we write.
+
+    Attributes:
+        name: as in "is not …".
+        endings: of its names, in lower case.
+        start: what such a file begins with.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    start: re.Pattern[bytes]
+
+
+def check_target(path: Path, kind: FileKind) -> None:
+    """Refuse to write a file where its name, or the file that it would replace, is of another kind.
+
+    Raises:
+        FileError: it is.
+    """
+    if path.suffix.lower() not in kind.endings:
+        raise FileError(
+            f"{path} has the wrong ending for {kind.name}", expected=f"a name in {' or '.join(kind.endings)}"
+        )
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise FileError(f"{path} exists and is no file", remedy="Choose another name")
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START_BYTES)
+    except OSError as error:
+        raise FileError(f"{path} exists and cannot be read ({error.strerror})") from error
+    if start and not kind.start.match(start):
+        raise FileError(
+            f"{path} exists, is not {kind.name}, and would be replaced", remedy="Choose another name, or remove it"
+        )
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -31,7 +74,7 @@ def fill_whole(path: Path, fill: Callable[[Path], object]) -> None:
     """
     temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix.lower(), dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         fill(temporary)

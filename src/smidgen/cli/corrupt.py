@@ -4,15 +4,18 @@ import argparse
 import io
 import json
 import math
+import re
 
 import numpy as np
 
 from smidgen.errors import InputError
-from smidgen.files import write_whole
+from smidgen.files import FileKind, check_target, write_whole
 from smidgen.pairs.checks import make_raw_pairs
 from smidgen.pairs.formats import read_array
 from smidgen.pairs.ranges import fit_range
 from smidgen.tasks.corrupt import KINDS
+
+_NPZ_FILE = FileKind(name="an .npz file", endings=(".npz",), start=re.compile(rb"PK\x03\x04.{26}[^/]*\.npy", re.DOTALL))
 
 
 def corrupt(arguments: argparse.Namespace) -> int:
@@ -21,8 +24,9 @@ def corrupt(arguments: argparse.Namespace) -> int:
     strength = kind.usual if arguments.strength is None else arguments.strength
     if not (math.isfinite(strength) and 0 <= strength <= kind.most):
         raise InputError(f"the strength is {strength:g}", expected=f"0 to {kind.most:g}, the {kind.unit}")
-    if arguments.out.suffix.lower() != ".npz":
-        raise InputError(f"{arguments.out} has another ending than .npz", expected="the name of an .npz file")
+    check_target(arguments.out, _NPZ_FILE)
+    if arguments.out.resolve() in [path.resolve() for path in (arguments.clean, arguments.labels) if path]:
+        raise InputError(f"{arguments.out} is itself to be read and would be replaced", remedy="Choose another -o")
     found = read_array(arguments.clean)
     labels = None if arguments.labels is None else read_array(arguments.labels)
     raw = make_raw_pairs(found, found, labels, str(arguments.clean))

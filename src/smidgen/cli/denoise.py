@@ -4,6 +4,7 @@ import argparse
 import glob
 import math
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import TextIO
 from smidgen.cli.show import renew_line
 from smidgen.denoising import DEPTHS, Handling, denoise_large_tiff, denoise_picture
 from smidgen.errors import FileError, InputError, SmidgenError
-from smidgen.files import make_folder, write_whole
+from smidgen.files import FileKind, check_target, make_folder, write_whole
 from smidgen.images.picture import KINDS, MOST_PIXELS, pack_picture, read_picture
 from smidgen.images.tiff import count_tiff_pixels
 from smidgen.pairs.ranges import Range
@@ -21,6 +22,11 @@ from smidgen.runtime import Runtime
 from smidgen.zoo.zoo import find_model
 
 _PIPE = "-"
+_PICTURE_FILE = FileKind(
+    name="a picture",
+    endings=tuple(KINDS),
+    start=re.compile(rb"\x89PNG|II[*+]\0|MM\0[*+]|\xff\xd8\xff|BM|RIFF.{4}WEBP|\x93NUMPY", re.DOTALL),
+)
 # Larger TIFFs are read by rows, where their make allows.
 _LARGE_PIXELS = 8_000_000
 _NARROWEST = 1e-12
@@ -43,6 +49,9 @@ def denoise(arguments: argparse.Namespace) -> int:
         inverted=arguments.invert,
     )
     jobs = _plan(arguments.images, arguments.out)
+    for job in jobs:
+        if job.target and job.target.suffix.lower() in KINDS:
+            check_target(job.target, _PICTURE_FILE)
     runtime = Runtime(find_model(arguments.model), arguments.threads)
     progress = _Progress(len(jobs))
     failed = 0

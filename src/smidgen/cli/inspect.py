@@ -2,16 +2,21 @@
 
 import argparse
 import json
+import re
 import sys
 
 from smidgen.cli.pairs_options import open_pairs
 from smidgen.cli.show import table, text_picture
-from smidgen.files import write_whole
+from smidgen.files import FileKind, check_target, write_whole
 from smidgen.pairs.pairs import Labels
+
+_PNG_FILE = FileKind(name="a PNG picture", endings=(".png",), start=re.compile(rb"\x89PNG\r\n\x1a\n"))
 
 
 def inspect(arguments: argparse.Namespace) -> int:
     """Show what pairs are: shapes, ranges, splits, oddities and the first pair."""
+    if arguments.picture:
+        check_target(arguments.picture, _PNG_FILE)
     dataset = open_pairs(arguments)
     first = dataset.train.example(1)
     if arguments.picture:

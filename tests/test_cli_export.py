@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,53 @@ def test_c_by_command(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFi
     assert main(command) == 0
     assert "work bytes" in capsys.readouterr().out
     assert main([*command, "--int8", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["difference"] <= 1e-5
+    found = json.loads(capsys.readouterr().out)
+    assert found["code_difference"] <= 1e-5 < found["rms_difference"] < found["difference"]
+    assert (found["noisy_scale"], found["clean_scale"], found["size"]) == ([0, 1], [0, 1], [5, 6])
     assert "int8_t" in (tmp_path / "m.c").read_text()
+
+
+def test_the_cost_of_rounding_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """For a model of a named task the command says how far pixels move, and what it costs on the sample."""
+    assert main(["export", "digits-on-garments", "--to", "c", "--int8", "-o", str(tmp_path / "m.c")]) == 0
+    said = capsys.readouterr().out
+    largest = re.search(r"rounding to 8 bits moves pixels by at most ([\d.]+) of full scale", said)
+    assert largest is not None
+    assert float(largest[1]) > 0.03
+    assert "0.04 dB of PSNR and 0.0 points of legibility" in said
+
+
+@pytest.mark.parametrize(
+    ("to", "name"),
+    [("c", "m.h5"), ("c", "m.onnx"), ("html", "m.c"), ("keras", "m.h5"), ("h5", "m.keras"), ("html", "m")],
+)
+def test_names_of_another_kind_are_refused(
+    tmp_path: Path, tiny_model: Path, to: str, name: str, capsys: pytest.CaptureFixture[str]
+):
+    """A name that ends as another kind of file does is refused, and nothing is written there."""
+    assert main(["export", str(tiny_model), "--to", to, "-o", str(tmp_path / name)]) == 2
+    assert "wrong ending" in capsys.readouterr().err
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("to", ["c", "html", "keras", "h5"])
+def test_files_of_another_kind_stay(tmp_path: Path, tiny_model: Path, to: str, capsys: pytest.CaptureFixture[str]):
+    """What is there and is no export of the kind stays byte for byte, with exit code 2; an export is renewed."""
+    out = tmp_path / f"m.{to}"
+    others = [
+        tiny_model.read_bytes(),
+        b"int main(void) { return 0; }",
+        b"<!doctype html><title>Mine</title>",
+        b"PK\3\4",
+    ]
+    for content in others:
+        out.write_bytes(content)
+        assert main(["export", str(tiny_model), "--to", to, "-o", str(out)]) == 2
+        assert "would be replaced" in capsys.readouterr().err
+        assert out.read_bytes() == content
+    out.unlink()
+    for _ in range(2):
+        assert main(["export", str(tiny_model), "--to", to, "-o", str(out)]) == 0
 
 
 @pytest.mark.parametrize("ending", ["keras", "h5"])

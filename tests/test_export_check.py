@@ -13,6 +13,19 @@ def test_real_and_random_images_of_any_size():
         assert 0 <= images.min() <= images.max() <= 1
 
 
+def test_large_images_are_few():
+    """Of images that take long there is one of each kind."""
+    assert check_images((257, 256), 1).shape == (2, 257, 256, 1)
+
+
+def test_a_difference_is_a_share_of_full_scale():
+    """What is next to nothing on a scale of thousands is wrong on one of 1."""
+    noisy = 6700 * check_images((4, 4), 1)
+    assert verify(lambda x: x + np.float32(0.006), lambda x: x, noisy, "copy", 6700) < 1e-5
+    with pytest.raises(SmidgenError, match="of full scale"):
+        verify(lambda x: x + np.float32(0.006), lambda x: x, noisy, "copy")
+
+
 def test_a_difference_is_refused():
     """What answers differently by more than the tolerance, or not in numbers, is refused by name."""
     noisy = check_images((4, 4), 1)

@@ -11,18 +11,20 @@ from smidgen.export.export import export_model
 from smidgen.export.html import run_engine
 from smidgen.export.keras import build_keras
 from smidgen.judging.legibility import read_digits
-from smidgen.model import read_model
+from smidgen.model import ModelInfo, read_model, write_model
+from smidgen.pairs.ranges import Range
 from smidgen.runtime import Runtime
 from smidgen.scores import psnr
 from smidgen.tasks.tasks import SAMPLE_TASK, load_task
 from smidgen.zoo.zoo import find_model
+from tests.conftest import TINY, random_weights
 
 
 @pytest.mark.parametrize("bits", [32, 8])
 def test_c_and_page_are_written_and_measured(tmp_path: Path, tiny_model: Path, bits: int):
     """An export leaves its file and tells how far its answers are from the model's."""
     exported = export_model(tiny_model, "c", tmp_path / "m.c", size=(9, 9), bits=bits)
-    assert exported.difference <= 1e-5
+    assert exported.facts.get("code_difference", exported.difference) <= 1e-5
     assert "smidgen_denoise" in (tmp_path / "m.c").read_text()
     assert exported.facts["work_bytes"] > 0
     assert (
@@ -33,11 +35,12 @@ def test_c_and_page_are_written_and_measured(tmp_path: Path, tiny_model: Path, b
 
 def test_what_differs_is_not_left(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch):
     """A file whose answers are wrong is refused, and what stood there before stays."""
-    (tmp_path / "m.c").write_text("old")
+    old = "/*\n * Image denoiser for something else"
+    (tmp_path / "m.c").write_text(old)
     monkeypatch.setattr("smidgen.export.export.compile_c", lambda *_: lambda noisy: np.zeros_like(noisy))
     with pytest.raises(SmidgenError, match="differs"):
         export_model(tiny_model, "c", tmp_path / "m.c")
-    assert (tmp_path / "m.c").read_text() == "old"
+    assert (tmp_path / "m.c").read_text() == old
 
 
 @pytest.mark.parametrize(
@@ -47,7 +50,16 @@ def test_what_differs_is_not_left(tmp_path: Path, tiny_model: Path, monkeypatch:
 def test_impossible_exports(tmp_path: Path, tiny_model: Path, to: str, settings: dict, message: str):
     """Formats, sizes and bits that there are not are errors of the input."""
     with pytest.raises(InputError, match=message):
-        export_model(tiny_model, to, tmp_path / "m", **settings)
+        export_model(tiny_model, to, tmp_path / f"m.{to}", **settings)
+
+
+@pytest.mark.parametrize("scale", [(0.0, 1e300), (0.0, 1e-300), (1e9, 1e9 + 1)], ids=str)
+def test_scales_that_float32_cannot_hold(tmp_path: Path, generator: np.random.Generator, scale: tuple[float, float]):
+    """A model of values that C and Keras could not tell apart is refused, as an error of the input."""
+    info = ModelInfo(spec=TINY, budget=3600, noisy_range=Range(*scale))
+    write_model(tmp_path / "m.onnx", info, random_weights(TINY, generator))
+    with pytest.raises(InputError, match="float32"):
+        export_model(tmp_path / "m.onnx", "c", tmp_path / "m.c")
 
 
 def test_the_shipped_model_answers_the_same_everywhere(generator: np.random.Generator):

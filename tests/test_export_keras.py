@@ -5,6 +5,7 @@ import pytest
 
 from smidgen.export.keras import build_keras, explain_count, import_keras, save_keras
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
+from smidgen.pairs.ranges import Range
 from tests.conftest import random_weights, runtime_of
 
 SPECS = [PlainSpec(), PyramidSpec(channels=3, width=3, hidden=4, scales=3, passes=2), default_spec()]
@@ -26,6 +27,30 @@ def test_keras_answers_as_the_model_before_and_after_saving(
         save_keras(model, tmp_path / f"m.{ending}")
         loaded = import_keras().models.load_model(tmp_path / f"m.{ending}", compile=False)
         np.testing.assert_allclose(loaded.predict(noisy, verbose=0), expected, atol=1e-5)
+
+
+def test_keras_takes_and_gives_values_on_the_scales_of_the_data(tmp_path: Path, generator: np.random.Generator):
+    """X's values go in, also those that noise brought beyond X's scale, and y's come out; the name tells both."""
+    spec = PyramidSpec(width=3, hidden=4, scales=2)
+    weights = random_weights(spec, generator)
+    scales = {"noisy_range": Range(-1, 1), "clean_range": Range(0, 6700)}
+    model = build_keras(spec.network(), weights, (7, 9), **scales)
+    noisy = generator.uniform(-0.5, 1.5, (3, 7, 9, 1)).astype(np.float32)
+    expected = 6700 * runtime_of(spec, weights).denoise(noisy)
+    for ending in ("keras", "h5"):
+        save_keras(model, tmp_path / f"m.{ending}")
+        loaded = import_keras().models.load_model(tmp_path / f"m.{ending}", compile=False)
+        np.testing.assert_allclose(loaded.predict(2 * noisy - 1, verbose=0), expected, rtol=0, atol=0.067)
+        assert loaded.name == "denoiser_x_-1_to_1_y_0_to_6700"
+        assert loaded.output_names == ["denoised"]
+    assert model.count_params() == sum(explain_count(spec.network()).values())
+
+
+def test_no_scaling_where_values_are_0_to_1(generator: np.random.Generator):
+    """A model of values in [0, 1] has no layers that would change nothing."""
+    spec = PlainSpec(widths=(2,))
+    model = build_keras(spec.network(), random_weights(spec, generator), (4, 4))
+    assert not any(type(layer).__name__ == "Rescaling" for layer in model.layers)
 
 
 def test_plain_is_as_long_as_in_the_exercise():

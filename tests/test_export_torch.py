@@ -6,7 +6,10 @@ import torch
 
 import smidgen
 from smidgen.errors import FileError
+from smidgen.model import ModelInfo, write_model
+from smidgen.pairs.ranges import Range
 from smidgen.runtime import Runtime
+from tests.conftest import TINY, random_weights
 
 
 def test_torch_answers_as_the_model_and_can_be_trained(tiny_model: Path, generator: np.random.Generator):
@@ -18,6 +21,19 @@ def test_torch_answers_as_the_model_and_can_be_trained(tiny_model: Path, generat
     np.testing.assert_allclose(denoised, Runtime(tiny_model).denoise(noisy), atol=1e-5)
     logits.sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_the_module_knows_the_scales(tmp_path: Path, generator: np.random.Generator):
+    """With its rules for X and y, the module gives what the runtime gives for values on X's scale."""
+    path = tmp_path / "m.onnx"
+    info = ModelInfo(spec=TINY, budget=3600, noisy_range=Range(0, 2), clean_range=Range(0, 255))
+    write_model(path, info, random_weights(TINY, generator))
+    values = generator.uniform(0, 2, (2, 9, 7, 1))
+    model = smidgen.load_torch(path)
+    with torch.no_grad():
+        logits = model(torch.from_numpy(model.noisy_range.normalise(values)).permute(0, 3, 1, 2))
+    denoised = model.clean_range.restore(torch.sigmoid(logits).permute(0, 2, 3, 1).numpy())
+    np.testing.assert_allclose(denoised, Runtime(path).denoise_values(values), atol=255e-5)
 
 
 def test_names_and_files_that_are_none():

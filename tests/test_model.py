@@ -76,6 +76,15 @@ def test_what_a_model_says_about_itself_comes_back(tmp_path: Path, generator: np
     assert Runtime(tmp_path / "m.onnx").info == info
 
 
+@pytest.mark.parametrize(
+    ("dataset", "size"),
+    [({"shape": [12, 20, 3]}, (12, 20)), ({}, (28, 28)), ({"shape": None}, (28, 28)), ({"shape": [0, 5, 1]}, (28, 28))],
+)
+def test_the_size_it_was_trained_on(dataset: dict, size: tuple[int, int]):
+    """A model knows the size of its training images; one that does not say, or says nonsense, counts as 28 x 28."""
+    assert ModelInfo(spec=TINY, budget=99, dataset=dataset).size == size
+
+
 def test_equal_models_are_equal_files(tmp_path: Path):
     """Writing the same model twice gives the same bytes."""
     for name in ("a", "b"):

@@ -12,7 +12,11 @@ __version__ = "0.1.0"
 
 
 def load_torch(model: "str | Path") -> "TorchNetwork":
-    """A model as a torch module that gives logits, for further training.
+    """A model as a torch module, for further training.
+
+    It takes images `(N, C, H, W)` in [0, 1], not on X's scale, and gives logits: `denoised = sigmoid(logits)`
+    is in [0, 1] too. Its attributes `noisy_range` and `clean_range` convert arrays: X's values by
+    `noisy_range.normalise`, and `denoised` to y's by `clean_range.restore`.
 
     Args:
         model: a model file, a run folder, or the name of one that ships.

@@ -28,12 +28,14 @@ def write_card(name: str, info: ModelInfo) -> str:
 
 
 def _describe(info: ModelInfo, network: Network) -> str:
+    height, width = info.size
     return (
         f"An image denoiser of {info.spec.num_parameters:,} learned numbers, for a budget of {info.budget:,} "
         f"({4 * info.spec.num_parameters:,} bytes of float32 weights). {_channels(network.channels)} in "
         "and out, any size. "
         f"{network.multiply_accumulates_per_pixel:,.0f} multiply-accumulates a pixel; a pixel depends on others up to "
-        f"{network.reach} pixels away; {network.work_bytes(28, 28):,} bytes of work memory at 28 x 28."
+        f"{network.reach} pixels away; {network.work_bytes(height, width):,} bytes of work memory at "
+        f"{height} x {width}."
     )
 
 

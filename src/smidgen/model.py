@@ -62,6 +62,12 @@ class ModelInfo:
         seen = self.noisy_range.widen(found["low"], found["high"]) if found else self.noisy_range
         return Scales(self.noisy_range, self.clean_range, seen)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the images it was trained on; 28 x 28 where it does not say."""
+        shape = self.dataset.get("shape") or []
+        return (shape[0], shape[1]) if len(shape) == 3 and min(shape) > 0 else (28, 28)
+
     def to_json(self) -> str:
         """The metadata as it stands in the file."""
         content = {

@@ -4,7 +4,7 @@ import argparse
 import json
 
 from smidgen.cli.summary import parse_size
-from smidgen.export.export import export_model
+from smidgen.export.export import Exported, export_model
 from smidgen.zoo.zoo import find_model
 
 
@@ -18,9 +18,46 @@ def export(arguments: argparse.Namespace) -> int:
         bits=8 if arguments.int8 else 32,
     )
     if arguments.json:
-        print(json.dumps({"path": str(exported.path), "difference": exported.difference} | exported.facts))
+        print(json.dumps(_to_dict(exported)))
+        return 0
+    noisy, clean = exported.noisy_range, exported.clean_range
+    height, width = exported.size
+    if arguments.to == "html":
+        print(f"{exported.path}: takes pictures, black to white as X's {noisy}; in the result as y's {clean}")
+        print(f"  of any size; its empty canvas is {height} x {width}")
     else:
-        print(f"{exported.path}: differs from the model by at most {exported.difference:.1e}")
-        for name, value in exported.facts.items():
-            print(f"  {name.replace('_', ' ')}: {value:,}" if isinstance(value, int) else f"  {name}: {value:.4g}")
+        print(f"{exported.path}: takes values on X's scale, {noisy}, and gives values on y's, {clean}")
+        print(f"  images: {height} x {width}")
+    print(_differences(exported))
+    for name, value in exported.facts.items():
+        if isinstance(value, int):
+            print(f"  {name.replace('_', ' ')}: {value:,}")
     return 0
+
+
+def _to_dict(exported: Exported) -> dict[str, object]:
+    return {
+        "path": str(exported.path),
+        "noisy_scale": [exported.noisy_range.low, exported.noisy_range.high],
+        "clean_scale": [exported.clean_range.low, exported.clean_range.high],
+        "size": list(exported.size),
+        "difference": exported.difference,
+        **exported.facts,
+    }
+
+
+def _differences(exported: Exported) -> str:
+    """How far its answers are from the model's, in words."""
+    facts = exported.facts
+    if "rms_difference" not in facts:
+        return f"  differs from the model by at most {exported.difference:.1e} of full scale"
+    lines = [
+        f"  rounding to 8 bits moves pixels by at most {exported.difference:.2g} of full scale, "
+        f"{facts['rms_difference']:.2g} on average (rms), on the embedded sample and random images"
+    ]
+    if "psnr_loss_db" in facts:
+        lines.append(f"  on the sample it costs {facts['psnr_loss_db']:z.2f} dB of PSNR")
+    if "legibility_loss" in facts:
+        lines[-1] += f" and {100 * facts['legibility_loss']:z.1f} points of legibility"
+    lines.append(f"  the code differs from the rounded model by at most {facts['code_difference']:.1e} of full scale")
+    return "\n".join(lines)

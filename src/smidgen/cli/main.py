@@ -155,7 +155,9 @@ def build_parser() -> argparse.ArgumentParser:
     summary = _add(commands, "summary", ("summary", "summary"), "show a model's layers, size, cost and origin")
     _add_model(summary)
     summary.add_argument("--card", action="store_true", help="print the model card instead")
-    summary.add_argument("--size", default="28x28", metavar="HxW", help="image size for shapes (default: 28x28)")
+    summary.add_argument(
+        "--size", metavar="HxW", help="image size for shapes and work memory (default: as it was trained on)"
+    )
     _add_common(summary)
 
     denoise = _add(commands, "denoise", ("denoise", "denoise"), "denoise images, folders of them, or standard input")
@@ -176,8 +178,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_model(export)
     export.add_argument("--to", choices=("keras", "h5", "c", "html"), required=True, help="the form")
     export.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the file to write")
-    export.add_argument("--size", default="28x28", metavar="HxW",
-                        help="of the images; the page takes any and starts with this (default: 28x28)")  # fmt: skip
+    export.add_argument(
+        "--size",
+        metavar="HxW",
+        help="of the images; the page takes any and starts with this (default: as the model was trained on)",
+    )
     export.add_argument("--int8", action="store_true", help="store the kernels of the C file in 8 bits")
     _add_common(export)
 

@@ -14,10 +14,11 @@ from smidgen.zoo.zoo import find_model
 
 def summary(arguments: argparse.Namespace) -> int:
     """Show what a model file holds."""
-    height, width = parse_size(arguments.size)
+    size = parse_size(arguments.size)
     path = find_model(arguments.model)
     runtime = Runtime(path)
     info, network = runtime.info, runtime.info.spec.network()
+    height, width = size or info.size
     if arguments.card:
         card = write_card(str(arguments.model), info)
         print(json.dumps({"card": card}) if arguments.json else card, end="\n" if arguments.json else "")
@@ -92,12 +93,14 @@ def _flat(content: dict[str, Any]) -> str:
     return ", ".join(parts) or "–"
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """`28x28` as (H, W).
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """`28x28` as (H, W); None stays None.
 
     Raises:
         InputError: it is no size.
     """
+    if text is None:
+        return None
     try:
         height, width = (int(part) for part in text.lower().split("x"))
     except ValueError:

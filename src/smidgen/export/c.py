@@ -16,9 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import InputError, SmidgenError
+from smidgen.export.values import UNIT, from_unit, to_unit
+from smidgen.files import FileKind
 from smidgen.model import Weights
 from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network, size_at_scale
+from smidgen.pairs.ranges import Range
 
+C_FILE = FileKind(
+    name="a C file from 'smidgen export'", endings=(".c", ".h"), start=re.compile(rb"/\*\n \* Image denoiser")
+)
 _LARGEST_INT8 = 127
 # Names come from model files, which may be a stranger's. In a comment "*/" ends it, also cut by a backslash and a
 # new line, or spelt with trigraphs.
@@ -42,8 +48,17 @@ class CSource:
     weights: Weights
 
 
-def write_c(network: Network, weights: Weights, size: tuple[int, int], *, bits: int, title: str) -> CSource:
-    """The network as C for images of `size` (H, W).
+def write_c(
+    network: Network,
+    weights: Weights,
+    size: tuple[int, int],
+    *,
+    bits: int,
+    title: str,
+    noisy_range: Range = UNIT,
+    clean_range: Range = UNIT,
+) -> CSource:
+    """The network as C for images of `size` (H, W), with X's values in and y's out.
 
     Args:
         network, weights: what to write.
@@ -51,15 +66,21 @@ def write_c(network: Network, weights: Weights, size: tuple[int, int], *, bits: 
         bits: 32 for float32 weights; 8 for int8 kernels with a float32 scale for each output channel. The
             first and the last stay float32: they are small, and their rounding would be seen.
         title: the first line of the file's comment.
+        noisy_range, clean_range: the rules for X and y; where one is 0..1 its values pass as they are.
     """
     from importlib import resources
 
     from jinja2 import Environment, StrictUndefined
 
     height, width = size
-    writer = _Writer(network, weights, bits)
+    # What the network reads is written to `out`, which is free until its last layer, and costs no memory so.
+    writer = _Writer(network, weights, bits, "in" if noisy_range == UNIT else "out")
     places, work_floats = plan_memory(network, height, width)
     calls = [writer.call(layer, places, height, width) for layer in network.layers]
+    if noisy_range != UNIT:
+        calls.insert(0, _rescale("in", *to_unit(noisy_range)))
+    if clean_range != UNIT:
+        calls.append(_rescale("out", *from_unit(clean_range)))
     used = {call.split("(")[0] for call in calls}
     weight_bytes = sum(array.size_bytes for array in writer.arrays.values())
     environment = Environment(  # noqa: S701 (it makes C, not HTML)
@@ -78,6 +99,9 @@ def write_c(network: Network, weights: Weights, size: tuple[int, int], *, bits: 
         arrays=list(writer.arrays.values()),
         used=used,
         epsilon=_number(RMS_EPSILON),
+        noisy_range=noisy_range,
+        clean_range=clean_range,
+        number=_number,
         calls=calls,
     )
     return CSource(text=text, weight_bytes=weight_bytes, work_bytes=4 * work_floats, weights=writer.stored)
@@ -145,7 +169,7 @@ def compile_c(
     def denoise(noisy: NDArray[np.float32]) -> NDArray[np.float32]:
         if noisy.shape[1:] != (*size, channels):
             raise ValueError(f"images of shape {noisy.shape[1:]}")
-        noisy = np.ascontiguousarray(noisy)
+        noisy = np.ascontiguousarray(noisy, np.float32)
         denoised = np.empty_like(noisy)
         for before, after in zip(noisy, denoised, strict=True):
             function(*(array.ctypes.data_as(pointer) for array in (before, after, work)))
@@ -174,8 +198,9 @@ class _Array:
 class _Writer:
     """Turns layers into calls, and their weights into constants."""
 
-    def __init__(self, network: Network, weights: Weights, bits: int) -> None:
-        self._network, self._weights, self._bits = network, weights, bits
+    def __init__(self, network: Network, weights: Weights, bits: int, source: str) -> None:
+        """`source` is where the noisy image in [0, 1] stands."""
+        self._network, self._weights, self._bits, self._source = network, weights, bits, source
         self.arrays: dict[str, _Array] = {}
         self.stored = dict(weights)
         self._scales: dict[str, NDArray[np.float32]] = {}
@@ -187,7 +212,7 @@ class _Writer:
 
         def place(name: str) -> str:
             if name in ("noisy", "denoised"):
-                return "in" if name == "noisy" else "out"
+                return self._source if name == "noisy" else "out"
             return f"work + {places[name]}" if places[name] else "work"
 
         rows, columns = size_at_scale(height, width, layer.scale)
@@ -268,6 +293,10 @@ def _first_gap(taken: list[tuple[int, int]], size: int) -> int:
             break
         start = max(start, place + length)
     return start
+
+
+def _rescale(source: str, factor: float, offset: float) -> str:
+    return f"rescale({source}, out, SMIDGEN_VALUES, {_number(factor)}, {_number(offset)})"
 
 
 def _name(name: str) -> str:

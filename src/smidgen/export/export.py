@@ -1,25 +1,32 @@
 """Writes a model in another form, and checks that form before it leaves it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from smidgen.errors import InputError, SmidgenError
-from smidgen.export.c import compile_c, write_c
-from smidgen.export.check import check_images, verify
-from smidgen.export.html import run_engine, write_html
-from smidgen.export.keras import build_keras, explain_count, import_keras, save_keras
-from smidgen.files import fill_whole, write_whole
-from smidgen.model import ModelInfo, Weights, pack_model, read_model
-from smidgen.network.layers import Network
-from smidgen.runtime import Runtime, model_file
-from smidgen.scores import mse
-from smidgen.tasks.corrupt import average
-from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, example_pairs
+import numpy as np
+from numpy.typing import NDArray
 
-FORMATS = ("keras", "h5", "c", "html")
+from smidgen.errors import InputError, SmidgenError
+from smidgen.export.c import C_FILE, compile_c, write_c
+from smidgen.export.check import check_images, verify
+from smidgen.export.html import PAGE_FILE, run_engine, write_html
+from smidgen.export.keras import KERAS_FILES, build_keras, explain_count, import_keras, save_keras
+from smidgen.export.rounding import measure_rounding
+from smidgen.export.values import check_scales
+from smidgen.files import check_target, fill_whole, write_whole
+from smidgen.model import ModelInfo, Weights, pack_model, read_model
+from smidgen.pairs.ranges import Range
+from smidgen.runtime import Runtime, model_file
+from smidgen.tasks.corrupt import average
+from smidgen.tasks.tasks import TASKS, example_pairs
+
+FORMATS = {**KERAS_FILES, "c": C_FILE, "html": PAGE_FILE}
 _MOST_PIXELS = 2**24
 _EXAMPLES = 8
-_QUANTISED_IMAGES = 500
+_PAGE_SIDE = 64  # of the images that a page is checked on: it takes any size alike, and V8 is slow
+
+Facts = dict[str, int | float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,110 +35,159 @@ class Exported:
 
     Attributes:
         path: of the file.
-        difference: the largest from the model file's answers, on real and random images.
+        noisy_range, clean_range: the scales of X and y. All forms but the page take X's values and give y's; the
+            page takes pictures, black to white.
+        size: (H, W) of the images.
+        difference: the largest from the model file's answers, on real and random images, as a share of full scale.
         facts: names and values worth telling.
     """
 
     path: Path
+    noisy_range: Range
+    clean_range: Range
+    size: tuple[int, int]
     difference: float
-    facts: dict[str, int | float | str]
+    facts: Facts
 
 
-def export_model(model: Path, to: str, out: Path, *, size: tuple[int, int] = (28, 28), bits: int = 32) -> Exported:
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """The model to export: `path` is its file, `size` (H, W) that of the images."""
+
+    path: Path
+    info: ModelInfo
+    weights: Weights
+    size: tuple[int, int]
+
+
+def export_model(model: Path, to: str, out: Path, *, size: tuple[int, int] | None = None, bits: int = 32) -> Exported:
     """Write a model file in another form.
 
     Args:
         model: a model file or run folder.
         to: one of `FORMATS`.
         out: the file to write; it is not touched unless the new one answers as the model does.
-        size: (H, W) the Keras model or C file is for, or of the page's empty canvas.
+        size: (H, W) the Keras model or C file is for, or of the page's empty canvas; None is the one that the
+            model was trained on.
         bits: of a weight in the C file, 32 or 8.
 
     Raises:
-        InputError: the format or size is not possible, or the model cannot be read.
+        InputError: the format or size is not possible, `out` is or names a file of another kind, or the model
+            cannot be read.
         SmidgenError: what was written answers differently from the model.
     """
     if to not in FORMATS:
         raise InputError(f"there is no format {to!r}", expected=", ".join(FORMATS))
     if bits != 32 and to != "c":
         raise InputError(f"{to} has no {bits}-bit weights", expected="--int8 only with --to c")
-    if to in ("keras", "h5") and out.suffix != f".{to}":
-        raise InputError(
-            f"Keras knows its files by their ending, and {out} ends otherwise", expected=f"a name in .{to}"
-        )
-    if min(size) < 1 or size[0] * size[1] > _MOST_PIXELS:
-        raise InputError(f"the size {size[0]}x{size[1]} is not possible", expected=f"1 to {_MOST_PIXELS:,} pixels")
+    check_target(out, FORMATS[to])
     path = model_file(model)
     info, weights = read_model(path)
-    network = info.spec.network()
+    check_scales(info)
+    size = size or info.size
+    if min(size) < 1 or size[0] * size[1] > _MOST_PIXELS:
+        raise InputError(
+            f"the size {size[0]}x{size[1]} is not possible",
+            expected=f"1 to {_MOST_PIXELS:,} pixels",
+            remedy="Give another --size",
+        )
+    source = _Source(path=path, info=info, weights=weights, size=size)
     if to == "c":
-        return _export_c(path, info, network, weights, out, size, bits)
-    if to == "html":
-        return _export_html(path, info, network, weights, out, size)
-    return _export_keras(path, to, network, weights, out, size)
+        difference, facts = _export_c(source, out, bits)
+    elif to == "html":
+        difference, facts = _export_html(source, out)
+    else:
+        difference, facts = _export_keras(source, out)
+    return Exported(
+        path=out,
+        noisy_range=info.noisy_range,
+        clean_range=info.clean_range,
+        size=size,
+        difference=difference,
+        facts=facts,
+    )
 
 
-def _export_c(
-    path: Path, info: ModelInfo, network: Network, weights: Weights, out: Path, size: tuple[int, int], bits: int
-) -> Exported:
-    source = write_c(network, weights, size, bits=bits, title=_title(info))
-    run = compile_c(source, size, network.channels)
-    reference = Runtime(path) if bits == 32 else Runtime(pack_model(info, source.weights))
-    difference = verify(run, reference.denoise, check_images(size, network.channels), "C file")
-    facts: dict[str, int | float | str] = {"weight_bytes": source.weight_bytes, "work_bytes": source.work_bytes}
+def _export_c(source: _Source, out: Path, bits: int) -> tuple[float, Facts]:
+    info, network = source.info, source.info.spec.network()
+    written = write_c(
+        network,
+        source.weights,
+        source.size,
+        bits=bits,
+        title=_title(info),
+        noisy_range=info.noisy_range,
+        clean_range=info.clean_range,
+    )
+    # The code must give what its own weights give; what their rounding costs is another question.
+    original = Runtime(source.path)
+    stored = original if bits == 32 else Runtime(pack_model(info, written.weights))
+    difference = _verify_values(compile_c(written, source.size, network.channels), stored, source.size, "C file")
+    facts: Facts = {"weight_bytes": written.weight_bytes, "work_bytes": written.work_bytes}
     if bits == 8:
-        noisy = example_pairs(SAMPLE_TASK, _QUANTISED_IMAGES).noisy.repeat(network.channels, axis=3)
-        rounding = mse(reference.denoise(noisy), Runtime(path).denoise(noisy)).mean()
-        facts["rms_of_rounding"] = float(rounding**0.5)
-    write_whole(out, source.text)
-    return Exported(path=out, difference=difference, facts=facts)
+        facts["code_difference"] = difference
+        difference, costs = measure_rounding(original, stored, source.size)
+        facts |= costs
+    write_whole(out, written.text)
+    return difference, facts
 
 
-def _export_html(
-    path: Path, info: ModelInfo, network: Network, weights: Weights, out: Path, size: tuple[int, int]
-) -> Exported:
-    odd = (size[0] + 1, size[1] + 2)  # pages take pictures of any size
-    images = check_images(size, network.channels), check_images(odd, network.channels)
-    run, original = run_engine(network, weights), Runtime(path).denoise
+def _export_html(source: _Source, out: Path) -> tuple[float, Facts]:
+    info, network = source.info, source.info.spec.network()
+    height, width = (min(side, _PAGE_SIDE) for side in source.size)
+    images = [check_images(size, network.channels) for size in ((height, width), (height + 1, width + 2))]
+    run, original = run_engine(network, source.weights), Runtime(source.path).denoise
     difference = max(verify(run, original, noisy, "web page") for noisy in images)
+    name = str(info.dataset.get("name", ""))
     facts = [
         ("Parameters", f"{network.num_parameters:,} of {info.budget:,}"),
-        ("Trained on", str(info.dataset.get("name", "–"))),
+        ("Trained on", name or "–"),
+        ("Values in training", f"X {info.noisy_range}, y {info.clean_range}; here black to white of a picture"),
         ("Licence of the images", str(info.dataset.get("licence") or "–")),
     ]
-    name = str(info.dataset.get("name", ""))
     page = write_html(
         network,
-        weights,
-        size,
+        source.weights,
+        source.size,
         title=_title(info),
         facts=facts,
         examples=example_pairs(name, _EXAMPLES).noisy,
         averaged=name in TASKS and TASKS[name].corruption is average,
     )
     write_whole(out, page)
-    return Exported(path=out, difference=difference, facts={"size_bytes": len(page.encode())})
+    return difference, {"size_bytes": len(page.encode())}
 
 
-def _export_keras(
-    path: Path, to: str, network: Network, weights: Weights, out: Path, size: tuple[int, int]
-) -> Exported:
-    model = build_keras(network, weights, size)
+def _export_keras(source: _Source, out: Path) -> tuple[float, Facts]:
+    info, network = source.info, source.info.spec.network()
+    model = build_keras(
+        network, source.weights, source.size, noisy_range=info.noisy_range, clean_range=info.clean_range
+    )
     explained = explain_count(network)
     if sum(explained.values()) != model.count_params():
         raise SmidgenError(f"Keras counts {model.count_params():,} numbers where {explained} were expected.")
     keras = import_keras()
-    noisy = check_images(size, network.channels)
     difference = 0.0
 
     def fill(file: Path) -> None:
         nonlocal difference
         save_keras(model, file)
         loaded = keras.models.load_model(file, compile=False)
-        difference = verify(lambda x: loaded.predict(x, verbose=0), Runtime(path).denoise, noisy, f"{to} file")
+        difference = _verify_values(
+            lambda values: loaded.predict(values, verbose=0), Runtime(source.path), source.size, f"{out.suffix} file"
+        )
 
     fill_whole(out, fill)
-    return Exported(path=out, difference=difference, facts={"keras_count": model.count_params(), **explained})
+    return difference, {"keras_count": model.count_params(), **explained}
+
+
+def _verify_values(
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]], model: Runtime, size: tuple[int, int], name: str
+) -> float:
+    """As `verify`, with X's values in and y's out."""
+    noisy, clean = model.info.noisy_range, model.info.clean_range
+    values = noisy.restore(check_images(size, model.info.spec.channels))
+    return verify(run, model.denoise_values, values, name, clean.high - clean.low)
 
 
 def _title(info: ModelInfo) -> str:

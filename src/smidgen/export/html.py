@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import MissingPartError
+from smidgen.files import FileKind
 from smidgen.model import Weights
 from smidgen.network.layers import RMS_EPSILON, Kind, Network
+
+PAGE_FILE = FileKind(
+    name="a page from 'smidgen export'",
+    endings=(".html", ".htm"),
+    start=re.compile(rb"<!doctype html>.*<title>Image denoiser", re.DOTALL),
+)
 
 
 def write_html(

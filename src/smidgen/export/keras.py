@@ -1,5 +1,6 @@
 """A model as a Keras 3 functional model of standard layers, for images of one size."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import MissingPartError
+from smidgen.export.values import UNIT, from_unit, to_unit
+from smidgen.files import FileKind
 from smidgen.model import Weights
 from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network, size_at_scale
+from smidgen.pairs.ranges import Range
+
+KERAS_FILES = {
+    "keras": FileKind(
+        name="a .keras file",
+        endings=(".keras",),
+        start=re.compile(rb"PK\x03\x04.{26}(metadata\.json|config\.json|model\.weights\.h5)", re.DOTALL),
+    ),
+    "h5": FileKind(
+        name="an .h5 file of Keras",
+        endings=(".h5",),
+        start=re.compile(rb"\x89HDF\r\n\x1a\n.*keras_version", re.DOTALL),
+    ),
+}
 
 
 def import_keras() -> Any:
@@ -33,8 +50,18 @@ def import_keras() -> Any:
     return keras
 
 
-def build_keras(network: Network, weights: Weights, size: tuple[int, int]) -> Any:
-    """The Keras model: images `(N, H, W, C)` in [0, 1] -> denoised images of the same shape.
+def build_keras(
+    network: Network,
+    weights: Weights,
+    size: tuple[int, int],
+    *,
+    noisy_range: Range = UNIT,
+    clean_range: Range = UNIT,
+) -> Any:
+    """The Keras model: images `(N, H, W, C)` with X's values -> denoised images of the same shape with y's.
+
+    `Rescaling` layers bring X's scale to [0, 1] and that to y's, where they are not 0..1 themselves; the
+    model's name tells both.
 
     A weight used in several places is one layer called several times. Standard layers cannot take
     their kernel from one and their bias or gain from another, so the bias and gain of a visit are
@@ -44,8 +71,9 @@ def build_keras(network: Network, weights: Weights, size: tuple[int, int]) -> An
     Args:
         network, weights: what to build.
         size: (H, W) of the images.
+        noisy_range, clean_range: the rules for X and y.
     """
-    return _Builder(network, weights, size).build()
+    return _Builder(network, weights, size, noisy_range, clean_range).build()
 
 
 def explain_count(network: Network) -> dict[str, int]:
@@ -71,18 +99,29 @@ def _has_own_bias(network: Network, layer: Layer) -> bool:
 class _Builder:
     """Layers by the name of their weight, so that each is made once."""
 
-    def __init__(self, network: Network, weights: Weights, size: tuple[int, int]) -> None:
+    def __init__(
+        self, network: Network, weights: Weights, size: tuple[int, int], noisy_range: Range, clean_range: Range
+    ) -> None:
         self._keras = import_keras()
         self._network, self._weights, self._size = network, weights, size
+        self._noisy_range, self._clean_range = noisy_range, clean_range
         self._made: dict[str, Any] = {}
         self._numbers: list[tuple[Any, list[NDArray[np.float32]]]] = []
 
     def build(self) -> Any:
-        layers = self._network.layers
-        values = {"noisy": self._keras.Input((*self._size, self._network.channels), name="noisy")}
-        for layer in layers:
+        rescaling = self._keras.layers.Rescaling
+        given = x = self._keras.Input((*self._size, self._network.channels), name="noisy")
+        if self._noisy_range != UNIT:
+            x = rescaling(*to_unit(self._noisy_range), name="from_scale_of_x")(x)
+        values = {"noisy": x}
+        for layer in self._network.layers:
             values[layer.output] = self._call(layer, [values[name] for name in layer.inputs])
-        model = self._keras.Model(values["noisy"], values["denoised"], name="denoiser")
+        x = values["denoised"]
+        if self._clean_range != UNIT:
+            x = rescaling(*from_unit(self._clean_range), name="denoised")(x)
+        name = f"denoiser_x_{self._noisy_range}_y_{self._clean_range}".replace("..", "_to_")
+        name = name.replace("+", "")  # of 1e+06; names have no plus
+        model = self._keras.Model(given, x, name=name)
         for keras_layer, numbers in self._numbers:
             keras_layer.set_weights(numbers)
         return model
@@ -122,7 +161,7 @@ class _Builder:
                     x = layers.Cropping2D(((0, height % 2), (0, width % 2)))(x)
                 return x
             case Kind.SIGMOID:
-                return layers.Activation("sigmoid", name="denoised")(x)
+                return layers.Activation("sigmoid", name="denoised" if self._clean_range == UNIT else "sigmoid")(x)
 
     def _convolve(self, layer: Layer, x: Any) -> Any:
         layers, weights = self._keras.layers, self._weights

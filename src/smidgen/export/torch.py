@@ -7,7 +7,7 @@ from smidgen.training.torch_network import TorchNetwork
 
 
 def load_torch(path: Path) -> TorchNetwork:
-    """A model file as a torch module that gives logits, for further training; see `TorchNetwork`.
+    """A model file as a torch module from images in [0, 1] to logits, for further training; see `TorchNetwork`.
 
     Raises:
         FileError: missing, damaged, or not a model of ours.
@@ -15,4 +15,5 @@ def load_torch(path: Path) -> TorchNetwork:
     info, weights = read_model(path)
     model = TorchNetwork(info.spec.network())
     model.import_weights(weights)
+    model.noisy_range, model.clean_range = info.noisy_range, info.clean_range
     return model

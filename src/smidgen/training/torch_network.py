@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network
 from smidgen.pairs.pairs import Images
+from smidgen.pairs.ranges import Range
 
 _PIXELS_AT_ONCE = 100_000
 
@@ -20,7 +21,14 @@ class TorchNetwork(nn.Module):
     """Images `(N, C, H, W)` in [0, 1] -> logits of the same shape; `denoised = sigmoid(logits)`.
 
     Works on channels-last memory, which torch's convolutions prefer on CPUs.
+
+    Attributes:
+        noisy_range, clean_range: of a model that was loaded, the rules for X and y: X's values become what this
+            takes by `noisy_range.normalise`, and `denoised` comes to y's by `clean_range.restore`.
     """
+
+    noisy_range: Range = Range()
+    clean_range: Range = Range()
 
     def __init__(self, network: Network, generator: torch.Generator | None = None) -> None:
         """Draw the starting weights from `generator`."""

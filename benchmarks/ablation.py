@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from smidgen.data.pairs import Dataset, FixedSource
+from smidgen.data.tasks import DEFAULT_TASK, FreshSource, load_task
+from smidgen.judging.scores import mse
 from smidgen.network.layers import Kind, Layer, Network
 from smidgen.network.spec import DEFAULT_BUDGET, PyramidSpec
-from smidgen.pairs.pairs import Dataset, FixedSource
-from smidgen.scores import mse
-from smidgen.tasks.tasks import DEFAULT_TASK, FreshSource, load_task
 from smidgen.training import loop
-from smidgen.training.settings import TrainingSettings
+from smidgen.training.recipe import Recipe
 from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import train
 
@@ -117,7 +117,7 @@ def _rename_weights(network: Network, rename: Callable[[str], str]) -> Network:
     return replace(network, layers=tuple(layers), weights=tuple(weights.values()))
 
 
-class WithoutWarmUp(TrainingSettings):
+class WithoutWarmUp(Recipe):
     def rate_at(self, step: int, total_steps: int) -> float:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total_steps))
 
@@ -164,7 +164,7 @@ def run(job: tuple[str, int, int, Path | None]) -> tuple[str, int, float, float,
     dataset = load_task(DEFAULT_TASK, data)
     dataset = first_digits(dataset, steps * BATCH_SIZE // EPOCHS, fixed=changes.pop("fixed", False))
     loop.LONGEST_GRADIENT = changes.pop("clip", 1.0)
-    settings_class = changes.pop("class", TrainingSettings)
+    settings_class = changes.pop("class", Recipe)
     settings = settings_class(epochs=EPOCHS, threads=1, seed=seed, **{"batch_size": BATCH_SIZE} | changes)
     started = time.process_time()
     trained = train(dataset, spec, settings)

@@ -13,8 +13,8 @@ from pathlib import Path
 from odd_corruptions import SCORED, TUNED_ON_BY_BM3D, block_match
 from record import leave_record
 
+from smidgen.data.tasks import load_task
 from smidgen.judging.baselines import tune_baseline
-from smidgen.tasks.tasks import load_task
 
 SIGMAS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 

@@ -11,13 +11,13 @@ import os
 import time
 from pathlib import Path
 
+from smidgen.data.pairs import Dataset
+from smidgen.data.tasks import DEFAULT_TASK, load_task
 from smidgen.judging.legibility import find_truth, legibility, read_digits
+from smidgen.judging.scores import bce, mse
 from smidgen.network.spec import PyramidSpec, default_spec
-from smidgen.pairs.pairs import Dataset
-from smidgen.scores import bce, mse
-from smidgen.tasks.tasks import DEFAULT_TASK, load_task
 from smidgen.training.loop import Progress
-from smidgen.training.settings import default_settings
+from smidgen.training.recipe import default_recipe
 from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import train
 
@@ -38,7 +38,7 @@ def images_per_second(dataset: Dataset, spec: PyramidSpec, threads: int) -> floa
         if time.perf_counter() - started > SECONDS_OF_TRIAL:
             raise _Enough
 
-    train(dataset, spec, default_settings(spec, len(dataset.train), 28 * 28, threads=threads), watch=watch)
+    train(dataset, spec, default_recipe(spec, len(dataset.train), 28 * 28, threads=threads), watch=watch)
     return speed
 
 
@@ -59,7 +59,7 @@ def main() -> None:
         spec = default_spec(budget)
         speed = images_per_second(dataset, spec, args.threads)
         epochs = max(1, round(60 * args.minutes * speed / len(dataset.train)))
-        settings = default_settings(spec, len(dataset.train), 28 * 28, threads=args.threads, epochs=epochs)
+        settings = default_recipe(spec, len(dataset.train), 28 * 28, threads=args.threads, epochs=epochs)
         trained = train(dataset, spec, settings)
         model = TorchNetwork(spec.network())
         model.import_weights(trained.weights)

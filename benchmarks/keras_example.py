@@ -26,7 +26,7 @@ import numpy as np
 from keras import layers
 from record import leave_record
 
-from smidgen.tasks.tasks import load_task
+from smidgen.data.tasks import load_task
 
 TASK = "digits-in-noise"
 EPOCHS = 100

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from smidgen.cli.main import main as smidgen
-from smidgen.model import read_model
+from smidgen.model.file import read_model
 from smidgen.training import checkpoint
 from smidgen.training.checkpoint import CHECKPOINT, load_checkpoint
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import optuna
 
+from smidgen.data.tasks import DEFAULT_TASK, load_task
 from smidgen.search.storage import quiet_optuna, storage_url
-from smidgen.tasks.tasks import DEFAULT_TASK, load_task
 
 HERE = Path(__file__).parent
 GRID = """network = "plain"

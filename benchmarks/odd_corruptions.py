@@ -28,13 +28,13 @@ from scipy.ndimage import convolve1d
 from skimage.color import rgb2gray
 from skimage.restoration import wiener
 
+from smidgen.data import corruptions as corrupt
+from smidgen.data.mnist import load_full
+from smidgen.data.pairs import Dataset, FixedSource, Images, Pairs
 from smidgen.judging.baselines import choose_baselines, tune_baseline
+from smidgen.judging.scores import mse
 from smidgen.network.spec import default_spec
-from smidgen.pairs.pairs import Dataset, FixedSource, Images, Pairs
-from smidgen.scores import mse
-from smidgen.tasks import corrupt
-from smidgen.tasks.archives import load_full
-from smidgen.training.settings import default_settings
+from smidgen.training.recipe import default_recipe
 from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import train
 
@@ -156,7 +156,7 @@ def run(name: str, data: Path | None, steps: int, passes: int, threads: int) -> 
         name=name, train=FixedSource(pairs["train"]), val=pairs["val"].first(VALIDATED_ON), test=pairs["test"]
     )
     spec = default_spec(passes=passes)
-    settings = default_settings(spec, len(dataset.train), dataset.pixels, threads=threads)
+    settings = default_recipe(spec, len(dataset.train), dataset.pixels, threads=threads)
     settings = replace(settings, epochs=max(1, round(steps * settings.batch_size / len(dataset.train))))
     started = time.process_time()
     trained = train(dataset, spec, settings)

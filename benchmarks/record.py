@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from smidgen.data.pairs import Images, Pairs
 from smidgen.files import make_folder, write_whole
 from smidgen.judging.evaluate import judge
-from smidgen.pairs.pairs import Images, Pairs
-from smidgen.runs import RUN_FILE
+from smidgen.runs.run import RUN_FILE
 
 
 def leave_record(

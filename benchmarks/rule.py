@@ -13,11 +13,11 @@ from pathlib import Path
 
 from ablation import BATCH_SIZE, EPOCHS, first_digits
 
+from smidgen.data.tasks import DEFAULT_TASK, load_task
 from smidgen.errors import BudgetError
+from smidgen.judging.scores import bce, mse
 from smidgen.network.spec import PyramidSpec, default_spec, widest_pyramid
-from smidgen.scores import bce, mse
-from smidgen.tasks.tasks import DEFAULT_TASK, load_task
-from smidgen.training.settings import TrainingSettings
+from smidgen.training.recipe import Recipe
 from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import train
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="names of the table")
     args = parser.parse_args()
     dataset = first_digits(load_task(DEFAULT_TASK, args.data), args.steps * BATCH_SIZE // EPOCHS, fixed=False)
-    settings = TrainingSettings(epochs=EPOCHS, batch_size=BATCH_SIZE, threads=1, seed=args.seed)
+    settings = Recipe(epochs=EPOCHS, batch_size=BATCH_SIZE, threads=1, seed=args.seed)
     for budget in map(int, args.budgets.split(",")):
         for name, spec in neighbours(budget).items():
             if args.only and name not in args.only:

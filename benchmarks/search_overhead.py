@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import smidgen.search.workers as workers
+from smidgen.data.tasks import SAMPLE_TASK, load_task
 from smidgen.search.space import full_space
 from smidgen.search.storage import storage_url
 from smidgen.search.study import Plan, prepare
-from smidgen.tasks.tasks import SAMPLE_TASK, load_task
 
 
 def main() -> None:

@@ -15,14 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from smidgen.data.pairs import Dataset, FixedSource
+from smidgen.data.tasks import load_task
 from smidgen.network.spec import default_spec
-from smidgen.pairs.pairs import Dataset, FixedSource
 from smidgen.search.space import full_space
 from smidgen.search.storage import open_storage, quiet_optuna, storage_url
 from smidgen.search.study import Plan, best_trial, prepare, slots_of
 from smidgen.search.workers import work
-from smidgen.tasks.tasks import load_task
-from smidgen.training.settings import default_settings
+from smidgen.training.recipe import default_recipe
 from smidgen.training.train import train
 
 TASK = "garments-in-noise"
@@ -68,7 +68,7 @@ def main() -> None:
             equal = {"trials": MOST_TRIALS, "seconds": found["core_seconds"]}
             arms[name].append(search(dataset, args.epochs, seed, sampler="random", prune=prune, **equal))
         spec = default_spec()
-        settings = default_settings(spec, args.pairs, dataset.pixels, epochs=args.epochs, seed=seed, threads=1)
+        settings = default_recipe(spec, args.pairs, dataset.pixels, epochs=args.epochs, seed=seed, threads=1)
         started = time.process_time()
         trained = train(dataset, spec, settings)
         loss = min(record["val_loss"] for record in trained.history)

@@ -45,8 +45,8 @@ def print_large(model: str, threads: int, side: int, rounds: int) -> None:
     from skimage.restoration import denoise_nl_means
 
     import smidgen
-    from smidgen.runtime import Runtime
-    from smidgen.zoo.zoo import find_model
+    from smidgen.model.runtime import Runtime
+    from smidgen.model.zoo import find_model
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
@@ -95,9 +95,9 @@ def print_small(model: str, threads: int, rounds: int) -> None:
 
     import smidgen
     from smidgen.export.keras import build_keras
-    from smidgen.model import read_model
-    from smidgen.runtime import Runtime
-    from smidgen.zoo.zoo import find_model
+    from smidgen.model.file import read_model
+    from smidgen.model.runtime import Runtime
+    from smidgen.model.zoo import find_model
 
     path = find_model(model)
     info, weights = read_model(Path(path))

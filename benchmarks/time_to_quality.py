@@ -18,11 +18,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from smidgen.data.pairs import Dataset
+from smidgen.data.tasks import DEFAULT_TASK, FreshSource, load_task
 from smidgen.network.spec import PlainSpec, Spec, default_spec
-from smidgen.pairs.pairs import Dataset
-from smidgen.tasks.tasks import DEFAULT_TASK, FreshSource, load_task
 from smidgen.training.loop import Progress
-from smidgen.training.settings import default_settings
+from smidgen.training.recipe import default_recipe
 from smidgen.training.train import train
 
 FIRST_TRY = 2_500
@@ -30,7 +30,7 @@ FIRST_TRY = 2_500
 
 def time_training(dataset: Dataset, spec: Spec, threads: int, epochs: int | None) -> tuple[float, float]:
     """The best validation loss of a training, and the seconds until the epoch that reached it."""
-    settings = default_settings(spec, len(dataset.train), 28 * 28, epochs=epochs, threads=threads)
+    settings = default_recipe(spec, len(dataset.train), 28 * 28, epochs=epochs, threads=threads)
     started, best, seconds = time.perf_counter(), float("inf"), 0.0
 
     def watch(progress: Progress) -> None:
@@ -44,7 +44,7 @@ def time_training(dataset: Dataset, spec: Spec, threads: int, epochs: int | None
 
 def time_epoch(dataset: Dataset, spec: Spec, threads: int) -> float:
     """Seconds of an epoch, validation included: the second of two."""
-    settings = default_settings(spec, len(dataset.train), 28 * 28, epochs=2, threads=threads)
+    settings = default_recipe(spec, len(dataset.train), 28 * 28, epochs=2, threads=threads)
     ends: list[float] = []
     seen = float("nan")
 

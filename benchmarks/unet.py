@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from record import leave_record
 from torch import Tensor, nn
 
-from smidgen.pairs.pairs import Images
-from smidgen.scores import bce
-from smidgen.tasks.tasks import TASKS, load_task
+from smidgen.data.pairs import Images
+from smidgen.data.tasks import TASKS, load_task
+from smidgen.judging.scores import bce
 
 WIDTHS = (24, 48, 96, 128)
 BATCH_SIZE = 64

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from smidgen.model import ModelInfo, pack_model, write_model
+from smidgen.data.pairs import Dataset, FixedSource, Pairs
+from smidgen.model.file import ModelInfo, pack_model, write_model
+from smidgen.model.runtime import Runtime
 from smidgen.network.spec import PyramidSpec, Spec
-from smidgen.pairs.pairs import Dataset, FixedSource, Pairs
-from smidgen.runtime import Runtime
 
 # A busy machine is no failure.
 settings.register_profile("smidgen", deadline=None)

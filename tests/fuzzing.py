@@ -23,19 +23,19 @@ import pandas as pd
 import tifffile
 from PIL import Image
 
-from smidgen.card import write_card
-from smidgen.denoising import denoise_picture
+from smidgen.data.formats import read_array, read_pairs
+from smidgen.data.pairs import Dataset, FixedSource
 from smidgen.errors import SmidgenError
 from smidgen.images.picture import Limits, Picture, read_picture
 from smidgen.images.tiff_rows import TiffRows
-from smidgen.model import ModelInfo, pack_model, parse_model
+from smidgen.model.card import write_card
+from smidgen.model.file import ModelInfo, pack_model, parse_model
+from smidgen.model.pictures import denoise_picture
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
 from smidgen.network.spec import PlainSpec
-from smidgen.pairs.formats import read_array, read_pairs
-from smidgen.pairs.pairs import Dataset, FixedSource
-from smidgen.runtime import Runtime
 from smidgen.search.space import read_grid
 from smidgen.web.study import READ, Plan, Study, load_plan, work_out
-from smidgen.zoo.zoo import find_model
 from tests.conftest import TINY, make_pairs, random_weights
 
 FOLDER = Path(tempfile.mkdtemp(prefix="smidgen-fuzzing-"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState
 
-from smidgen.pairs.pairs import Dataset
+from smidgen.data.pairs import Dataset
 from smidgen.search.space import full_space
 from smidgen.search.storage import storage_url
 from smidgen.search.study import Plan, prepare, slots_of

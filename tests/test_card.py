@@ -1,7 +1,7 @@
-from smidgen.card import write_card
-from smidgen.model import ModelInfo
-from smidgen.runtime import Runtime
-from smidgen.zoo.zoo import find_model
+from smidgen.model.card import write_card
+from smidgen.model.file import ModelInfo
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
 from tests.conftest import TINY
 
 

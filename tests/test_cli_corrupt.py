@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from smidgen.cli.main import _CORRUPTIONS, main
-from smidgen.pairs.formats import read_pairs
-from smidgen.tasks.corrupt import KINDS
+from smidgen.data.corruptions import KINDS
+from smidgen.data.formats import read_pairs
 
 
 @pytest.fixture

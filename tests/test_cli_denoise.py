@@ -10,7 +10,7 @@ from PIL import Image
 
 from smidgen.cli.main import main
 from smidgen.images.picture import read_picture
-from smidgen.runtime import Runtime
+from smidgen.model.runtime import Runtime
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from smidgen.cli.main import main
-from smidgen.tasks.archives import load_sample
+from smidgen.data.mnist import load_sample
 from tests.conftest import small_training
 
 

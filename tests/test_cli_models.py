@@ -4,7 +4,7 @@ import json
 import pytest
 
 from smidgen.cli.main import main
-from smidgen.zoo.zoo import find_model
+from smidgen.model.zoo import find_model
 
 
 def test_models_are_listed(capsys: pytest.CaptureFixture[str]):

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from smidgen.cli.pairs_options import add_pairs_options, open_pairs
-from smidgen.pairs.ranges import Range, Scales
+from smidgen.data.scale import Scale, Scales
 
 
 def test_options_reach_the_data_set(tmp_path: Path):
@@ -18,7 +18,7 @@ def test_options_reach_the_data_set(tmp_path: Path):
     add_pairs_options(parser)
     names = {"--noisy": "x.npy", "--clean": "y.npy", "--labels": "labels.npy", "--val": "val.npz"}
     arguments = parser.parse_args([part for name, file in names.items() for part in (name, str(tmp_path / file))])
-    dataset = open_pairs(arguments, Scales(Range(0, 2.5), Range(0, 1), Range(0, 2.5)))
+    dataset = open_pairs(arguments, Scales(Scale(0, 2.5), Scale(0, 1), Scale(0, 2.5)))
     assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (18, 7, 2)
     assert dataset.train.labels is not None
-    assert dataset.noisy_range == Range(0, 2.5)
+    assert dataset.noisy_scale == Scale(0, 2.5)

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from smidgen.cli.main import main
 from smidgen.cli.read import results_table
-from smidgen.tasks.tasks import SAMPLE_TASK
+from smidgen.data.tasks import SAMPLE_TASK
 from smidgen.web.study import COMPARE, READ, Plan, work_out
 from smidgen.web.study import Answer as Given
 from tests.servers import serving

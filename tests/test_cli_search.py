@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from smidgen.cli.main import main
-from smidgen.runtime import Runtime
+from smidgen.model.runtime import Runtime
 
 
 def searching(pickled: Path, out: Path, *more: str) -> list[str]:

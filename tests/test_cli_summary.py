@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from smidgen.cli.main import main
-from smidgen.model import ModelInfo, write_model
+from smidgen.model.file import ModelInfo, write_model
 from tests.conftest import TINY, random_weights
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from smidgen.cli.main import main
-from smidgen.tasks.archives import load_sample
+from smidgen.data.mnist import load_sample
 from tests.conftest import small_training
 
 
@@ -32,7 +32,7 @@ def test_train_evaluate_summary_report(pickled: Path, tmp_path: Path, capsys: py
     assert "reach" in text
     assert main(["summary", str(run), "--size", "5x7", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["metadata"]["noisy_range"] == [0, 2]
+    assert facts["metadata"]["noisy_scale"] == [0, 2]
     (run / "report.html").unlink()
     assert main(["report", str(run)]) == 0
     assert (run / "report.html").exists()

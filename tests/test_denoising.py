@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import tifffile
 
-from smidgen.denoising import DEPTHS, Handling, choose_ranges, denoise_large_tiff, denoise_picture
+from smidgen.data.open import open_dataset
+from smidgen.data.scale import Scale
 from smidgen.errors import FileError, InputError
 from smidgen.images.picture import Picture
-from smidgen.model import ModelInfo, pack_model
+from smidgen.model.file import ModelInfo, pack_model
+from smidgen.model.pictures import DEPTHS, Handling, choose_scales, denoise_large_tiff, denoise_picture
+from smidgen.model.runtime import Runtime
 from smidgen.network.spec import PyramidSpec
-from smidgen.pairs.ranges import Range
-from smidgen.runtime import Runtime
-from smidgen.sources import open_dataset
 from tests.conftest import TINY, random_weights
 
 
@@ -76,20 +76,20 @@ def test_colours_go_one_by_one_and_alpha_stays(generator: np.random.Generator):
 def test_values_of_the_training_type_follow_the_models_rules():
     """A model trained on 16-bit values from 0 to 4095 takes 16-bit pictures so, and 8-bit ones at full scale."""
     about = {
-        "noisy_range": Range(0, 4095),
-        "clean_range": Range(0, 1023),
+        "noisy_scale": Scale(0, 4095),
+        "clean_scale": Scale(0, 1023),
         "dataset": {"found": {"X": found(0, 4095), "y": found(0, 1023)}},
     }
     info = make_runtime(**about).info
-    assert choose_ranges(info, np.dtype(np.uint16)) == (Range(0, 4095), Range(0, 1023))
-    assert choose_ranges(info, np.dtype(np.uint8)) == (Range(0, 255), Range(0, 255))
-    assert choose_ranges(info, np.dtype(np.float32)) == (Range(0, 1), Range(0, 1))
-    assert choose_ranges(info, np.dtype(np.uint8), Range(3, 9)) == (Range(3, 9), Range(3, 9))
+    assert choose_scales(info, np.dtype(np.uint16)) == (Scale(0, 4095), Scale(0, 1023))
+    assert choose_scales(info, np.dtype(np.uint8)) == (Scale(0, 255), Scale(0, 255))
+    assert choose_scales(info, np.dtype(np.float32)) == (Scale(0, 1), Scale(0, 1))
+    assert choose_scales(info, np.dtype(np.uint8), Scale(3, 9)) == (Scale(3, 9), Scale(3, 9))
 
 
-@pytest.mark.parametrize(("kind", "expected"), [(np.uint16, Range(0, 1023)), (np.float32, Range(0, 4095))])
+@pytest.mark.parametrize(("kind", "expected"), [(np.uint16, Scale(0, 1023)), (np.float32, Scale(0, 4095))])
 def test_rules_of_pairs_that_were_really_read(
-    tmp_path: Path, generator: np.random.Generator, kind: type, expected: Range
+    tmp_path: Path, generator: np.random.Generator, kind: type, expected: Scale
 ):
     """What reading a file of 12-bit pairs records is what decides; floats as y leave outputs on the picture's scale."""
     clean = generator.integers(0, 1023, (30, 8, 8)).astype(np.uint16)
@@ -100,10 +100,10 @@ def test_rules_of_pairs_that_were_really_read(
         spec=TINY,
         budget=99,
         dataset=dataset.describe(),
-        noisy_range=dataset.noisy_range,
-        clean_range=dataset.clean_range,
+        noisy_scale=dataset.noisy_scale,
+        clean_scale=dataset.clean_scale,
     )
-    assert choose_ranges(info, np.dtype(np.uint16)) == (Range(0, 4095), expected)
+    assert choose_scales(info, np.dtype(np.uint16)) == (Scale(0, 4095), expected)
 
 
 def test_inverting(unit: np.ndarray):
@@ -127,7 +127,7 @@ def test_odd_values_are_said(unit: np.ndarray):
     assert remarks(1 - normal, Handling(inverted=True)) == ""
     assert "--range" in remarks(255 * normal)
     assert "--range 0 4095" in remarks((4095 * unit).astype(np.uint16))
-    assert remarks((4095 * normal).astype(np.uint16), Handling(value_range=Range(0, 4095))) == ""
+    assert remarks((4095 * normal).astype(np.uint16), Handling(value_scale=Scale(0, 4095))) == ""
     assert remarks(np.zeros((4, 4, 1), np.uint8)) == ""
 
 
@@ -157,7 +157,7 @@ def test_a_large_tiff_by_strips_equals_the_whole(
     tmp_path: Path, generator: np.random.Generator, monkeypatch: pytest.MonkeyPatch, samples: int
 ):
     """A TIFF denoised strip by strip holds the picture that the whole gives, alpha included."""
-    monkeypatch.setattr("smidgen.runtime._TILE", 24)
+    monkeypatch.setattr("smidgen.model.runtime._TILE", 24)
     runtime = make_runtime()
     image = generator.integers(0, 65535, (210, 130, samples), np.uint16)
     tifffile.imwrite(
@@ -198,7 +198,7 @@ def test_a_tall_image(generator: np.random.Generator):
 
 def test_floats_keep_their_scale_in_any_precision(unit: np.ndarray):
     """Doubles on a scale of 0 to 255 stay on it when written as single floats."""
-    handling = Handling(value_range=Range(0, 255), depth=DEPTHS["float"])
+    handling = Handling(value_scale=Scale(0, 255), depth=DEPTHS["float"])
     single, _ = denoise_picture(make_runtime(), picture_of(255 * unit), handling)
     double, _ = denoise_picture(make_runtime(), picture_of((255 * unit).astype(np.float64)), handling)
     np.testing.assert_allclose(double.pages[0], single.pages[0], atol=1e-3)

@@ -14,7 +14,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from smidgen import Denoiser
 from smidgen.errors import InputError
-from smidgen.runtime import Runtime
+from smidgen.model.runtime import Runtime
 from tests.conftest import make_pairs
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smidgen.data.scale import Scale
 from smidgen.errors import InputError
 from smidgen.export.c import compile_c, plan_memory, write_c
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
-from smidgen.pairs.ranges import Range
 from tests.conftest import needs_debian, random_weights, runtime_of
 
 SPECS = [
@@ -52,13 +52,13 @@ def test_c_answers_as_the_model(spec: Spec, size: tuple[int, int], bits: int, ge
 
 
 @pytest.mark.parametrize(
-    ("noisy_range", "clean_range"),
-    [(Range(-1, 1), Range(-60, -20)), (Range(), Range(0, 6700)), (Range(0, 510), Range())],
+    ("noisy_scale", "clean_scale"),
+    [(Scale(-1, 1), Scale(-60, -20)), (Scale(), Scale(0, 6700)), (Scale(0, 510), Scale())],
     ids=str,
 )
 @pytest.mark.parametrize("bits", [32, 8])
 def test_c_takes_and_gives_values_on_the_scales_of_the_data(
-    bits: int, noisy_range: Range, clean_range: Range, generator: np.random.Generator
+    bits: int, noisy_scale: Scale, clean_scale: Scale, generator: np.random.Generator
 ):
     """X's values go in, also those that noise brought beyond X's scale, and y's come out."""
     spec = PyramidSpec(width=3, hidden=4, scales=3)
@@ -68,28 +68,28 @@ def test_c_takes_and_gives_values_on_the_scales_of_the_data(
         (7, 9),
         bits=bits,
         title="",
-        noisy_range=noisy_range,
-        clean_range=clean_range,
+        noisy_scale=noisy_scale,
+        clean_scale=clean_scale,
     )
     noisy = generator.uniform(-0.5, 1.5, (3, 7, 9, 1)).astype(np.float32)
-    denoised = compile_c(source, (7, 9), 1)(noisy_range.restore(noisy))
-    expected = clean_range.restore(runtime_of(spec, source.weights).denoise(noisy))
-    np.testing.assert_allclose(denoised, expected, rtol=0, atol=1e-5 * (clean_range.high - clean_range.low))
+    denoised = compile_c(source, (7, 9), 1)(noisy_scale.restore(noisy))
+    expected = clean_scale.restore(runtime_of(spec, source.weights).denoise(noisy))
+    np.testing.assert_allclose(denoised, expected, rtol=0, atol=1e-5 * (clean_scale.high - clean_scale.low))
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("bits", [32, 8])
 @pytest.mark.parametrize(
-    ("spec", "scale"), [(PlainSpec(), Range()), (PyramidSpec(width=3, hidden=4, scales=3), Range(-1, 2))], ids=str
+    ("spec", "scale"), [(PlainSpec(), Scale()), (PyramidSpec(width=3, hidden=4, scales=3), Scale(-1, 2))], ids=str
 )
 def test_no_warnings_and_clean_under_the_sanitizers(
-    tmp_path: Path, compiler: str, bits: int, spec: Spec, scale: Range, generator: np.random.Generator
+    tmp_path: Path, compiler: str, bits: int, spec: Spec, scale: Scale, generator: np.random.Generator
 ):
     """Both compilers take the file without a word; run in place under gcc's sanitizers it keeps to its memory."""
     needs_debian(compiler)
     weights = random_weights(spec, generator)
     source = write_c(
-        spec.network(), weights, (9, 14), bits=bits, title="trick */ comment", noisy_range=scale, clean_range=scale
+        spec.network(), weights, (9, 14), bits=bits, title="trick */ comment", noisy_scale=scale, clean_scale=scale
     )
     (tmp_path / "denoiser.c").write_text(source.text)
     (tmp_path / "main.c").write_text(MAIN)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from smidgen.data.tasks import SAMPLE_TASK, example_pairs
 from smidgen.export.html import run_engine, write_html
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
-from smidgen.tasks.tasks import SAMPLE_TASK, example_pairs
 from tests.conftest import random_weights, runtime_of
 from tests.servers import violations
 

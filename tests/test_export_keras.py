@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smidgen.data.scale import Scale
 from smidgen.export.keras import build_keras, explain_count, import_keras, save_keras
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
-from smidgen.pairs.ranges import Range
 from tests.conftest import random_weights, runtime_of
 
 SPECS = [PlainSpec(), PyramidSpec(channels=3, width=3, hidden=4, scales=3, passes=2), default_spec()]
@@ -33,7 +33,7 @@ def test_keras_takes_and_gives_values_on_the_scales_of_the_data(tmp_path: Path, 
     """X's values go in, also those that noise brought beyond X's scale, and y's come out; the name tells both."""
     spec = PyramidSpec(width=3, hidden=4, scales=2)
     weights = random_weights(spec, generator)
-    scales = {"noisy_range": Range(-1, 1), "clean_range": Range(0, 6700)}
+    scales = {"noisy_scale": Scale(-1, 1), "clean_scale": Scale(0, 6700)}
     model = build_keras(spec.network(), weights, (7, 9), **scales)
     noisy = generator.uniform(-0.5, 1.5, (3, 7, 9, 1)).astype(np.float32)
     expected = 6700 * runtime_of(spec, weights).denoise(noisy)

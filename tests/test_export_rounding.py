@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smidgen.data.tasks import SAMPLE_TASK, load_task
 from smidgen.export.c import CSource, compile_c
 from smidgen.export.export import export_model
-from smidgen.runtime import Runtime
-from smidgen.tasks.tasks import SAMPLE_TASK, load_task
-from smidgen.zoo.zoo import find_model
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
 
 
 def test_what_rounding_costs_is_measured_on_the_original(tmp_path: Path):

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 import smidgen
+from smidgen.data.scale import Scale
 from smidgen.errors import FileError
-from smidgen.model import ModelInfo, write_model
-from smidgen.pairs.ranges import Range
-from smidgen.runtime import Runtime
+from smidgen.model.file import ModelInfo, write_model
+from smidgen.model.runtime import Runtime
 from tests.conftest import TINY, random_weights
 
 
@@ -26,13 +26,13 @@ def test_torch_answers_as_the_model_and_can_be_trained(tiny_model: Path, generat
 def test_the_module_knows_the_scales(tmp_path: Path, generator: np.random.Generator):
     """With its rules for X and y, the module gives what the runtime gives for values on X's scale."""
     path = tmp_path / "m.onnx"
-    info = ModelInfo(spec=TINY, budget=3600, noisy_range=Range(0, 2), clean_range=Range(0, 255))
+    info = ModelInfo(spec=TINY, budget=3600, noisy_scale=Scale(0, 2), clean_scale=Scale(0, 255))
     write_model(path, info, random_weights(TINY, generator))
     values = generator.uniform(0, 2, (2, 9, 7, 1))
     model = smidgen.load_torch(path)
     with torch.no_grad():
-        logits = model(torch.from_numpy(model.noisy_range.normalise(values)).permute(0, 3, 1, 2))
-    denoised = model.clean_range.restore(torch.sigmoid(logits).permute(0, 2, 3, 1).numpy())
+        logits = model(torch.from_numpy(model.noisy_scale.normalise(values)).permute(0, 3, 1, 2))
+    denoised = model.clean_scale.restore(torch.sigmoid(logits).permute(0, 2, 3, 1).numpy())
     np.testing.assert_allclose(denoised, Runtime(path).denoise_values(values), atol=255e-5)
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 
 from smidgen.fast import has_fast_engine, open_fast_engine
-from smidgen.runtime import Runtime
-from smidgen.zoo.zoo import find_model
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
 
 
 def test_the_fast_engine_gives_the_same_pictures(generator: np.random.Generator):

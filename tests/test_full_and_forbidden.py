@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from smidgen.model import read_model
+from smidgen.model.file import read_model
 from smidgen.training.checkpoint import CHECKPOINT
 from tests.conftest import needs_debian, small_training
 

@@ -1,7 +1,7 @@
 import onnx
 import pytest
 
-from smidgen.graph import make_graph
+from smidgen.model.graph import make_graph
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
 
 SPECS = [

@@ -1,8 +1,8 @@
 import numpy as np
 
+from smidgen.data.pairs import Pairs
 from smidgen.judging.baselines import choose_baselines
-from smidgen.pairs.pairs import Pairs
-from smidgen.scores import mse
+from smidgen.judging.scores import mse
 
 
 def test_strengths_are_chosen_on_validation_and_help():

@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smidgen.data.pairs import Dataset
+from smidgen.data.tasks import SAMPLE_TASK, load_task
 from smidgen.judging.evaluate import evaluate
-from smidgen.model import ModelInfo, write_model
+from smidgen.judging.scores import bce
+from smidgen.model.file import ModelInfo, write_model
+from smidgen.model.runtime import Runtime
 from smidgen.network.spec import PyramidSpec
-from smidgen.pairs.pairs import Dataset
-from smidgen.runtime import Runtime
-from smidgen.scores import bce
-from smidgen.tasks.tasks import SAMPLE_TASK, load_task
 from tests.conftest import TINY, random_weights
 
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smidgen.data.pairs import Pairs
+from smidgen.data.tasks import SAMPLE_TASK, load_task
 from smidgen.judging.legibility import Truth, find_truth, legibility, legibility_by_digit, read_digits
-from smidgen.pairs.pairs import Pairs
-from smidgen.tasks.tasks import SAMPLE_TASK, load_task
 
 
 def test_reader_reads_the_sample():
@@ -63,4 +63,4 @@ def test_reader_is_small():
     """The reader that ships stays under 600 KB."""
     from importlib import resources
 
-    assert len((resources.files("smidgen.reader") / "digits.onnx").read_bytes()) <= 600_000
+    assert len((resources.files("smidgen.judging") / "digits.onnx").read_bytes()) <= 600_000

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smidgen.metadata import check_metadata, make_printable
-from smidgen.runtime import Runtime
-from smidgen.zoo.zoo import find_model
+from smidgen.model.metadata import check_metadata, make_printable
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
 
 GOOD: dict[str, Any] = json.loads(Runtime(find_model("digits-on-garments")).info.to_json())
 JSON = st.recursive(

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from smidgen.data.scale import Scale
 from smidgen.errors import FileError, SmidgenError
-from smidgen.model import ModelInfo, read_model, write_model
+from smidgen.model.file import ModelInfo, read_model, write_model
+from smidgen.model.runtime import Runtime
 from smidgen.network.spec import PlainSpec, PyramidSpec, default_spec
-from smidgen.pairs.ranges import Range
-from smidgen.runtime import Runtime
 from smidgen.training.torch_network import TorchNetwork, predict
 from tests.conftest import TINY, random_weights
 
@@ -70,7 +70,7 @@ def test_what_a_model_says_about_itself_comes_back(tmp_path: Path, generator: np
     """Spec, ranges, training and scores are read back as they were written."""
     values = {"bce": 0.1, "bce_floor": 0.0, "mse": 0.1, "psnr_db": None, "ssim": 1.0, "legibility": None}
     scores = {"n": 5, "pairs": "d", "split": "val", "scores": values}
-    info = ModelInfo(spec=TINY, budget=99, dataset={"name": "d"}, noisy_range=Range(0, 510), clean_range=Range(-1, 1),
+    info = ModelInfo(spec=TINY, budget=99, dataset={"name": "d"}, noisy_scale=Scale(0, 510), clean_scale=Scale(-1, 1),
                      training={"seed": 4}, scores=scores)  # fmt: skip
     write_model(tmp_path / "m.onnx", info, random_weights(TINY, generator))
     assert Runtime(tmp_path / "m.onnx").info == info
@@ -194,7 +194,7 @@ def fixed_size(proto: onnx.ModelProto) -> None:
 
 def no_range(proto: onnx.ModelProto) -> None:
     entry = proto.metadata_props[0]
-    entry.value = entry.value.replace('"noisy_range": [0.0, 1.0]', '"noisy_range": [1.0, 1.0]')
+    entry.value = entry.value.replace('"noisy_scale": [0.0, 1.0]', '"noisy_scale": [1.0, 1.0]')
 
 
 def terminal(proto: onnx.ModelProto) -> None:

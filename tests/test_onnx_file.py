@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from smidgen.model import build_onnx
+from smidgen.model.file import build_onnx
+from smidgen.model.onnx_file import Value, read_onnx
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec
-from smidgen.onnx_file import Value, read_onnx
 from tests.conftest import random_weights
 
 

@@ -60,7 +60,7 @@ def test_running_needs_no_torch(tiny_model: Path):
         "import numpy\n"
         "from pathlib import Path\n"
         "from smidgen.cli.main import main\n"
-        "from smidgen.runtime import Runtime\n"
+        "from smidgen.model.runtime import Runtime\n"
         "path = Path(sys.argv[1])\n"
         "assert Runtime(path).denoise(numpy.zeros((1, 5, 5, 1), numpy.float32)).shape == (1, 5, 5, 1)\n"
         "assert main(['summary', str(path)]) == 0\n"

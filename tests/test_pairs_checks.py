@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from smidgen.data.checks import fingerprint, make_raw_pairs, odd_things
+from smidgen.data.pairs import Pairs
 from smidgen.errors import PairsError
-from smidgen.pairs.checks import fingerprint, make_raw_pairs, odd_things
-from smidgen.pairs.pairs import Pairs
 
 
 def images(n: int = 4, size: int = 6) -> np.ndarray:

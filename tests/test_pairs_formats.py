@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from smidgen.data.formats import read_array, read_idx, read_pairs, read_two
 from smidgen.errors import FileError, PairsError
-from smidgen.pairs.formats import read_array, read_idx, read_pairs, read_two
 
 X = np.random.default_rng(0).integers(0, 255, (6, 4, 4), np.uint8)
 Y = np.random.default_rng(1).integers(0, 255, (6, 4, 4), np.uint8)

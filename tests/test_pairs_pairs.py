@@ -1,6 +1,6 @@
 import numpy as np
 
-from smidgen.pairs.pairs import Dataset, FixedSource
+from smidgen.data.pairs import Dataset, FixedSource
 from tests.conftest import make_pairs
 
 

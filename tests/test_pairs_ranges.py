@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from smidgen.data.scale import Scale, fit_scale, fit_scales
 from smidgen.errors import PairsError
-from smidgen.pairs.ranges import Range, fit_range, fit_scales
 
 
 @pytest.mark.parametrize(
@@ -32,26 +32,26 @@ from smidgen.pairs.ranges import Range, fit_range, fit_scales
 )
 def test_usual_scales_are_recognised(low: float, high: float, kind: str, expected: tuple[float, float]):
     """Data are put on the scale people mean: 8 bits, sums of two images, 16 bits, or their own."""
-    assert fit_range(np.array([low, high, (low + high) / 2]).astype(kind), "X") == Range(*expected)
+    assert fit_scale(np.array([low, high, (low + high) / 2]).astype(kind), "X") == Scale(*expected)
 
 
 def test_constant_values_are_refused():
     """Nothing can be learned where every value is the same."""
     with pytest.raises(PairsError, match="every value of y is 3"):
-        fit_range(np.full((2, 2), 3), "y")
+        fit_scale(np.full((2, 2), 3), "y")
 
 
 @given(arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)), st.floats(-1e4, 1e4), st.floats(0.1, 1e4))
 def test_restore_undoes_normalise(shares: np.ndarray, low: float, size: float):
     """Outputs return in the units they came in."""
-    rule = Range(low, low + size)
+    rule = Scale(low, low + size)
     values = low + shares.astype(np.float64) * size
     np.testing.assert_allclose(rule.restore(rule.normalise(values)), values, atol=1e-2)
 
 
 def test_values_beyond_the_range_are_kept_and_counted():
     """What lies outside leaves [0, 1]; rounding does not count as outside, larger and smaller scales do not suit."""
-    rule = Range(0, 255)
+    rule = Scale(0, 255)
     np.testing.assert_array_equal(rule.normalise(np.array([-51, 0, 306])), np.array([-0.2, 0, 1.2], np.float32))
     assert rule.outside(np.array([-0.1, 255.2, 256, 1000])) == 2
     assert rule.suits(np.array([0, 300]))
@@ -66,7 +66,7 @@ def test_noise_given_in_ys_units_stays_in_them(generator: np.random.Generator):
     noisy = np.clip(clean + 400 * generator.standard_normal(clean.shape), 0, 16383).astype(np.uint16)
     noisy[3, 3, 3] = 16383
     scales, reason = fit_scales(noisy, clean)
-    assert (scales.noisy, scales.clean, scales.seen) == (Range(0, 6700), Range(0, 6700), Range(0, 16383))
+    assert (scales.noisy, scales.clean, scales.seen) == (Scale(0, 6700), Scale(0, 6700), Scale(0, 16383))
     assert "y's scale, 0..6700" in reason
     error = np.square(scales.noisy.normalise(noisy) - scales.clean.normalise(clean), dtype=np.float64).mean()
     assert error == pytest.approx(np.square(noisy.astype(float) - clean).mean() / 6700**2, rel=1e-5)
@@ -77,7 +77,7 @@ def test_noise_is_not_clipped_away(generator: np.random.Generator):
     clean = generator.integers(0, 2, (40, 28, 28)).astype(np.float64)
     noisy = clean + 0.3 * generator.standard_normal(clean.shape)
     scales, _ = fit_scales(noisy, clean)
-    assert scales.noisy == scales.clean == Range(0, 1)
+    assert scales.noisy == scales.clean == Scale(0, 1)
     assert np.square(scales.noisy.normalise(noisy) - clean).mean() == pytest.approx(0.09, abs=0.002)
 
 
@@ -86,7 +86,7 @@ def test_x_that_vanishes_on_ys_scale_keeps_its_own():
     clean = np.zeros((3, 8, 8))
     clean[:, 2, 2:6] = 255
     scales, _ = fit_scales(1 - clean / 255, clean)
-    assert (scales.noisy, scales.clean) == (Range(0, 1), Range(0, 255))
+    assert (scales.noisy, scales.clean) == (Scale(0, 1), Scale(0, 255))
 
 
 @given(
@@ -99,13 +99,13 @@ def test_x_takes_the_scale_on_which_it_lies_nearer(first: np.ndarray, second: np
     clean, noisy = first * unit, (first + second) * unit
     scales, _ = fit_scales(noisy, clean)
 
-    def error(scale: Range) -> float:
+    def error(scale: Scale) -> float:
         return float(np.square(scale.normalise(noisy).astype(float) - scales.clean.normalise(clean)).mean())
 
-    assert error(scales.noisy) <= min(error(fit_range(noisy, "X")), error(scales.clean)) + 1e-9
+    assert error(scales.noisy) <= min(error(fit_scale(noisy, "X")), error(scales.clean)) + 1e-9
 
 
 def test_integers_and_floats_agree_to_the_bit():
     """The same picture as 0..510 integers and as 0..1 floats gives the same float32 values."""
     values = np.arange(511)
-    np.testing.assert_array_equal(Range(0, 510).normalise(values), Range().normalise(values / 510))
+    np.testing.assert_array_equal(Scale(0, 510).normalise(values), Scale().normalise(values / 510))

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError
-from smidgen.pairs.unpickle import read_pickle
 
 PROTOCOLS = range(6)
 

@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smidgen.report.chart import HEIGHT, WIDTH, make_chart
+from smidgen.runs.chart import HEIGHT, WIDTH, make_chart
 
 losses = st.one_of(st.floats(1e-6, 1e6), st.just(math.nan))
 histories = st.lists(st.tuples(losses, losses), min_size=1, max_size=60)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from smidgen.data.pairs import Dataset, Pairs
 from smidgen.judging.legibility import Reading, Truth
-from smidgen.pairs.pairs import Dataset, Pairs
-from smidgen.report.figures import draw_bars, draw_curves, draw_first_pair, draw_front, draw_points, draw_strip
+from smidgen.runs.figures import draw_bars, draw_curves, draw_first_pair, draw_front, draw_points, draw_strip
 
 
 def picture(png: bytes) -> np.ndarray:

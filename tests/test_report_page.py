@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from smidgen.report.page import render_report
+from smidgen.runs.report import render_report
 from tests.servers import violations
 
 INTERVAL = {"rate": 0.5, "low": 0.4, "high": 0.6, "n": 10}
@@ -19,7 +19,7 @@ RUN = {
     "version": "1",
     "command": "smidgen train '<b>.pkl'",
     "dataset": {"name": "<script>alert(1)</script>", "shape": [8, 8, 1], "sizes": {"train": 1, "val": 1, "test": 1},
-                "noisy_range": [0, 1], "clean_range": [0, 1], "fresh": False, "licence": ""},
+                "noisy_scale": [0, 1], "clean_scale": [0, 1], "fresh": False, "licence": ""},
     "warnings": ["2 images & more"],
     "spec": {"kind": "plain"}, "settings": {"epochs": 1}, "ending": "finished", "best_epoch": 1, "best_val_loss": 0.1,
     "epochs_done": 1, "seconds": 60.0, "floor": 0.05, "verdict": {"fit": "converged", "reasons": ["a", "b"]},

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from smidgen.data.pairs import Dataset
 from smidgen.errors import BudgetError, FileError
+from smidgen.model.runtime import Runtime
 from smidgen.network.spec import PlainSpec
-from smidgen.pairs.pairs import Dataset
-from smidgen.runs import make_run, write_report
-from smidgen.runtime import Runtime
-from smidgen.training.settings import TrainingSettings
+from smidgen.runs.run import make_run, write_report
+from smidgen.training.recipe import Recipe
 from tests.conftest import TINY
 
-SETTINGS = TrainingSettings(epochs=2, batch_size=8, threads=1)
+SETTINGS = Recipe(epochs=2, batch_size=8, threads=1)
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smidgen.errors import InputError, PairsError
-from smidgen.model import ModelInfo, write_model
+from smidgen.model.file import ModelInfo, write_model
+from smidgen.model.runtime import Runtime
 from smidgen.network.spec import PyramidSpec
-from smidgen.runtime import Runtime
 from tests.conftest import random_weights
 
 
@@ -26,7 +26,7 @@ def test_parts_equal_the_whole(tiny_model: Path, monkeypatch: pytest.MonkeyPatch
     runtime = Runtime(tiny_model)
     noisy = np.random.default_rng(0).random((7, 6, 6, 1), dtype=np.float32)
     before, whole = noisy.copy(), runtime.denoise(noisy)
-    monkeypatch.setattr("smidgen.runtime._PIXELS_AT_ONCE", 80)
+    monkeypatch.setattr("smidgen.model.runtime._PIXELS_AT_ONCE", 80)
     np.testing.assert_allclose(runtime.denoise(noisy), whole, atol=1e-6)
     np.testing.assert_array_equal(noisy, before)
 
@@ -38,9 +38,9 @@ def test_tiled_equals_whole(deep_model: Runtime, height: int, width: int, tile: 
     noisy = np.random.default_rng(seed).random((1, height, width, 1), dtype=np.float32)
     whole = deep_model.denoise(noisy)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("smidgen.runtime._TILE", tile)
-        patch.setattr("smidgen.runtime._WIDE", 75)
-        patch.setattr("smidgen.runtime._LOW_TILE", tile // 2 + 1)
+        patch.setattr("smidgen.model.runtime._TILE", tile)
+        patch.setattr("smidgen.model.runtime._WIDE", 75)
+        patch.setattr("smidgen.model.runtime._LOW_TILE", tile // 2 + 1)
         np.testing.assert_allclose(deep_model.denoise(noisy), whole, atol=1e-5)
 
 
@@ -48,7 +48,7 @@ def test_the_tile_test_can_fail(deep_model: Runtime, monkeypatch: pytest.MonkeyP
     """With a margin of half the reach tiles do differ: the margin is needed."""
     noisy = np.random.default_rng(0).random((1, 150, 150, 1), dtype=np.float32)
     whole = deep_model.denoise(noisy)
-    monkeypatch.setattr("smidgen.runtime._TILE", 8)
+    monkeypatch.setattr("smidgen.model.runtime._TILE", 8)
     monkeypatch.setattr("smidgen.network.layers.Network.reach", 8)
     assert np.abs(deep_model.denoise(noisy) - whole).max() > 1e-5
 

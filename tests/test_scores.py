@@ -8,9 +8,9 @@ from scipy.stats import binomtest
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 from sklearn.metrics import cohen_kappa_score
 
+from smidgen.data.tasks import load_task
 from smidgen.errors import PairsError
-from smidgen.scores import Interval, bce, bce_floor, cohen_kappa, mse, psnr, ssim
-from smidgen.tasks.tasks import load_task
+from smidgen.judging.scores import Interval, bce, bce_floor, cohen_kappa, mse, psnr, ssim
 
 SHAPES = [(3, 28, 28, 1), (2, 9, 12, 3)]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from smidgen.pairs.pairs import Dataset
-from smidgen.runtime import Runtime
+from smidgen.data.pairs import Dataset
+from smidgen.model.runtime import Runtime
 from smidgen.search.results import importance, list_rows, write_results
 from smidgen.search.study import Plan, best_trial, prepare
 from smidgen.search.workers import work

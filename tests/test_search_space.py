@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smidgen.data.pairs import Dataset, FixedSource
 from smidgen.errors import BudgetError, FileError, InputError
 from smidgen.network.spec import PlainSpec, PyramidSpec, default_spec
-from smidgen.pairs.pairs import Dataset, FixedSource
 from smidgen.search.space import full_space, read_grid
-from smidgen.training.settings import default_settings
+from smidgen.training.recipe import default_recipe
 from tests.conftest import make_pairs
 
 
@@ -124,6 +124,6 @@ def test_the_default_recipe_is_a_point_of_the_space(small_dataset: Dataset):
     space = full_space(small_dataset, 3600, epochs=5, seed=0, threads=1)
     candidate = space.build(space.default_values())
     assert candidate.spec == default_spec(3600)
-    assert candidate.settings == default_settings(candidate.spec, 40, 64, epochs=5, seed=0, threads=1)
+    assert candidate.settings == default_recipe(candidate.spec, 40, 64, epochs=5, seed=0, threads=1)
     small = full_space(small_dataset, 200, epochs=5, seed=0, threads=1)
     assert all(value in small.choices[name] for name, value in small.default_values().items() if name in small.choices)

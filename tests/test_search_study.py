@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from smidgen.data.pairs import Dataset
 from smidgen.errors import InputError
+from smidgen.judging.scores import bce
 from smidgen.network.spec import spec_from_dict
-from smidgen.pairs.pairs import Dataset
-from smidgen.scores import bce
 from smidgen.search.space import full_space
 from smidgen.search.study import Plan, best_trial, prepare, trained_of
 from smidgen.search.workers import work

@@ -15,8 +15,8 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
+from smidgen.data.pairs import Dataset
 from smidgen.errors import FileError
-from smidgen.pairs.pairs import Dataset
 from smidgen.search.space import full_space
 from smidgen.search.storage import PatientStorage, StorageLostError, storage_url
 from smidgen.search.study import Plan, Standing, prepare, slots_of, standing

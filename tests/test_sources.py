@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smidgen.data.open import open_dataset
 from smidgen.errors import InputError
-from smidgen.sources import open_dataset
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smidgen.data import mnist as archives
+from smidgen.data.mnist import load_full, load_sample
 from smidgen.errors import FileError
-from smidgen.tasks import archives
-from smidgen.tasks.archives import load_full, load_sample
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
@@ -16,7 +16,7 @@ def test_sample_has_the_stated_sizes_and_its_licence(name: str):
     sample = load_sample(name)
     assert [len(part) for part in (sample.train, sample.val, sample.test)] == [6000, 1000, 1000]
     assert set(sample.test_labels) == set(range(10))
-    licence = resources.files("smidgen.tasks") / "sample" / f"{name.upper()}-LICENCE.txt"
+    licence = resources.files("smidgen.data") / "sample" / f"{name.upper()}-LICENCE.txt"
     assert "licen" in licence.read_text(encoding="utf-8").lower()
 
 

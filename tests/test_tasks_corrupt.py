@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from smidgen.tasks.corrupt import KINDS, SIGMA, add_noise, average, maximum
+from smidgen.data.corruptions import KINDS, SIGMA, add_noise, average, maximum
 
 A = np.array([0.0, 0.5, 1.0], np.float32)
 B = np.array([1.0, 0.25, 1.0], np.float32)

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smidgen.data.mnist import load_full, load_sample
+from smidgen.data.tasks import SAMPLE_TASK, TASKS, FreshSource, example_pairs, load_task
 from smidgen.errors import InputError
-from smidgen.tasks.archives import load_full, load_sample
-from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, FreshSource, example_pairs, load_task
 
 
 def test_sample_task_pairs_as_designed():

@@ -4,14 +4,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.network.spec import PyramidSpec
-from smidgen.pairs.pairs import Dataset, FixedSource, Pairs
 from smidgen.training.loop import Progress
-from smidgen.training.settings import TrainingSettings
+from smidgen.training.recipe import Recipe
 from smidgen.training.train import train
 from tests.conftest import TINY
 
-SETTINGS = TrainingSettings(epochs=8, batch_size=8, threads=1)
+SETTINGS = Recipe(epochs=8, batch_size=8, threads=1)
 
 
 def test_divergence_keeps_the_best_epoch(small_dataset: Dataset):

@@ -2,12 +2,12 @@ import pytest
 
 from smidgen.errors import InputError
 from smidgen.network.spec import PlainSpec, PyramidSpec
-from smidgen.training.settings import DEFAULT_STEPS, TrainingSettings, default_settings
+from smidgen.training.recipe import DEFAULT_STEPS, Recipe, default_recipe
 
 
 def test_plain_is_trained_the_exercises_way():
     """The baseline's recipe: Adam at a constant 1e-3, batches of 128, patience 5."""
-    settings = default_settings(PlainSpec(), 55000, 784)
+    settings = default_recipe(PlainSpec(), 55000, 784)
     assert (settings.optimizer, settings.learning_rate, settings.batch_size, settings.patience) == (
         "adam",
         1e-3,
@@ -20,7 +20,7 @@ def test_plain_is_trained_the_exercises_way():
 @pytest.mark.parametrize("num_pairs", [300, 6000, 55000])
 def test_default_length_is_about_the_same_number_of_steps(num_pairs: int):
     """Small data sets are shown more often, so that training takes as long."""
-    settings = default_settings(PyramidSpec(), num_pairs, 784)
+    settings = default_recipe(PyramidSpec(), num_pairs, 784)
     steps = settings.epochs * -(-num_pairs // 64)
     assert abs(steps - DEFAULT_STEPS) <= 0.05 * DEFAULT_STEPS
     assert settings.patience is None
@@ -28,7 +28,7 @@ def test_default_length_is_about_the_same_number_of_steps(num_pairs: int):
 
 def test_annealed_rate_rises_and_falls_to_nothing():
     """The rate warms up, peaks near the setting and ends at almost zero."""
-    settings = TrainingSettings(epochs=1, learning_rate=0.01)
+    settings = Recipe(epochs=1, learning_rate=0.01)
     rates = [settings.rate_at(step, 1000) for step in range(1000)]
     assert rates[0] < 0.001
     assert max(rates) == pytest.approx(0.01, rel=0.05)
@@ -37,7 +37,7 @@ def test_annealed_rate_rises_and_falls_to_nothing():
 
 def test_what_the_user_chose_stands():
     """Chosen settings replace the recipe's; None leaves them, and the rate follows the optimizer."""
-    settings = default_settings(PyramidSpec(), 1000, 784, epochs=3, optimizer="adam", patience=None)
+    settings = default_recipe(PyramidSpec(), 1000, 784, epochs=3, optimizer="adam", patience=None)
     assert (settings.epochs, settings.optimizer, settings.learning_rate) == (3, "adam", 1e-3)
 
 
@@ -50,12 +50,12 @@ def test_what_the_user_chose_stands():
 def test_impossible_settings_are_refused(wrong: dict[str, object]):
     """Settings that cannot be are refused by name before any work."""
     with pytest.raises(InputError):
-        TrainingSettings(**({"epochs": 1} | wrong))
+        Recipe(**({"epochs": 1} | wrong))
     with pytest.raises(InputError):
-        default_settings(PyramidSpec(), 100, 784, **wrong)
+        default_recipe(PyramidSpec(), 100, 784, **wrong)
 
 
 @pytest.mark.parametrize(("pixels", "batch_size"), [(1, 64), (784, 64), (64 * 64, 12), (512 * 512, 1)])
 def test_large_images_come_in_smaller_batches(pixels: int, batch_size: int):
     """A batch holds about the same number of pixels, so that memory and time stay the same."""
-    assert default_settings(PyramidSpec(), 1000, pixels).batch_size == batch_size
+    assert default_recipe(PyramidSpec(), 1000, pixels).batch_size == batch_size

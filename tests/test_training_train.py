@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.errors import FileError, SmidgenError
-from smidgen.pairs.pairs import Dataset, FixedSource, Pairs
-from smidgen.scores import bce
+from smidgen.judging.scores import bce
 from smidgen.training.checkpoint import CHECKPOINT, HISTORY
 from smidgen.training.loop import Progress
-from smidgen.training.settings import TrainingSettings
+from smidgen.training.recipe import Recipe
 from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import Trained, train
 from tests.conftest import TINY
 
-SETTINGS = TrainingSettings(epochs=8, batch_size=8, threads=1)
+SETTINGS = Recipe(epochs=8, batch_size=8, threads=1)
 
 
 def assert_same(first: Trained, second: Trained) -> None:
@@ -83,15 +83,15 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path):
 import sys, dataclasses
 from pathlib import Path
 from smidgen.network.spec import PyramidSpec
-from smidgen.tasks.tasks import load_task
+from smidgen.data.tasks import load_task
 from smidgen.training.checkpoint import CHECKPOINT, HISTORY
-from smidgen.training.settings import TrainingSettings
+from smidgen.training.recipe import Recipe
 from smidgen.training.train import train
 import numpy as np
 dataset = load_task("digits-on-garments-sample")
 dataset = dataclasses.replace(dataset, val=dataset.val.first(100),
     train=dataclasses.replace(dataset.train, clean=dataset.train.clean[:512], other=dataset.train.other[:512]))
-settings = TrainingSettings(epochs=5, batch_size=64, threads=1)
+settings = Recipe(epochs=5, batch_size=64, threads=1)
 folder = Path(sys.argv[1])
 trained = train(dataset, PyramidSpec(width=6, hidden=6), settings, folder=folder, resume=True)
 np.savez(folder / "weights.npz", **trained.weights)
@@ -128,7 +128,7 @@ def test_a_folder_is_not_overwritten(small_dataset: Dataset, tmp_path: Path):
 
 def test_early_stopping_waits_for_its_patience(small_dataset: Dataset):
     """A rate too small to learn anything stops after `patience` epochs without a better one."""
-    settings = TrainingSettings(epochs=50, batch_size=8, learning_rate=1e-12, optimizer="sgd", annealed=False,
+    settings = Recipe(epochs=50, batch_size=8, learning_rate=1e-12, optimizer="sgd", annealed=False,
                                 patience=3, threads=1)  # fmt: skip
     trained = train(small_dataset, TINY, settings)
     assert trained.ending == "stopped early"

@@ -12,10 +12,10 @@ import tifffile
 from PIL import Image
 from playwright.sync_api import expect
 
+from smidgen.data.tasks import example_pairs
 from smidgen.images.picture import read_picture
-from smidgen.runtime import Runtime
-from smidgen.tasks.tasks import example_pairs
-from smidgen.zoo.zoo import find_model
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
 from tests.conftest import random_weights
 from tests.servers import serving, take_picture, violations
 
@@ -180,7 +180,7 @@ def test_tries_each_corruption(address: str, query: str, status: int, generator:
 
 def test_a_model_of_three_channels(tmp_path: Path, generator: np.random.Generator):
     """A colour model takes colour pictures and says of grey ones what it expects."""
-    from smidgen.model import ModelInfo, write_model
+    from smidgen.model.file import ModelInfo, write_model
     from smidgen.network.spec import PyramidSpec
 
     spec = PyramidSpec(channels=3, width=2, hidden=2, scales=2, kernel=3)

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from smidgen.runtime import Runtime
-from smidgen.tasks.tasks import SAMPLE_TASK, load_task
-from smidgen.zoo.zoo import find_model
+from smidgen.data.tasks import SAMPLE_TASK, load_task
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
 from tests.servers import serving, take_picture, violations
 
 MODEL = "digits-on-garments"

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from smidgen.errors import FileError
-from smidgen.runtime import Runtime
-from smidgen.zoo.zoo import find_model, zoo_names
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model, zoo_names
 
 
 @pytest.mark.parametrize("name", zoo_names())

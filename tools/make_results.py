@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from smidgen.data.tasks import DEFAULT_TASK, TASKS, load_task
 from smidgen.judging.legibility import Truth, find_truth, read_digits
-from smidgen.report.figures import draw_front, draw_strip
-from smidgen.runtime import Runtime
-from smidgen.scores import mse
-from smidgen.tasks.tasks import DEFAULT_TASK, TASKS, load_task
-from smidgen.zoo.zoo import find_model, zoo_names
+from smidgen.judging.scores import mse
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model, zoo_names
+from smidgen.runs.figures import draw_front, draw_strip
 
 DOCS = Path(__file__).parents[1] / "docs"
 PICTURES = DOCS / "pictures"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smidgen.tasks.archives import load_full
+from smidgen.data.mnist import load_full
 
 SIZES = {"train": 6000, "val": 1000, "test": 1000}
 OUT = Path(__file__).parents[1] / "src" / "smidgen" / "tasks" / "sample"

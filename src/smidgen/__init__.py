@@ -15,8 +15,8 @@ def load_torch(model: "str | Path") -> "TorchNetwork":
     """A model as a torch module, for further training.
 
     It takes images `(N, C, H, W)` in [0, 1], not on X's scale, and gives logits: `denoised = sigmoid(logits)`
-    is in [0, 1] too. Its attributes `noisy_range` and `clean_range` convert arrays: X's values by
-    `noisy_range.normalise`, and `denoised` to y's by `clean_range.restore`.
+    is in [0, 1] too. Its attributes `noisy_scale` and `clean_scale` convert arrays: X's values by
+    `noisy_scale.normalise`, and `denoised` to y's by `clean_scale.restore`.
 
     Args:
         model: a model file, a run folder, or the name of one that ships.
@@ -26,7 +26,7 @@ def load_torch(model: "str | Path") -> "TorchNetwork":
         MissingPartError: torch is not installed.
     """
     from smidgen.errors import MissingPartError
-    from smidgen.zoo.zoo import find_model
+    from smidgen.model.zoo import find_model
 
     try:
         from smidgen.export.torch import load_torch

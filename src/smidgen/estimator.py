@@ -13,16 +13,16 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from smidgen.data.checks import RawPairs, make_raw_pairs
+from smidgen.data.pairs import Dataset
+from smidgen.data.split import VAL_SHARE, split_pairs
 from smidgen.errors import InputError, PairsError
 from smidgen.files import write_whole
-from smidgen.model import ModelInfo, pack_model
+from smidgen.judging.scores import mse
+from smidgen.model.file import ModelInfo, pack_model
+from smidgen.model.runtime import Runtime
 from smidgen.network.spec import DEFAULT_BUDGET, choose_spec
-from smidgen.pairs.checks import RawPairs, make_raw_pairs
-from smidgen.pairs.pairs import Dataset
-from smidgen.pairs.split import VAL_SHARE, split_pairs
-from smidgen.runtime import Runtime
-from smidgen.scores import mse
-from smidgen.training.settings import default_settings
+from smidgen.training.recipe import default_recipe
 from smidgen.training.train import train
 
 _LEAST_ERROR = 1e-10
@@ -116,7 +116,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         for warning in dataset.warnings:
             warnings.warn(warning, stacklevel=2)
         spec = choose_spec(self.network, self.budget, dataset.shape[2])
-        settings = default_settings(
+        settings = default_recipe(
             spec, len(dataset.train), dataset.pixels,
             epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
             optimizer=self.optimizer, loss=self.loss, patience=self.patience, seed=seed,
@@ -166,7 +166,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         model = self._open()
         denoised = self._denoise(model, X)
         pairs = self._pairs(denoised.reshape(np.shape(y)), np.asarray(y))
-        scale = model.info.clean_range
+        scale = model.info.clean_scale
         errors = mse(scale.normalise(pairs.noisy), scale.normalise(pairs.clean))
         ratios = -10 * np.log10(np.maximum(errors, _LEAST_ERROR))
         return float(np.average(ratios, weights=None if sample_weight is None else np.asarray(sample_weight)))

@@ -8,12 +8,12 @@ import re
 
 import numpy as np
 
+from smidgen.data.checks import make_raw_pairs
+from smidgen.data.corruptions import KINDS
+from smidgen.data.formats import read_array
+from smidgen.data.scale import fit_scale
 from smidgen.errors import InputError
 from smidgen.files import FileKind, check_target, write_whole
-from smidgen.pairs.checks import make_raw_pairs
-from smidgen.pairs.formats import read_array
-from smidgen.pairs.ranges import fit_range
-from smidgen.tasks.corrupt import KINDS
 
 _NPZ_FILE = FileKind(name="an .npz file", endings=(".npz",), start=re.compile(rb"PK\x03\x04.{26}[^/]*\.npy", re.DOTALL))
 
@@ -30,7 +30,7 @@ def corrupt(arguments: argparse.Namespace) -> int:
     found = read_array(arguments.clean)
     labels = None if arguments.labels is None else read_array(arguments.labels)
     raw = make_raw_pairs(found, found, labels, str(arguments.clean))
-    clean = fit_range(raw.clean, "the clean images").normalise(raw.clean)
+    clean = fit_scale(raw.clean, "the clean images").normalise(raw.clean)
     noisy = kind.damage(clean, strength, np.random.default_rng(arguments.seed))
     content = {"X": noisy, "y": clean} | ({} if raw.labels is None else {"labels": raw.labels})
     file = io.BytesIO()

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TextIO
 
 from smidgen.cli.show import renew_line
-from smidgen.denoising import DEPTHS, Handling, denoise_large_tiff, denoise_picture
+from smidgen.data.scale import Scale
 from smidgen.errors import FileError, InputError, SmidgenError
 from smidgen.files import FileKind, check_target, make_folder, write_whole
 from smidgen.images.picture import KINDS, MOST_PIXELS, pack_picture, read_picture
 from smidgen.images.tiff import count_tiff_pixels
-from smidgen.pairs.ranges import Range
-from smidgen.runtime import Runtime
-from smidgen.zoo.zoo import find_model
+from smidgen.model.pictures import DEPTHS, Handling, denoise_large_tiff, denoise_picture
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
 
 _PIPE = "-"
 _PICTURE_FILE = FileKind(
@@ -45,7 +45,7 @@ def denoise(arguments: argparse.Namespace) -> int:
     """Denoise image files, folders of them, or standard input."""
     handling = Handling(
         depth=DEPTHS[arguments.depth] if arguments.depth else None,
-        value_range=_parse_range(arguments.range),
+        value_scale=_parse_range(arguments.range),
         inverted=arguments.invert,
     )
     jobs = _plan(arguments.images, arguments.out)
@@ -205,13 +205,13 @@ def _standard(stream: TextIO | None) -> TextIO:
     return stream
 
 
-def _parse_range(given: list[float] | None) -> Range | None:
+def _parse_range(given: list[float] | None) -> Scale | None:
     if given is None:
         return None
     low, high = given
     if not (math.isfinite(low) and math.isfinite(high) and high - low > _NARROWEST):
         raise InputError(f"the range {low:g} {high:g} is impossible", expected="--range LOW HIGH with LOW below HIGH")
-    return Range(low, high)
+    return Scale(low, high)
 
 
 class _Progress:

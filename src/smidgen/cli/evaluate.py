@@ -9,8 +9,8 @@ from smidgen.cli.show import say, share, table
 from smidgen.errors import InputError
 from smidgen.judging.evaluate import Evaluation, Scores
 from smidgen.judging.evaluate import evaluate as judge
-from smidgen.runtime import Runtime
-from smidgen.zoo.zoo import find_model
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
 
 
 def evaluate(arguments: argparse.Namespace) -> int:

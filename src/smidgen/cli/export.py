@@ -5,7 +5,7 @@ import json
 
 from smidgen.cli.summary import parse_size
 from smidgen.export.export import Exported, export_model
-from smidgen.zoo.zoo import find_model
+from smidgen.model.zoo import find_model
 
 
 def export(arguments: argparse.Namespace) -> int:
@@ -20,7 +20,7 @@ def export(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(_to_dict(exported)))
         return 0
-    noisy, clean = exported.noisy_range, exported.clean_range
+    noisy, clean = exported.noisy_scale, exported.clean_scale
     height, width = exported.size
     if arguments.to == "html":
         print(f"{exported.path}: takes pictures, black to white as X's {noisy}; in the result as y's {clean}")
@@ -38,8 +38,8 @@ def export(arguments: argparse.Namespace) -> int:
 def _to_dict(exported: Exported) -> dict[str, object]:
     return {
         "path": str(exported.path),
-        "noisy_scale": [exported.noisy_range.low, exported.noisy_range.high],
-        "clean_scale": [exported.clean_range.low, exported.clean_range.high],
+        "noisy_scale": [exported.noisy_scale.low, exported.noisy_scale.high],
+        "clean_scale": [exported.clean_scale.low, exported.clean_scale.high],
         "size": list(exported.size),
         "difference": exported.difference,
         **exported.facts,

@@ -7,8 +7,8 @@ import sys
 
 from smidgen.cli.pairs_options import open_pairs
 from smidgen.cli.show import table, text_picture
+from smidgen.data.pairs import Labels
 from smidgen.files import FileKind, check_target, write_whole
-from smidgen.pairs.pairs import Labels
 
 _PNG_FILE = FileKind(name="a PNG picture", endings=(".png",), start=re.compile(rb"\x89PNG\r\n\x1a\n"))
 
@@ -20,7 +20,7 @@ def inspect(arguments: argparse.Namespace) -> int:
     dataset = open_pairs(arguments)
     first = dataset.train.example(1)
     if arguments.picture:
-        from smidgen.report.figures import draw_first_pair
+        from smidgen.runs.figures import draw_first_pair
 
         write_whole(arguments.picture, draw_first_pair(first))
     if arguments.json:
@@ -39,7 +39,7 @@ def inspect(arguments: argparse.Namespace) -> int:
         [name, f"{len(part):,}", _span(part.labels)] for name, part in (("val", dataset.val), ("test", dataset.test))
     ]
     print(table(rows))
-    print(f"\nvalues of X {dataset.noisy_range} and of y {dataset.clean_range} are brought to 0..1")
+    print(f"\nvalues of X {dataset.noisy_scale} and of y {dataset.clean_scale} are brought to 0..1")
     if dataset.scale_reason:
         print(dataset.scale_reason)
     print("pairing and noise are drawn afresh each epoch" if dataset.fresh else "pairs are fixed")

@@ -15,7 +15,7 @@ from smidgen import __version__
 from smidgen.cli.pairs_options import add_pairs_options
 from smidgen.errors import SmidgenError
 
-# The names in smidgen.tasks.corrupt, which is not imported for the sake of a help text.
+# The names in smidgen.data.corruptions, which is not imported for the sake of a help text.
 _CORRUPTIONS = ("gaussian-noise", "salt-and-pepper", "blur", "jpeg")
 
 

@@ -5,8 +5,8 @@ import hashlib
 import json
 
 from smidgen.cli.show import table
-from smidgen.runtime import Runtime
-from smidgen.zoo.zoo import find_model, zoo_names
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model, zoo_names
 
 
 def models(arguments: argparse.Namespace) -> int:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smidgen.pairs.pairs import Dataset
-    from smidgen.pairs.ranges import Scales
+    from smidgen.data.pairs import Dataset
+    from smidgen.data.scale import Scales
 
 _PAIRS_HELP = "a task's name, a .pkl or .npz file with X and y, or a folder with noisy/ and clean/"
 
@@ -28,7 +28,7 @@ def open_pairs(arguments: argparse.Namespace, scales: "Scales | None" = None) ->
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
     """
-    from smidgen.sources import open_dataset
+    from smidgen.data.open import open_dataset
 
     return open_dataset(
         arguments.pairs,

@@ -10,11 +10,11 @@ from smidgen.cli.pairs_options import open_pairs
 from smidgen.cli.show import share, table
 from smidgen.errors import InputError
 from smidgen.files import lock_folder
-from smidgen.runtime import Runtime
-from smidgen.scores import Interval
+from smidgen.judging.scores import Interval
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model, zoo_names
 from smidgen.web.server import hash_file, run, title_of, wants_browser
 from smidgen.web.study import CONDITIONS, READ, work_out
-from smidgen.zoo.zoo import find_model, zoo_names
 
 
 def read(arguments: argparse.Namespace) -> int:
@@ -67,7 +67,7 @@ def read(arguments: argparse.Namespace) -> int:
 def _find_other(name: str | None, val: Any) -> tuple[str, Any, str]:
     """Name, function and identity of what to compare with: a model, or a classical denoiser, the best by default."""
     from smidgen.judging.baselines import choose_baselines
-    from smidgen.runtime import model_file
+    from smidgen.model.runtime import model_file
 
     if name is not None and (model_file(Path(name)).is_file() or name in zoo_names()):
         path = find_model(name)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from smidgen.cli.pairs_options import open_pairs
 from smidgen.cli.show import duration, progress_line, renew_line, say, table
 from smidgen.cli.train import RUNS, cores
+from smidgen.data.pairs import Dataset
 from smidgen.errors import InputError, MissingPartError
 from smidgen.files import make_folder, write_whole
 from smidgen.network.spec import Spec, default_spec, parse_budget, spec_from_dict
-from smidgen.pairs.pairs import Dataset
-from smidgen.report.figures import draw_front
-from smidgen.runs import RUN_FILE, make_run
-from smidgen.training.settings import TrainingSettings, default_settings
+from smidgen.runs.figures import draw_front
+from smidgen.runs.run import RUN_FILE, make_run
+from smidgen.training.recipe import Recipe, default_recipe
 
 if TYPE_CHECKING:
     from smidgen.search.study import Plan, Standing
@@ -135,9 +135,7 @@ def _standing_line() -> Callable[["Standing"], None]:
     return watch
 
 
-def _finished(
-    folder: Path, dataset: Dataset, spec: Spec, settings: TrainingSettings, split: str
-) -> dict[str, Any] | None:
+def _finished(folder: Path, dataset: Dataset, spec: Spec, settings: Recipe, split: str) -> dict[str, Any] | None:
     """What the run in a folder found, if it is this run and was trained to its end."""
     if not (folder / RUN_FILE).exists():
         return None
@@ -159,7 +157,7 @@ def front(arguments: argparse.Namespace) -> int:
     specs = [default_spec(budget, dataset.shape[2]) for budget in budgets]  # all are checked before any is trained
     rows, points = [], []
     for budget, spec in zip(budgets, specs, strict=True):
-        settings = default_settings(
+        settings = default_recipe(
             spec, len(dataset.train), dataset.pixels,
             epochs=arguments.epochs, seed=arguments.seed, threads=arguments.threads or cores(),
         )  # fmt: skip

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from smidgen.runtime import Runtime
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
 from smidgen.web.server import run, title_of, wants_browser
-from smidgen.zoo.zoo import find_model
 
 
 def serve(arguments: argparse.Namespace) -> int:

@@ -4,12 +4,12 @@ import argparse
 import json
 from typing import Any
 
-from smidgen.card import write_card
 from smidgen.cli.show import table
 from smidgen.errors import InputError
+from smidgen.model.card import write_card
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
 from smidgen.network.layers import Kind, Layer, Network, size_at_scale
-from smidgen.runtime import Runtime
-from smidgen.zoo.zoo import find_model
 
 
 def summary(arguments: argparse.Namespace) -> int:
@@ -42,7 +42,7 @@ def summary(arguments: argparse.Namespace) -> int:
     print(f"cost          {facts['multiply_accumulates_per_pixel']:,.0f} multiply-accumulates a pixel")
     print(f"reach         {network.reach} pixels")
     print(f"work memory   {facts['work_bytes']:,} bytes for {height} x {width}, layer by layer in float32")
-    print(f"values        X {info.noisy_range}, y {info.clean_range}")
+    print(f"values        X {info.noisy_scale}, y {info.clean_scale}")
     for name, content in (("trained on", info.dataset), ("training", info.training), ("scores", info.scores)):
         print(f"{name:<13} {_flat(content)}")
     return 0

@@ -10,14 +10,14 @@ from pathlib import Path
 from smidgen.cli.evaluate import scores_table
 from smidgen.cli.pairs_options import open_pairs
 from smidgen.cli.show import duration, progress_line, say
+from smidgen.data.open import open_dataset
+from smidgen.data.pairs import Dataset
+from smidgen.data.tasks import SAMPLE_TASK
 from smidgen.errors import InputError
+from smidgen.model.runtime import MODEL_FILE
 from smidgen.network.spec import DEFAULT_BUDGET, choose_spec, default_spec, parse_budget
-from smidgen.pairs.pairs import Dataset
-from smidgen.runs import REPORT_FILE, Run, make_run, write_report
-from smidgen.runtime import MODEL_FILE
-from smidgen.sources import open_dataset
-from smidgen.tasks.tasks import SAMPLE_TASK
-from smidgen.training.settings import default_settings
+from smidgen.runs.run import REPORT_FILE, Run, make_run, write_report
+from smidgen.training.recipe import default_recipe
 
 RUNS = Path("runs")
 _DEMO_EPOCHS = 14
@@ -27,7 +27,7 @@ def demo(arguments: argparse.Namespace) -> int:
     """Train on the embedded sample, judge on its test part and show the result."""
     dataset = open_dataset(SAMPLE_TASK)
     spec = default_spec()
-    settings = default_settings(spec, len(dataset.train), dataset.pixels, epochs=_DEMO_EPOCHS, threads=cores())
+    settings = default_recipe(spec, len(dataset.train), dataset.pixels, epochs=_DEMO_EPOCHS, threads=cores())
     folder = arguments.out or _free_folder("demo")
     say(f"{SAMPLE_TASK}: {len(dataset.train):,} digits and garments, paired afresh each epoch")
     run = make_run(
@@ -43,7 +43,7 @@ def train(arguments: argparse.Namespace) -> int:
     dataset = open_pairs(arguments)
     channels = dataset.shape[2]
     spec = choose_spec(arguments.network, budget, channels, arguments.passes)
-    settings = default_settings(
+    settings = default_recipe(
         spec,
         len(dataset.train),
         dataset.pixels,

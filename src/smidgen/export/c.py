@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.scale import Scale
 from smidgen.errors import InputError, SmidgenError
 from smidgen.export.values import UNIT, from_unit, to_unit
 from smidgen.files import FileKind
-from smidgen.model import Weights
+from smidgen.model.file import Weights
 from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network, size_at_scale
-from smidgen.pairs.ranges import Range
 
 C_FILE = FileKind(
     name="a C file from 'smidgen export'", endings=(".c", ".h"), start=re.compile(rb"/\*\n \* Image denoiser")
@@ -55,8 +55,8 @@ def write_c(
     *,
     bits: int,
     title: str,
-    noisy_range: Range = UNIT,
-    clean_range: Range = UNIT,
+    noisy_scale: Scale = UNIT,
+    clean_scale: Scale = UNIT,
 ) -> CSource:
     """The network as C for images of `size` (H, W), with X's values in and y's out.
 
@@ -66,7 +66,7 @@ def write_c(
         bits: 32 for float32 weights; 8 for int8 kernels with a float32 scale for each output channel. The
             first and the last stay float32: they are small, and their rounding would be seen.
         title: the first line of the file's comment.
-        noisy_range, clean_range: the rules for X and y; where one is 0..1 its values pass as they are.
+        noisy_scale, clean_scale: the rules for X and y; where one is 0..1 its values pass as they are.
     """
     from importlib import resources
 
@@ -74,13 +74,13 @@ def write_c(
 
     height, width = size
     # What the network reads is written to `out`, which is free until its last layer, and costs no memory so.
-    writer = _Writer(network, weights, bits, "in" if noisy_range == UNIT else "out")
+    writer = _Writer(network, weights, bits, "in" if noisy_scale == UNIT else "out")
     places, work_floats = plan_memory(network, height, width)
     calls = [writer.call(layer, places, height, width) for layer in network.layers]
-    if noisy_range != UNIT:
-        calls.insert(0, _rescale("in", *to_unit(noisy_range)))
-    if clean_range != UNIT:
-        calls.append(_rescale("out", *from_unit(clean_range)))
+    if noisy_scale != UNIT:
+        calls.insert(0, _rescale("in", *to_unit(noisy_scale)))
+    if clean_scale != UNIT:
+        calls.append(_rescale("out", *from_unit(clean_scale)))
     used = {call.split("(")[0] for call in calls}
     weight_bytes = sum(array.size_bytes for array in writer.arrays.values())
     environment = Environment(  # noqa: S701 (it makes C, not HTML)
@@ -99,8 +99,8 @@ def write_c(
         arrays=list(writer.arrays.values()),
         used=used,
         epsilon=_number(RMS_EPSILON),
-        noisy_range=noisy_range,
-        clean_range=clean_range,
+        noisy_scale=noisy_scale,
+        clean_scale=clean_scale,
         number=_number,
         calls=calls,
     )

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.pairs import Images
+from smidgen.data.tasks import SAMPLE_TASK, example_pairs
 from smidgen.errors import SmidgenError
-from smidgen.pairs.pairs import Images
-from smidgen.tasks.tasks import SAMPLE_TASK, example_pairs
 
 TOLERANCE = 1e-5  # of full scale
 _FEW_PIXELS = 2**16

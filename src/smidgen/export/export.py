@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.corruptions import average
+from smidgen.data.scale import Scale
+from smidgen.data.tasks import TASKS, example_pairs
 from smidgen.errors import InputError, SmidgenError
 from smidgen.export.c import C_FILE, compile_c, write_c
 from smidgen.export.check import check_images, verify
@@ -15,11 +18,8 @@ from smidgen.export.keras import KERAS_FILES, build_keras, explain_count, import
 from smidgen.export.rounding import measure_rounding
 from smidgen.export.values import check_scales
 from smidgen.files import check_target, fill_whole, write_whole
-from smidgen.model import ModelInfo, Weights, pack_model, read_model
-from smidgen.pairs.ranges import Range
-from smidgen.runtime import Runtime, model_file
-from smidgen.tasks.corrupt import average
-from smidgen.tasks.tasks import TASKS, example_pairs
+from smidgen.model.file import ModelInfo, Weights, pack_model, read_model
+from smidgen.model.runtime import Runtime, model_file
 
 FORMATS = {**KERAS_FILES, "c": C_FILE, "html": PAGE_FILE}
 _MOST_PIXELS = 2**24
@@ -35,7 +35,7 @@ class Exported:
 
     Attributes:
         path: of the file.
-        noisy_range, clean_range: the scales of X and y. All forms but the page take X's values and give y's; the
+        noisy_scale, clean_scale: the scales of X and y. All forms but the page take X's values and give y's; the
             page takes pictures, black to white.
         size: (H, W) of the images.
         difference: the largest from the model file's answers, on real and random images, as a share of full scale.
@@ -43,8 +43,8 @@ class Exported:
     """
 
     path: Path
-    noisy_range: Range
-    clean_range: Range
+    noisy_scale: Scale
+    clean_scale: Scale
     size: tuple[int, int]
     difference: float
     facts: Facts
@@ -100,8 +100,8 @@ def export_model(model: Path, to: str, out: Path, *, size: tuple[int, int] | Non
         difference, facts = _export_keras(source, out)
     return Exported(
         path=out,
-        noisy_range=info.noisy_range,
-        clean_range=info.clean_range,
+        noisy_scale=info.noisy_scale,
+        clean_scale=info.clean_scale,
         size=size,
         difference=difference,
         facts=facts,
@@ -116,8 +116,8 @@ def _export_c(source: _Source, out: Path, bits: int) -> tuple[float, Facts]:
         source.size,
         bits=bits,
         title=_title(info),
-        noisy_range=info.noisy_range,
-        clean_range=info.clean_range,
+        noisy_scale=info.noisy_scale,
+        clean_scale=info.clean_scale,
     )
     # The code must give what its own weights give; what their rounding costs is another question.
     original = Runtime(source.path)
@@ -142,7 +142,7 @@ def _export_html(source: _Source, out: Path) -> tuple[float, Facts]:
     facts = [
         ("Parameters", f"{network.num_parameters:,} of {info.budget:,}"),
         ("Trained on", name or "–"),
-        ("Values in training", f"X {info.noisy_range}, y {info.clean_range}; here black to white of a picture"),
+        ("Values in training", f"X {info.noisy_scale}, y {info.clean_scale}; here black to white of a picture"),
         ("Licence of the images", str(info.dataset.get("licence") or "–")),
     ]
     page = write_html(
@@ -161,7 +161,7 @@ def _export_html(source: _Source, out: Path) -> tuple[float, Facts]:
 def _export_keras(source: _Source, out: Path) -> tuple[float, Facts]:
     info, network = source.info, source.info.spec.network()
     model = build_keras(
-        network, source.weights, source.size, noisy_range=info.noisy_range, clean_range=info.clean_range
+        network, source.weights, source.size, noisy_scale=info.noisy_scale, clean_scale=info.clean_scale
     )
     explained = explain_count(network)
     if sum(explained.values()) != model.count_params():
@@ -185,7 +185,7 @@ def _verify_values(
     run: Callable[[NDArray[np.float32]], NDArray[np.float32]], model: Runtime, size: tuple[int, int], name: str
 ) -> float:
     """As `verify`, with X's values in and y's out."""
-    noisy, clean = model.info.noisy_range, model.info.clean_range
+    noisy, clean = model.info.noisy_scale, model.info.clean_scale
     values = noisy.restore(check_images(size, model.info.spec.channels))
     return verify(run, model.denoise_values, values, name, clean.high - clean.low)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from smidgen.errors import MissingPartError
 from smidgen.files import FileKind
-from smidgen.model import Weights
+from smidgen.model.file import Weights
 from smidgen.network.layers import RMS_EPSILON, Kind, Network
 
 PAGE_FILE = FileKind(

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.scale import Scale
 from smidgen.errors import MissingPartError
 from smidgen.export.values import UNIT, from_unit, to_unit
 from smidgen.files import FileKind
-from smidgen.model import Weights
+from smidgen.model.file import Weights
 from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network, size_at_scale
-from smidgen.pairs.ranges import Range
 
 KERAS_FILES = {
     "keras": FileKind(
@@ -55,8 +55,8 @@ def build_keras(
     weights: Weights,
     size: tuple[int, int],
     *,
-    noisy_range: Range = UNIT,
-    clean_range: Range = UNIT,
+    noisy_scale: Scale = UNIT,
+    clean_scale: Scale = UNIT,
 ) -> Any:
     """The Keras model: images `(N, H, W, C)` with X's values -> denoised images of the same shape with y's.
 
@@ -71,9 +71,9 @@ def build_keras(
     Args:
         network, weights: what to build.
         size: (H, W) of the images.
-        noisy_range, clean_range: the rules for X and y.
+        noisy_scale, clean_scale: the rules for X and y.
     """
-    return _Builder(network, weights, size, noisy_range, clean_range).build()
+    return _Builder(network, weights, size, noisy_scale, clean_scale).build()
 
 
 def explain_count(network: Network) -> dict[str, int]:
@@ -100,11 +100,11 @@ class _Builder:
     """Layers by the name of their weight, so that each is made once."""
 
     def __init__(
-        self, network: Network, weights: Weights, size: tuple[int, int], noisy_range: Range, clean_range: Range
+        self, network: Network, weights: Weights, size: tuple[int, int], noisy_scale: Scale, clean_scale: Scale
     ) -> None:
         self._keras = import_keras()
         self._network, self._weights, self._size = network, weights, size
-        self._noisy_range, self._clean_range = noisy_range, clean_range
+        self._noisy_range, self._clean_range = noisy_scale, clean_scale
         self._made: dict[str, Any] = {}
         self._numbers: list[tuple[Any, list[NDArray[np.float32]]]] = []
 

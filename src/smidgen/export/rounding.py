@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from smidgen.data.tasks import SAMPLE_TASK, TASKS, example_pairs
 from smidgen.export.check import check_images
 from smidgen.judging.legibility import read_digits
-from smidgen.runtime import Runtime
-from smidgen.scores import psnr
-from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, example_pairs
+from smidgen.judging.scores import psnr
+from smidgen.model.runtime import Runtime
 
 _PAIRS = 1000
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from smidgen.model import read_model
+from smidgen.model.file import read_model
 from smidgen.training.torch_network import TorchNetwork
 
 
@@ -15,5 +15,5 @@ def load_torch(path: Path) -> TorchNetwork:
     info, weights = read_model(path)
     model = TorchNetwork(info.spec.network())
     model.import_weights(weights)
-    model.noisy_range, model.clean_range = info.noisy_range, info.clean_range
+    model.noisy_scale, model.clean_scale = info.noisy_scale, info.clean_scale
     return model

@@ -2,20 +2,20 @@
 
 import numpy as np
 
+from smidgen.data.scale import Scale
 from smidgen.errors import InputError
-from smidgen.model import ModelInfo
-from smidgen.pairs.ranges import Range
+from smidgen.model.file import ModelInfo
 
-UNIT = Range()
+UNIT = Scale()
 
 
-def to_unit(scale: Range) -> tuple[float, float]:
+def to_unit(scale: Scale) -> tuple[float, float]:
     """(factor, offset) that bring values on this scale to [0, 1]."""
     span = scale.high - scale.low
     return 1 / span, (0 - scale.low) / span
 
 
-def from_unit(scale: Range) -> tuple[float, float]:
+def from_unit(scale: Scale) -> tuple[float, float]:
     """(factor, offset) that bring values in [0, 1] to this scale."""
     return scale.high - scale.low, scale.low
 
@@ -26,7 +26,7 @@ def check_scales(info: ModelInfo) -> None:
     Raises:
         InputError: they are too large, too small, or too narrow for where they lie.
     """
-    for scale in (info.noisy_range, info.clean_range):
+    for scale in (info.noisy_scale, info.clean_scale):
         with np.errstate(over="ignore"):
             numbers = np.array([scale.low, scale.high, *to_unit(scale), *from_unit(scale)], np.float32)
         if not np.isfinite(numbers).all() or numbers[0] == numbers[1] or numbers[2] == 0:

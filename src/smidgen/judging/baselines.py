@@ -11,8 +11,8 @@ from skimage.filters import median
 from skimage.morphology import disk
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
 
-from smidgen.pairs.pairs import Images, Pairs
-from smidgen.scores import mse
+from smidgen.data.pairs import Images, Pairs
+from smidgen.judging.scores import mse
 
 _TUNED_ON = 200
 _PATCH = {"patch_size": 5, "patch_distance": 6}

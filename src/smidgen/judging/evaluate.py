@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from smidgen.data.pairs import Images, Labels, Pairs
 from smidgen.judging.baselines import Baseline, choose_baselines
 from smidgen.judging.legibility import (
     Reading,
@@ -17,9 +18,8 @@ from smidgen.judging.legibility import (
     legibility_by_digit,
     read_digits,
 )
-from smidgen.pairs.pairs import Images, Labels, Pairs
-from smidgen.runtime import Runtime
-from smidgen.scores import Interval, PerImage, bce, bce_floor, mse, psnr, ssim
+from smidgen.judging.scores import Interval, PerImage, bce, bce_floor, mse, psnr, ssim
+from smidgen.model.runtime import Runtime
 
 _MOST_GROUPS = 40
 

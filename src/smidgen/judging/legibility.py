@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.pairs.pairs import Images, Labels, Pairs
-from smidgen.scores import Interval
+from smidgen.data.pairs import Images, Labels, Pairs
+from smidgen.judging.scores import Interval
 
 # The reader is only asked where it can read: it must read this share of the clean images right,
 # or, where there are no labels, be sure about that share of them.
@@ -98,5 +98,5 @@ def confusion(read: Reading, truth: Truth) -> NDArray[np.int64]:
 def _reader() -> Any:
     import onnxruntime
 
-    content = (resources.files("smidgen.reader") / "digits.onnx").read_bytes()
+    content = (resources.files("smidgen.judging") / "digits.onnx").read_bytes()
     return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

@@ -14,10 +14,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smidgen.files import make_folder, write_whole
 from smidgen.network.spec import spec_from_dict
-from smidgen.report.figures import draw_bars, draw_points
-from smidgen.runs import Run, leave_run
+from smidgen.runs.figures import draw_bars, draw_points
+from smidgen.runs.run import Run, leave_run
 from smidgen.search.study import Plan, best_trial, slots_of, trained_of
-from smidgen.training.settings import TrainingSettings
+from smidgen.training.recipe import Recipe
 
 TRIALS_FILE = "trials.csv"
 BEST_FOLDER = "best"
@@ -117,7 +117,7 @@ def write_results(study: optuna.Study, plan: Plan, *, command: str, split: str) 
         return None
     candidate = trial.user_attrs["candidate"]
     return leave_run(
-        plan.dataset, spec_from_dict(candidate["spec"]), TrainingSettings(**candidate["settings"]), trained_of(trial),
+        plan.dataset, spec_from_dict(candidate["spec"]), Recipe(**candidate["settings"]), trained_of(trial),
         budget=plan.space.budget, folder=plan.folder / BEST_FOLDER, command=command, split=split,
     )  # fmt: skip
 

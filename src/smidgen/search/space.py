@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from smidgen.data.pairs import Dataset
 from smidgen.errors import FileError, InputError
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, check_budget, widest_pyramid
-from smidgen.pairs.pairs import Dataset
-from smidgen.training.settings import OPTIMIZERS, TrainingSettings, default_settings
+from smidgen.training.recipe import OPTIMIZERS, Recipe, default_recipe
 
 Value = str | int | float
 _SHAPE = ("kernel", "scales", "passes")
@@ -42,7 +42,7 @@ class Candidate:
     """A network and how to train it."""
 
     spec: Spec
-    settings: TrainingSettings
+    settings: Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +93,13 @@ class Space:
         else:
             spec = widest_pyramid(self.budget, ratio, channels=self.channels, **shape)
         factor = float(left.pop("learning_rate_factor", 1.0))
-        settings = default_settings(spec, self.num_pairs, self.pixels, **(self.common | left))
+        settings = default_recipe(spec, self.num_pairs, self.pixels, **(self.common | left))
         return Candidate(spec, replace(settings, learning_rate=factor * settings.learning_rate))
 
     def default_values(self) -> dict[str, Value]:
         """The values of the default recipe, as far as this space can choose them."""
         default = PyramidSpec(channels=self.channels)
-        usual = default_settings(default, self.num_pairs, self.pixels, **self.common)
+        usual = default_recipe(default, self.num_pairs, self.pixels, **self.common)
         wanted: dict[str, Value] = {name: getattr(default, name) for name in _SHAPE}
         wanted |= {"optimizer": usual.optimizer, "batch_size": usual.batch_size}
         chosen = {name: wanted[name] for name, options in self.choices.items() if wanted.get(name) in options}
@@ -143,7 +143,7 @@ def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
         if len(shapes[name]) == 1:
             check_budget(largest, budget)
         shapes[name] = shapes[name][:-1]
-    usual = default_settings(largest, len(dataset.train), pixels, **common)
+    usual = default_recipe(largest, len(dataset.train), pixels, **common)
     batches = tuple(max(1, round(usual.batch_size * factor)) for factor in _BATCHES_A_DEFAULT)
     return Space(
         budget=budget,
@@ -180,7 +180,7 @@ def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space
         raise FileError(f"the grid {path} cannot be read ({error})", expected="a TOML file") from None
     if not content:
         raise InputError(f"the grid {path} is empty", expected=f"values for some of {', '.join(_GRID_TYPES)}")
-    default_settings(PyramidSpec(channels=dataset.shape[2]), len(dataset.train), dataset.pixels, **common)
+    default_recipe(PyramidSpec(channels=dataset.shape[2]), len(dataset.train), dataset.pixels, **common)
     choices = {name: _options(path, name, value) for name, value in content.items()}
     number = math.prod(map(len, choices.values()))
     if number > _MOST_COMBINATIONS:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from optuna.exceptions import DuplicatedStudyError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from smidgen.data.pairs import Dataset
 from smidgen.errors import InputError
-from smidgen.pairs.pairs import Dataset
 from smidgen.search.space import Space
 from smidgen.search.storage import GRACE_SECONDS, open_storage
 from smidgen.training.train import Trained

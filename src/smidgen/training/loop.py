@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smidgen.pairs.pairs import Dataset
-from smidgen.scores import bce, mse
+from smidgen.data.pairs import Dataset
+from smidgen.judging.scores import bce, mse
 from smidgen.training.checkpoint import TrainingState, restore_generator
-from smidgen.training.settings import TrainingSettings
+from smidgen.training.recipe import Recipe
 from smidgen.training.soap import SOAP
 from smidgen.training.torch_network import TorchNetwork, predict, to_tensor
 
@@ -67,7 +67,7 @@ class Loop:
         model: TorchNetwork,
         optimizer: torch.optim.Optimizer,
         dataset: Dataset,
-        settings: TrainingSettings,
+        settings: Recipe,
         state: TrainingState,
         pool: ThreadPoolExecutor,
         watch: Callable[[Progress], None] | None,
@@ -207,7 +207,7 @@ class Loop:
         )
 
 
-def make_optimizer(model: TorchNetwork, settings: TrainingSettings) -> torch.optim.Optimizer:
+def make_optimizer(model: TorchNetwork, settings: Recipe) -> torch.optim.Optimizer:
     """A fresh optimizer for all learned tensors of a model."""
     parameters, rate = model.parameters(), settings.learning_rate
     match settings.optimizer:

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from smidgen.data.pairs import Images
+from smidgen.data.scale import Scale
 from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network
-from smidgen.pairs.pairs import Images
-from smidgen.pairs.ranges import Range
 
 _PIXELS_AT_ONCE = 100_000
 
@@ -23,12 +23,12 @@ class TorchNetwork(nn.Module):
     Works on channels-last memory, which torch's convolutions prefer on CPUs.
 
     Attributes:
-        noisy_range, clean_range: of a model that was loaded, the rules for X and y: X's values become what this
-            takes by `noisy_range.normalise`, and `denoised` comes to y's by `clean_range.restore`.
+        noisy_scale, clean_scale: of a model that was loaded, the rules for X and y: X's values become what this
+            takes by `noisy_scale.normalise`, and `denoised` comes to y's by `clean_scale.restore`.
     """
 
-    noisy_range: Range = Range()
-    clean_range: Range = Range()
+    noisy_scale: Scale = Scale()
+    clean_scale: Scale = Scale()
 
     def __init__(self, network: Network, generator: torch.Generator | None = None) -> None:
         """Draw the starting weights from `generator`."""

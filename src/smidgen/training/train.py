@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from smidgen.data.pairs import Dataset
 from smidgen.errors import SmidgenError
 from smidgen.network.spec import Spec, spec_to_dict
-from smidgen.pairs.pairs import Dataset
 from smidgen.training.checkpoint import Keeper, TrainingState
 from smidgen.training.loop import MOST_ROLLBACKS, SMALLER_RATE, DivergedError, Loop, Progress, make_optimizer
-from smidgen.training.settings import TrainingSettings
+from smidgen.training.recipe import Recipe
 from smidgen.training.torch_network import TorchNetwork
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -50,7 +50,7 @@ class Trained:
 def train(
     dataset: Dataset,
     spec: Spec,
-    settings: TrainingSettings,
+    settings: Recipe,
     *,
     folder: Path | None = None,
     resume: bool = False,
@@ -144,7 +144,7 @@ def _keep_freed_memory() -> None:
             libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the most it takes
 
 
-def _first_state(model: TorchNetwork, optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> TrainingState:
+def _first_state(model: TorchNetwork, optimizer: torch.optim.Optimizer, settings: Recipe) -> TrainingState:
     start = copy.deepcopy(model.state_dict())
     return TrainingState(
         epoch=0,
@@ -158,6 +158,6 @@ def _first_state(model: TorchNetwork, optimizer: torch.optim.Optimizer, settings
     )
 
 
-def _ended(state: TrainingState, settings: TrainingSettings) -> bool:
+def _ended(state: TrainingState, settings: Recipe) -> bool:
     waited = state.epoch - state.best_epoch
     return state.epoch >= settings.epochs or (settings.patience is not None and waited >= settings.patience)

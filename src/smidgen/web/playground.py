@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel
 
-from smidgen.denoising import DEPTHS, Handling, denoise_picture, full_scale
+from smidgen.data.corruptions import KINDS
+from smidgen.data.mnist import load_sample
+from smidgen.data.pairs import Images
+from smidgen.data.scale import Scale
+from smidgen.data.tasks import SAMPLE_TASK, TASKS, example_pairs
 from smidgen.errors import InputError
 from smidgen.images.picture import Limits, Picture, pack_picture, read_picture
 from smidgen.judging.legibility import read_digits
-from smidgen.pairs.pairs import Images
-from smidgen.pairs.ranges import Range
-from smidgen.runtime import Runtime
-from smidgen.scores import psnr
-from smidgen.tasks.archives import load_sample
-from smidgen.tasks.corrupt import KINDS
-from smidgen.tasks.tasks import SAMPLE_TASK, TASKS, example_pairs
+from smidgen.judging.scores import psnr
+from smidgen.model.pictures import DEPTHS, Handling, denoise_picture, full_scale
+from smidgen.model.runtime import Runtime
 from smidgen.web.server import make_app
 
 MOST_PIXELS = 4_000_000
@@ -37,7 +37,7 @@ _EXAMPLES = 10
 _GARMENTS = {"garment-averaged": "a garment, averaged", "garment-over": "a garment, the brighter of both"}
 _IMAGE_TYPES = ("image/png", "image/tiff", "image/jpeg", "image/bmp", "image/webp")
 _DIGIT_SHAPE = (28, 28, 1)
-_UNIT = Handling(value_range=Range())  # the page's values are in [0, 1] whatever the model was trained on
+_UNIT = Handling(value_scale=Scale())  # the page's values are in [0, 1] whatever the model was trained on
 
 
 class Error(BaseModel):

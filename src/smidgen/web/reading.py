@@ -11,8 +11,8 @@ from fastapi import Body, FastAPI, HTTPException, Response
 from numpy.typing import NDArray
 from PIL import Image
 
+from smidgen.data.pairs import Dataset, Images, Pairs
 from smidgen.judging.legibility import Truth, find_truth, read_digits
-from smidgen.pairs.pairs import Dataset, Images, Pairs
 from smidgen.web.server import make_app
 from smidgen.web.study import (
     CANNOT_TELL,

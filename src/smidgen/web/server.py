@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from smidgen.errors import InputError, MissingPartError, SmidgenError
-from smidgen.runtime import MODEL_FILE
+from smidgen.model.runtime import MODEL_FILE
 
 _HEADER_SECONDS, _ANSWER_SECONDS = 10.0, 30.0
 _MOST_CONNECTIONS = 256

@@ -14,7 +14,7 @@ import numpy as np
 
 from smidgen.errors import FileError, InputError, SmidgenError
 from smidgen.files import write_whole
-from smidgen.scores import Interval, cohen_kappa
+from smidgen.judging.scores import Interval, cohen_kappa
 
 READ, COMPARE = "read", "compare"
 CONDITIONS = {READ: ("noisy", "denoised", "clean"), COMPARE: ("left", "right")}

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from smidgen.errors import FileError
-from smidgen.runtime import model_file
+from smidgen.model.runtime import model_file
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent / "shipped"
 
 
 def zoo_names() -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.formats import read_idx
 from smidgen.errors import FileError, MissingPartError
-from smidgen.pairs.formats import read_idx
 
 LICENCE = "MNIST: Yann LeCun, Corinna Cortes, Christopher Burges, CC BY-SA 3.0; Fashion-MNIST: Zalando SE, MIT"
 VAL_SIZE = 5000
@@ -91,7 +91,7 @@ def load_full(name: str, data: Path | None) -> Archive:
 
 def load_sample(name: str) -> Archive:
     """The part of `mnist` or `fashion-mnist` that ships inside the package."""
-    resource = resources.files("smidgen.tasks") / "sample" / f"{name}.npz"
+    resource = resources.files("smidgen.data") / "sample" / f"{name}.npz"
     with resource.open("rb") as file, np.load(file, allow_pickle=False) as content:
         parts = {key: content[key] for key in content.files}
     return Archive(**{key: part.astype(np.int64) if "labels" in key else part for key, part in parts.items()})

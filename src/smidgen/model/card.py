@@ -1,6 +1,6 @@
 """The model card: what a model is for, how good it is, and where it fails."""
 
-from smidgen.model import ModelInfo
+from smidgen.model.file import ModelInfo
 from smidgen.network.layers import Network
 
 
@@ -48,8 +48,8 @@ def _use(info: ModelInfo) -> str:
     shape = data.get("shape", [])
     size = f", images of {shape[0]} x {shape[1]}" if len(shape) == 3 else ""
     return (
-        f"Images spoiled as those of `{data.get('name', 'unknown')}` are{size}, with values from {info.noisy_range} "
-        f"(noisy) brought to {info.clean_range} (denoised). Meant for cleaning images before a reader, a person or a "
+        f"Images spoiled as those of `{data.get('name', 'unknown')}` are{size}, with values from {info.noisy_scale} "
+        f"(noisy) brought to {info.clean_scale} (denoised). Meant for cleaning images before a reader, a person or a "
         "program, sees them."
     )
 

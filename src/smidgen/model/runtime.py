@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.pairs import Images
 from smidgen.errors import InputError, PairsError, SmidgenError
 from smidgen.fast import Run, has_fast_engine, open_fast_engine
-from smidgen.model import open_session, read_content
+from smidgen.model.file import open_session, read_content
+from smidgen.model.tiles import Span, plan_spans
 from smidgen.network.layers import Network
-from smidgen.pairs.pairs import Images
-from smidgen.tiles import Span, plan_spans
 
 MODEL_FILE = "model.onnx"
 MOST_THREADS = 256
@@ -65,7 +65,7 @@ class Runtime:
 
         The model's rules for X and y, fitted when it was trained, bring the values to [0, 1] and back.
         """
-        return self.info.clean_range.restore(self.denoise(self.info.noisy_range.normalise(noisy)))
+        return self.info.clean_scale.restore(self.denoise(self.info.noisy_scale.normalise(noisy)))
 
     def denoise(self, noisy: Images) -> Images:
         """Denoised images for noisy ones, both `(N, H, W, C)` float32 in [0, 1].

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.graph import Node
+from smidgen.model.graph import Node
 
 Fields = dict[int, list[Any]]
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.pairs.ranges import Range
+from smidgen.data.scale import Scale
 
 Images = NDArray[np.float32]  # (N, H, W, C), 0 is black and 1 is white
 Labels = NDArray[np.int64]  # (N,)
@@ -90,7 +90,7 @@ class Dataset:
         name: a task's name, or what the pairs were read from.
         train: what training draws from.
         val, test: fixed pairs; everything is chosen on `val`, `test` is for published figures.
-        noisy_range, clean_range: the rules by which X and y were normalised.
+        noisy_scale, clean_scale: the rules by which X and y were normalised.
         scale_reason: a sentence that says why X has the rule it has.
         fingerprint: a short hash of all parts' content, or the task's name and seed.
         source_fingerprint: of what was given as PAIRS, before it was split.
@@ -105,8 +105,8 @@ class Dataset:
     train: PairSource
     val: Pairs
     test: Pairs
-    noisy_range: Range = Range()
-    clean_range: Range = Range()
+    noisy_scale: Scale = Scale()
+    clean_scale: Scale = Scale()
     scale_reason: str = ""
     fingerprint: str = ""
     source_fingerprint: str = ""
@@ -140,8 +140,8 @@ class Dataset:
             "licence": self.licence,
             "shape": list(self.shape),
             "sizes": {"train": len(self.train), "val": len(self.val), "test": len(self.test)},
-            "noisy_range": [self.noisy_range.low, self.noisy_range.high],
-            "clean_range": [self.clean_range.low, self.clean_range.high],
+            "noisy_scale": [self.noisy_scale.low, self.noisy_scale.high],
+            "clean_scale": [self.clean_scale.low, self.clean_scale.high],
             "scale_reason": self.scale_reason,
             # Of values in [0, 1]: what tells light on dark from dark on light.
             "means": {name: round(float(getattr(example, name).mean()), 4) for name in ("noisy", "clean")},

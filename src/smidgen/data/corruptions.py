@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from smidgen.pairs.pairs import Images
+from smidgen.data.pairs import Images
 
 SIGMA = 0.4
 

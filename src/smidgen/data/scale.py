@@ -22,7 +22,7 @@ _CHUNK_VALUES = 500_000
 
 
 @dataclass(frozen=True)
-class Range:
+class Scale:
     """Values from `low` to `high` become 0 to 1."""
 
     low: float = 0.0
@@ -44,9 +44,9 @@ class Range:
         low, high = self.low - dust, self.high + dust
         return sum(int(((values[part] < low) | (values[part] > high)).sum()) for part in _chunks(values))
 
-    def widen(self, low: float, high: float) -> "Range":
+    def widen(self, low: float, high: float) -> "Scale":
         """The range that reaches from `low` or lower to `high` or higher."""
-        return Range(min(self.low, low), max(self.high, high))
+        return Scale(min(self.low, low), max(self.high, high))
 
     def suits(self, values: NDArray[Any]) -> bool:
         """Whether these values are on this scale: none stands out by half the range, nor do all lie near its foot."""
@@ -70,9 +70,9 @@ class Scales:
         seen: `noisy`, widened to hold all of X that training saw: noise may leave it.
     """
 
-    noisy: Range
-    clean: Range
-    seen: Range
+    noisy: Scale
+    clean: Scale
+    seen: Scale
 
     def suit(self, noisy: NDArray[Any], clean: NDArray[Any]) -> bool:
         """Whether X and y are on these scales."""
@@ -91,7 +91,7 @@ def fit_scales(noisy: NDArray[Any], clean: NDArray[Any]) -> tuple[Scales, str]:
     Raises:
         PairsError: all values of X or all of y are the same.
     """
-    own, shared = fit_range(noisy, "X (noisy)"), fit_range(clean, "y (clean)")
+    own, shared = fit_scale(noisy, "X (noisy)"), fit_scale(clean, "y (clean)")
     low, high = float(noisy.min()), float(noisy.max())
     if own == shared:
         return Scales(own, shared, own.widen(low, high)), f"X and y are both on the scale {shared}"
@@ -108,16 +108,16 @@ def fit_scales(noisy: NDArray[Any], clean: NDArray[Any]) -> tuple[Scales, str]:
     return Scales(own, shared, own.widen(low, high)), reason
 
 
-def _squared_error(noisy_range: Range, noisy: NDArray[Any], clean_range: Range, clean: NDArray[Any]) -> float:
+def _squared_error(noisy_scale: Scale, noisy: NDArray[Any], clean_scale: Scale, clean: NDArray[Any]) -> float:
     """Mean over all values of X and y, both normalised."""
     total = 0.0
     for part in _chunks(clean):
-        difference = noisy_range.normalise(noisy[part]).astype(np.float64) - clean_range.normalise(clean[part])
+        difference = noisy_scale.normalise(noisy[part]).astype(np.float64) - clean_scale.normalise(clean[part])
         total += float(np.square(difference).sum())
     return total / clean.size
 
 
-def fit_range(values: NDArray[Any], what: str) -> Range:
+def fit_scale(values: NDArray[Any], what: str) -> Scale:
     """The rule for these values, the training part of X or of y.
 
     Nothing below zero: 0 to the usual full scale just above the largest value, or to the largest
@@ -135,13 +135,13 @@ def fit_range(values: NDArray[Any], what: str) -> Range:
         )
     if low < -_DUST * (high - low):
         within_one = low >= -1 - _DUST and high <= 1 + _DUST
-        return Range(-1.0, 1.0) if within_one else Range(low, high)
+        return Scale(-1.0, 1.0) if within_one else Scale(low, high)
     if values.dtype == np.uint8 and high > 2:
-        return Range(0.0, 255.0)
+        return Scale(0.0, 255.0)
     for full_scale in FULL_SCALES:
         if high <= full_scale * (1 + _DUST) and (high > full_scale / 2 or full_scale == 1.0):
-            return Range(0.0, full_scale)
-    return Range(0.0, high)
+            return Scale(0.0, full_scale)
+    return Scale(0.0, high)
 
 
 def _chunks(values: NDArray[Any]) -> Iterator[slice]:

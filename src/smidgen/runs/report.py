@@ -5,14 +5,14 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smidgen.report.chart import make_chart
+from smidgen.runs.chart import make_chart
 
 
 def render_report(run: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
     """The page.
 
     Args:
-        run: what `smidgen.runs` stores of a run.
+        run: what `smidgen.runs.run` stores of a run.
         figures: PNG files by name: `strip`, `worst`, `median`, `first_pair`; `curves` is drawn anew.
     """
     from importlib import resources
@@ -21,7 +21,7 @@ def render_report(run: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
 
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"share": _share, "figure": _figure}
-    template = resources.files("smidgen.report") / "report.html.jinja"
+    template = resources.files("smidgen.runs") / "report.html.jinja"
     pictures = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in figures.items()}
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         run=run,

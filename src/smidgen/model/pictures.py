@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.scale import FULL_SCALES, Scale
 from smidgen.errors import InputError
 from smidgen.files import fill_whole
 from smidgen.images.picture import Picture
 from smidgen.images.tiff import turn_white
-from smidgen.model import ModelInfo
-from smidgen.pairs.ranges import FULL_SCALES, Range
-from smidgen.runtime import Runtime
+from smidgen.model.file import ModelInfo
+from smidgen.model.runtime import Runtime
 
 DEPTHS: dict[str, np.dtype[Any]] = {"8": np.dtype(np.uint8), "16": np.dtype(np.uint16), "float": np.dtype(np.float32)}
 # A picture whose brightest value is below this share of full scale is probably on another one.
@@ -30,12 +30,12 @@ class Handling:
 
     Attributes:
         depth: of the result, a value of `DEPTHS`; None keeps the picture's.
-        value_range: of the picture's values; None chooses by their type, see `choose_ranges`.
+        value_scale: of the picture's values; None chooses by their type, see `choose_scales`.
         inverted: whether the pictures are dark on light for a model of light on dark, or the reverse.
     """
 
     depth: np.dtype[Any] | None = None
-    value_range: Range | None = None
+    value_scale: Scale | None = None
     inverted: bool = False
 
 
@@ -48,7 +48,7 @@ class Notes:
     outside: int = 0
     largest: float = field(default=-np.inf)
 
-    def add(self, values: NDArray[Any], normalised: NDArray[np.float32], expected: Range) -> None:
+    def add(self, values: NDArray[Any], normalised: NDArray[np.float32], expected: Scale) -> None:
         """Look at some values, all of which should lie within `expected`."""
         if values.size == 0:
             return
@@ -57,7 +57,7 @@ class Notes:
         self.outside += expected.outside(values)
         self.largest = max(self.largest, float(values.max()))
 
-    def remarks(self, info: ModelInfo, rule: Range) -> list[str]:
+    def remarks(self, info: ModelInfo, rule: Scale) -> list[str]:
         """Sentences about what is unlike the training images."""
         found = []
         expected = expected_values(info, rule)
@@ -83,7 +83,7 @@ class Notes:
         return found
 
 
-def choose_ranges(info: ModelInfo, dtype: np.dtype[Any], given: Range | None = None) -> tuple[Range, Range]:
+def choose_scales(info: ModelInfo, dtype: np.dtype[Any], given: Scale | None = None) -> tuple[Scale, Scale]:
     """The rules for a picture's values and for its denoised values.
 
     Values of the type that the model was trained on follow the model's rules, so that outputs are
@@ -97,19 +97,19 @@ def choose_ranges(info: ModelInfo, dtype: np.dtype[Any], given: Range | None = N
     noisy, clean = (np.dtype(found.get(name, {}).get("type", "float32")) for name in ("X", "y"))
     if dtype == noisy or dtype.kind == noisy.kind == "f":
         fits = dtype.kind == "f" or clean.kind != "f"
-        return info.noisy_range, info.clean_range if fits else info.noisy_range
+        return info.noisy_scale, info.clean_scale if fits else info.noisy_scale
     full = full_scale(dtype)
     return full, full
 
 
-def expected_values(info: ModelInfo, rule: Range) -> Range:
+def expected_values(info: ModelInfo, rule: Scale) -> Scale:
     """Where the values of a picture taken by this rule should lie: noise may leave it as far as in training."""
-    return info.scales.seen if rule == info.noisy_range else rule
+    return info.scales.seen if rule == info.noisy_scale else rule
 
 
-def full_scale(dtype: np.dtype[Any]) -> Range:
+def full_scale(dtype: np.dtype[Any]) -> Scale:
     """0 to the largest value of a whole-number type, 0 to 1 for floats."""
-    return Range(0.0, float(np.iinfo(dtype).max)) if dtype.kind in "ui" else Range()
+    return Scale(0.0, float(np.iinfo(dtype).max)) if dtype.kind in "ui" else Scale()
 
 
 def denoise_picture(runtime: Runtime, picture: Picture, handling: Handling | None = None) -> tuple[Picture, list[str]]:
@@ -129,7 +129,7 @@ def denoise_picture(runtime: Runtime, picture: Picture, handling: Handling | Non
 
 
 def _denoise_page(runtime: Runtime, page: NDArray[Any], handling: Handling) -> tuple[NDArray[Any], list[str]]:
-    rules = choose_ranges(runtime.info, page.dtype, handling.value_range)
+    rules = choose_scales(runtime.info, page.dtype, handling.value_scale)
     notes = Notes()
 
     def read(first: int, last: int) -> NDArray[Any]:
@@ -165,7 +165,7 @@ def denoise_large_tiff(
     handling = handling or Handling()
     with TiffRows(source) as tiff:
         _check_channels(runtime, tiff.colours)
-        rules = choose_ranges(runtime.info, tiff.dtype, handling.value_range)
+        rules = choose_scales(runtime.info, tiff.dtype, handling.value_scale)
         depth = handling.depth or tiff.dtype
         notes = Notes()
 
@@ -199,7 +199,7 @@ def _denoise_strips(
     runtime: Runtime,
     read: Callable[[int, int], NDArray[Any]],
     size: tuple[int, int],
-    rules: tuple[Range, Range],
+    rules: tuple[Scale, Scale],
     handling: Handling,
     notes: Notes,
 ) -> Iterator[NDArray[np.float32]]:
@@ -224,7 +224,7 @@ def _denoise_strips(
         del rows  # or it would be kept while the next is made; here and below
 
 
-def _encode(denoised: NDArray[np.float32], depth: np.dtype[Any], original: np.dtype[Any], rule: Range) -> NDArray[Any]:
+def _encode(denoised: NDArray[np.float32], depth: np.dtype[Any], original: np.dtype[Any], rule: Scale) -> NDArray[Any]:
     """Values in [0, 1] as `depth`: by the rule for the picture's own type, to full scale for another."""
     scale = rule if depth == original or depth.kind == original.kind == "f" else full_scale(depth)
     result = np.empty(denoised.shape, depth)
@@ -240,4 +240,4 @@ def _encode(denoised: NDArray[np.float32], depth: np.dtype[Any], original: np.dt
 def _convert_alpha(alpha: NDArray[Any], depth: np.dtype[Any] | None) -> NDArray[Any]:
     if depth is None or depth == alpha.dtype:
         return alpha
-    return _encode(full_scale(alpha.dtype).normalise(alpha), depth, alpha.dtype, Range())
+    return _encode(full_scale(alpha.dtype).normalise(alpha), depth, alpha.dtype, Scale())

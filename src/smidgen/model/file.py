@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.scale import Scale, Scales
 from smidgen.errors import FileError, InputError, MissingPartError, SmidgenError
 from smidgen.files import write_whole
-from smidgen.graph import INPUT, LEARNED, OPSET, OUTPUT, Node, make_graph
-from smidgen.metadata import check_metadata, make_printable
+from smidgen.model.graph import INPUT, LEARNED, OPSET, OUTPUT, Node, make_graph
+from smidgen.model.metadata import check_metadata, make_printable
+from smidgen.model.onnx_file import Value, read_onnx
 from smidgen.network.layers import Network
 from smidgen.network.spec import Spec, spec_from_dict, spec_to_dict
-from smidgen.onnx_file import Value, read_onnx
-from smidgen.pairs.ranges import Range, Scales
 
 if TYPE_CHECKING:
     import onnx
 
-    from smidgen.pairs.pairs import Dataset
-    from smidgen.training.settings import TrainingSettings
+    from smidgen.data.pairs import Dataset
+    from smidgen.training.recipe import Recipe
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -42,7 +42,7 @@ class ModelInfo:
         spec: of the network.
         budget: it was made for.
         dataset: name, fingerprint, licence and sizes of what it was trained on.
-        noisy_range, clean_range: the rules for original values.
+        noisy_scale, clean_scale: the rules for original values.
         training: the settings, seed included, and how it went.
         scores: with their conditions.
     """
@@ -50,8 +50,8 @@ class ModelInfo:
     spec: Spec
     budget: int
     dataset: dict[str, Any] = field(default_factory=dict)
-    noisy_range: Range = Range()
-    clean_range: Range = Range()
+    noisy_scale: Scale = Scale()
+    clean_scale: Scale = Scale()
     training: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
 
@@ -59,8 +59,8 @@ class ModelInfo:
     def scales(self) -> Scales:
         """How it takes values; where it does not say what X held in training, X kept to its range."""
         found = self.dataset.get("found", {}).get("X")
-        seen = self.noisy_range.widen(found["low"], found["high"]) if found else self.noisy_range
-        return Scales(self.noisy_range, self.clean_range, seen)
+        seen = self.noisy_scale.widen(found["low"], found["high"]) if found else self.noisy_scale
+        return Scales(self.noisy_scale, self.clean_scale, seen)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,8 +76,8 @@ class ModelInfo:
             "num_parameters": self.spec.num_parameters,
             "budget": self.budget,
             "dataset": self.dataset,
-            "noisy_range": [self.noisy_range.low, self.noisy_range.high],
-            "clean_range": [self.clean_range.low, self.clean_range.high],
+            "noisy_scale": [self.noisy_scale.low, self.noisy_scale.high],
+            "clean_scale": [self.clean_scale.low, self.clean_scale.high],
             "training": self.training,
             "scores": self.scores,
         }
@@ -85,15 +85,15 @@ class ModelInfo:
 
     @staticmethod
     def of_training(
-        dataset: "Dataset", spec: Spec, settings: "TrainingSettings", *, budget: int, best_epoch: int, ending: str
+        dataset: "Dataset", spec: Spec, settings: "Recipe", *, budget: int, best_epoch: int, ending: str
     ) -> "ModelInfo":
         """What a training of `spec` on `dataset` has to say; scores come later."""
         return ModelInfo(
             spec=spec,
             budget=budget,
             dataset=dataset.describe(),
-            noisy_range=dataset.noisy_range,
-            clean_range=dataset.clean_range,
+            noisy_scale=dataset.noisy_scale,
+            clean_scale=dataset.clean_scale,
             training=settings.to_dict() | {"best_epoch": best_epoch, "ending": ending},
         )
 
@@ -117,8 +117,8 @@ class ModelInfo:
                 spec=spec_from_dict(content["spec"]),
                 budget=int(content["budget"]),
                 dataset=dict(content["dataset"]),
-                noisy_range=_read_range(content["noisy_range"]),
-                clean_range=_read_range(content["clean_range"]),
+                noisy_scale=_read_range(content["noisy_scale"]),
+                clean_scale=_read_range(content["clean_scale"]),
                 training=dict(content["training"]),
                 scores=dict(content["scores"]),
             )
@@ -128,11 +128,11 @@ class ModelInfo:
             raise FileError(f"{source} describes itself in a way that cannot be read ({error})") from None
 
 
-def _read_range(content: list[float]) -> Range:
+def _read_range(content: list[float]) -> Scale:
     low, high = map(float, content)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"values from {low:g} to {high:g}")
-    return Range(low, high)
+    return Scale(low, high)
 
 
 def write_model(path: Path, info: ModelInfo, weights: Weights) -> None:

@@ -21,7 +21,7 @@ _PIXELS_A_BATCH = 64 * 28 * 28
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
+class Recipe:
     """Everything besides pairs and spec that decides the final weights.
 
     Attributes:
@@ -75,7 +75,7 @@ class TrainingSettings:
         return self.learning_rate * rising * 0.5 * (1 + math.cos(math.pi * step / total_steps))
 
 
-def default_settings(spec: Spec, num_pairs: int, pixels: int, **chosen: Any) -> TrainingSettings:
+def default_recipe(spec: Spec, num_pairs: int, pixels: int, **chosen: Any) -> Recipe:
     """The recipe for a spec, with what the user chose in place of its parts.
 
     `plain` is trained the exercise's way: Adam at a constant 1e-3, batches of 128, at most 100
@@ -85,7 +85,7 @@ def default_settings(spec: Spec, num_pairs: int, pixels: int, **chosen: Any) -> 
         spec: what will be trained.
         num_pairs: pairs in one epoch, from which the number of epochs follows.
         pixels: of one image, H·W.
-        chosen: fields of `TrainingSettings`; those that are None are left to the recipe.
+        chosen: fields of `Recipe`; those that are None are left to the recipe.
     """
     chosen = {name: value for name, value in chosen.items() if value is not None}
     plain = isinstance(spec, PlainSpec)
@@ -97,4 +97,4 @@ def default_settings(spec: Spec, num_pairs: int, pixels: int, **chosen: Any) -> 
         steps_an_epoch = -(-num_pairs // max(1, chosen.get("batch_size", batch_size)))
         recipe = {"epochs": max(1, round(DEFAULT_STEPS / steps_an_epoch)), "batch_size": batch_size}
     recipe |= {"optimizer": optimizer, "learning_rate": _LEARNING_RATES.get(optimizer, 1e-3)}
-    return TrainingSettings(**(recipe | chosen))
+    return Recipe(**(recipe | chosen))

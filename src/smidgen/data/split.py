@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from smidgen.data.checks import RawPairs, fingerprint, odd_things
+from smidgen.data.pairs import Dataset, FixedSource, Pairs
+from smidgen.data.scale import Scales, fit_scales
 from smidgen.errors import PairsError
-from smidgen.pairs.checks import RawPairs, fingerprint, odd_things
-from smidgen.pairs.pairs import Dataset, FixedSource, Pairs
-from smidgen.pairs.ranges import Scales, fit_scales
 
 VAL_SHARE = 0.1
 TEST_SHARE = 0.1
@@ -74,8 +74,8 @@ def split_pairs(
         train=FixedSource(parts[0]),
         val=parts[1],
         test=parts[2],
-        noisy_range=scales.noisy,
-        clean_range=scales.clean,
+        noisy_scale=scales.noisy,
+        clean_scale=scales.clean,
         scale_reason=reason,
         fingerprint=whole,
         source_fingerprint=source,

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.corruptions import Corruption, add_noise, average, maximum
+from smidgen.data.mnist import LABEL_NAMES, LICENCE, Archive, load_full, load_sample
+from smidgen.data.pairs import Dataset, Images, Labels, Pairs
 from smidgen.errors import InputError
-from smidgen.pairs.pairs import Dataset, Images, Labels, Pairs
-from smidgen.tasks.archives import LABEL_NAMES, LICENCE, Archive, load_full, load_sample
-from smidgen.tasks.corrupt import Corruption, add_noise, average, maximum
 
 SEED = 0
 DEFAULT_TASK = "digits-on-garments"

@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
+from smidgen.data.checks import RawPairs
+from smidgen.data.formats import read_pairs, read_two
+from smidgen.data.pairs import Dataset
+from smidgen.data.scale import Scales
+from smidgen.data.split import split_pairs
+from smidgen.data.tasks import TASKS, load_task
 from smidgen.errors import FileError, InputError
-from smidgen.pairs.checks import RawPairs
-from smidgen.pairs.formats import read_pairs, read_two
-from smidgen.pairs.pairs import Dataset
-from smidgen.pairs.ranges import Scales
-from smidgen.pairs.split import split_pairs
-from smidgen.tasks.tasks import TASKS, load_task
 
 
 def open_dataset(

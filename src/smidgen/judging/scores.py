@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.pairs import Images
 from smidgen.errors import PairsError
-from smidgen.pairs.pairs import Images
 
 PerImage = NDArray[np.float64]  # (N,)
 

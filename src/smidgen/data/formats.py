@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.checks import RawPairs, make_labels, make_raw_pairs
+from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError, PairsError
 from smidgen.files import refuse_bomb
 from smidgen.images.picture import IMAGE_SUFFIXES, read_image
-from smidgen.pairs.checks import RawPairs, make_labels, make_raw_pairs
-from smidgen.pairs.unpickle import read_pickle
 
 MOST_BYTES = 16 * 2**30
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 import smidgen
+from smidgen.data.pairs import Dataset
 from smidgen.errors import FileError
 from smidgen.files import lock_folder, make_folder, write_whole
 from smidgen.judging.evaluate import Evaluation, evaluate
+from smidgen.judging.scores import bce, bce_floor, mse
 from smidgen.judging.verdict import judge_history
-from smidgen.model import ModelInfo, Weights, import_onnx, write_model
+from smidgen.model.file import ModelInfo, Weights, import_onnx, write_model
+from smidgen.model.runtime import MODEL_FILE, Runtime
 from smidgen.network.spec import Spec, check_budget, spec_to_dict
-from smidgen.pairs.pairs import Dataset
-from smidgen.report.figures import draw_curves, draw_first_pair, draw_strip
-from smidgen.report.page import render_report
-from smidgen.runtime import MODEL_FILE, Runtime
-from smidgen.scores import bce, bce_floor, mse
+from smidgen.runs.figures import draw_curves, draw_first_pair, draw_strip
+from smidgen.runs.report import render_report
 from smidgen.training.loop import Progress
-from smidgen.training.settings import TrainingSettings
+from smidgen.training.recipe import Recipe
 from smidgen.training.train import Trained, train
 
 RUN_FILE = "run.json"
@@ -47,7 +47,7 @@ class Run:
 def make_run(
     dataset: Dataset,
     spec: Spec,
-    settings: TrainingSettings,
+    settings: Recipe,
     *,
     budget: int,
     folder: Path,
@@ -91,7 +91,7 @@ def make_run(
 def leave_run(
     dataset: Dataset,
     spec: Spec,
-    settings: TrainingSettings,
+    settings: Recipe,
     trained: Trained,
     *,
     budget: int,
@@ -165,7 +165,7 @@ def _trouble(trained: Trained) -> list[str]:
 def _describe(
     dataset: Dataset,
     spec: Spec,
-    settings: TrainingSettings,
+    settings: Recipe,
     trained: Trained,
     judged: Evaluation,
     command: str,

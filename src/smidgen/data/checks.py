@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.pairs import Images, Pairs
 from smidgen.errors import PairsError
-from smidgen.pairs.pairs import Images, Pairs
 
 _CHANNELS = range(1, 5)
 _PIXELS_LOOKED_AT = 500_000

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from smidgen.data.pairs import Images, Pairs
 from smidgen.judging.legibility import Reading, Truth
-from smidgen.pairs.pairs import Images, Pairs
 
 _INK = "#1b2733"
 _QUIET = "#6b7785"

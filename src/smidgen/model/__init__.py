@@ -1,0 +1,1 @@
+"""A trained denoiser: what it says of itself, its file, and how it runs."""

@@ -1,1 +1,0 @@
-"""Figures and one self-contained HTML page."""

@@ -1,1 +1,0 @@
-"""Named, reproducible sources of pairs."""

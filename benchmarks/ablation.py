@@ -23,10 +23,10 @@ import numpy as np
 
 from smidgen.data.pairs import Dataset, FixedSource
 from smidgen.data.tasks import DEFAULT_TASK, FreshSource, load_task
-from smidgen.judging.scores import mse
 from smidgen.network.layers import Kind, Layer, Network
 from smidgen.network.spec import DEFAULT_BUDGET, PyramidSpec
 from smidgen.training import loop
+from smidgen.training.losses import mse
 from smidgen.training.recipe import Recipe
 from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import train

@@ -14,9 +14,9 @@ from pathlib import Path
 from smidgen.data.pairs import Dataset
 from smidgen.data.tasks import DEFAULT_TASK, load_task
 from smidgen.judging.legibility import find_truth, legibility, read_digits
-from smidgen.judging.scores import bce, mse
 from smidgen.network.spec import PyramidSpec, default_spec
 from smidgen.training.loop import Progress
+from smidgen.training.losses import bce, mse
 from smidgen.training.recipe import default_recipe
 from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import train

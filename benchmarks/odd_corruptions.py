@@ -32,8 +32,8 @@ from smidgen.data import corruptions as corrupt
 from smidgen.data.mnist import load_full
 from smidgen.data.pairs import Dataset, FixedSource, Images, Pairs
 from smidgen.judging.baselines import choose_baselines, tune_baseline
-from smidgen.judging.scores import mse
 from smidgen.network.spec import default_spec
+from smidgen.training.losses import mse
 from smidgen.training.recipe import default_recipe
 from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import train
@@ -131,7 +131,7 @@ def block_match(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]
 
 def classical(val: Pairs, test: Pairs, corruption: Callable[..., Images]) -> dict[str, float]:
     """Name and strength of each classical denoiser, and its MSE on the test pairs."""
-    baselines, some = choose_baselines(val), val.first(TUNED_ON)
+    baselines, some = list(choose_baselines(val)), val.first(TUNED_ON)
     if corruption is blur_and_noise:
         baselines.append(tune_baseline("Wiener", deconvolve, (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0), some))
     if importlib.util.find_spec("bm3d"):

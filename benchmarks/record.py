@@ -7,7 +7,8 @@ from typing import Any
 from smidgen.data.pairs import Images, Pairs
 from smidgen.files import make_folder, write_whole
 from smidgen.judging.evaluate import judge
-from smidgen.runs.run import RUN_FILE
+from smidgen.model.records import to_plain
+from smidgen.runs.record import RUN_FILE
 
 
 def leave_record(
@@ -25,11 +26,11 @@ def leave_record(
     """Judge the denoised images, print their scores and write `run.json`."""
     judged = judge(
         denoised, pairs, name=task, split=split, model=kind, num_parameters=num_parameters, budget=num_parameters
-    ).to_dict()
+    ).evaluation
     content = {
-        "command": "", "dataset": {"name": task}, "spec": {"kind": kind}, "settings": settings,
-        "evaluation": judged, "history": history,
+        "command": "", "origin": {"name": task}, "spec": {"kind": kind}, "recipe": settings,
+        "evaluation": to_plain(judged), "history": history,
     }  # fmt: skip
     make_folder(folder)
     write_whole(folder / RUN_FILE, json.dumps(content, indent=1) + "\n")
-    print(json.dumps(judged["scores"]))
+    print(json.dumps(to_plain(judged.scores)))

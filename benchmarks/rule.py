@@ -15,8 +15,8 @@ from ablation import BATCH_SIZE, EPOCHS, first_digits
 
 from smidgen.data.tasks import DEFAULT_TASK, load_task
 from smidgen.errors import BudgetError
-from smidgen.judging.scores import bce, mse
 from smidgen.network.spec import PyramidSpec, default_spec, widest_pyramid
+from smidgen.training.losses import bce, mse
 from smidgen.training.recipe import Recipe
 from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import train

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from smidgen.data.pairs import Images
 from smidgen.data.tasks import TASKS, load_task
-from smidgen.judging.scores import bce
+from smidgen.training.losses import bce
 
 WIDTHS = (24, 48, 96, 128)
 BATCH_SIZE = 64

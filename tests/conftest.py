@@ -10,7 +10,8 @@ import pytest
 from hypothesis import settings
 
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
-from smidgen.model.file import ModelInfo, pack_model, write_model
+from smidgen.model.file import pack_model, write_model
+from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.network.spec import PyramidSpec, Spec
 

@@ -29,8 +29,9 @@ from smidgen.errors import SmidgenError
 from smidgen.images.picture import Limits, Picture, read_picture
 from smidgen.images.tiff_rows import TiffRows
 from smidgen.model.card import write_card
-from smidgen.model.file import ModelInfo, pack_model, parse_model
+from smidgen.model.file import pack_model, parse_model
 from smidgen.model.pictures import denoise_picture
+from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
 from smidgen.network.spec import PlainSpec

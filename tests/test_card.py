@@ -1,5 +1,5 @@
 from smidgen.model.card import write_card
-from smidgen.model.file import ModelInfo
+from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
 from tests.conftest import TINY

@@ -15,7 +15,7 @@ def test_inspect_tells_and_draws(pickled: Path, tmp_path: Path, capsys: pytest.C
     assert "█" in text
     assert (tmp_path / "pair.png").stat().st_size > 1000
     assert main(["inspect", "digits-on-garments-sample", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["sizes"] == {"train": 6000, "val": 1000, "test": 1000}
+    assert json.loads(capsys.readouterr().out)["origin"]["sizes"] == {"train": 6000, "val": 1000, "test": 1000}
 
 
 def test_the_picture_replaces_nothing_else(

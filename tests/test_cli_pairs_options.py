@@ -21,4 +21,4 @@ def test_options_reach_the_data_set(tmp_path: Path):
     dataset = open_pairs(arguments, Scales(Scale(0, 2.5), Scale(0, 1), Scale(0, 2.5)))
     assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (18, 7, 2)
     assert dataset.train.labels is not None
-    assert dataset.noisy_scale == Scale(0, 2.5)
+    assert dataset.scales.noisy == Scale(0, 2.5)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from smidgen.cli.main import main
-from smidgen.model.file import ModelInfo, write_model
+from smidgen.data.origin import Origin
+from smidgen.model.file import write_model
+from smidgen.model.records import ModelInfo
 from tests.conftest import TINY, random_weights
 
 
@@ -28,7 +30,7 @@ def test_shapes_are_those_of_training(tmp_path: Path, capsys: pytest.CaptureFixt
     """Layers and work memory are shown for the size that the model was trained on, unless another is asked for."""
     path = tmp_path / "m.onnx"
     weights = random_weights(TINY, np.random.default_rng(0))
-    write_model(path, ModelInfo(spec=TINY, budget=3600, dataset={"name": "it", "shape": [12, 20, 1]}), weights)
+    write_model(path, ModelInfo(spec=TINY, budget=3600, origin=Origin(name="it", shape=(12, 20, 1))), weights)
     assert main(["summary", str(path)]) == 0
     assert "12 x 20 x 1" in (text := capsys.readouterr().out)
     assert "for 12 x 20" in text

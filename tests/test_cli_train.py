@@ -32,7 +32,7 @@ def test_train_evaluate_summary_report(pickled: Path, tmp_path: Path, capsys: py
     assert "reach" in text
     assert main(["summary", str(run), "--size", "5x7", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["metadata"]["noisy_scale"] == [0, 2]
+    assert facts["metadata"]["scales"]["noisy"] == {"low": 0, "high": 2}
     (run / "report.html").unlink()
     assert main(["report", str(run)]) == 0
     assert (run / "report.html").exists()
@@ -43,7 +43,7 @@ def test_json_of_train_is_one_object(pickled: Path, tmp_path: Path, capsys: pyte
     assert main(small_training(pickled, tmp_path / "run", "--network", "plain", "--budget", "3600", "--json")) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["spec"]["kind"] == "plain"
-    assert content["settings"]["optimizer"] == "adam"
+    assert content["recipe"]["optimizer"] == "adam"
 
 
 def test_two_passes(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -5,11 +5,13 @@ import pytest
 import tifffile
 
 from smidgen.data.open import open_dataset
-from smidgen.data.scale import Scale
+from smidgen.data.origin import Found, Origin
+from smidgen.data.scale import Scale, Scales
 from smidgen.errors import FileError, InputError
 from smidgen.images.picture import Picture
-from smidgen.model.file import ModelInfo, pack_model
+from smidgen.model.file import pack_model
 from smidgen.model.pictures import DEPTHS, Handling, choose_scales, denoise_large_tiff, denoise_picture
+from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.network.spec import PyramidSpec
 from tests.conftest import TINY, random_weights
@@ -25,9 +27,9 @@ def picture_of(page: np.ndarray, alpha: np.ndarray | None = None) -> Picture:
     return Picture(pages=(page,), alphas=(alpha,), kind="tiff")
 
 
-def found(low: float, high: float, kind: str = "uint16") -> dict[str, object]:
-    """What a model records of the values it was trained on."""
-    return {"type": kind, "low": low, "high": high}
+def found(low: float, high: float) -> Found:
+    """What a model records of the 16-bit values it was trained on."""
+    return Found(shape=(9, 8, 8), type="uint16", low=low, high=high)
 
 
 @pytest.fixture
@@ -76,9 +78,8 @@ def test_colours_go_one_by_one_and_alpha_stays(generator: np.random.Generator):
 def test_values_of_the_training_type_follow_the_models_rules():
     """A model trained on 16-bit values from 0 to 4095 takes 16-bit pictures so, and 8-bit ones at full scale."""
     about = {
-        "noisy_scale": Scale(0, 4095),
-        "clean_scale": Scale(0, 1023),
-        "dataset": {"found": {"X": found(0, 4095), "y": found(0, 1023)}},
+        "scales": Scales(Scale(0, 4095), Scale(0, 1023), Scale(0, 4095)),
+        "origin": Origin(found={"X": found(0, 4095), "y": found(0, 1023)}),
     }
     info = make_runtime(**about).info
     assert choose_scales(info, np.dtype(np.uint16)) == (Scale(0, 4095), Scale(0, 1023))
@@ -96,13 +97,7 @@ def test_rules_of_pairs_that_were_really_read(
     clean[:, 0, 0] = 1023
     np.savez(tmp_path / "p.npz", X=4 * clean, y=(clean if kind is np.uint16 else clean / 1023).astype(kind))
     dataset = open_dataset(str(tmp_path / "p.npz"))
-    info = ModelInfo(
-        spec=TINY,
-        budget=99,
-        dataset=dataset.describe(),
-        noisy_scale=dataset.noisy_scale,
-        clean_scale=dataset.clean_scale,
-    )
+    info = ModelInfo(spec=TINY, budget=99, origin=dataset.origin, scales=dataset.scales)
     assert choose_scales(info, np.dtype(np.uint16)) == (Scale(0, 4095), expected)
 
 
@@ -116,7 +111,7 @@ def test_inverting(unit: np.ndarray):
 
 def test_odd_values_are_said(unit: np.ndarray):
     """Dark on light, values beyond the scale and a scale hardly used are each said with what to do; else silence."""
-    runtime = make_runtime(dataset={"means": {"noisy": 0.2, "clean": 0.1}})
+    runtime = make_runtime(origin=Origin(means={"noisy": 0.2, "clean": 0.1}))
     normal = 0.4 * unit
 
     def remarks(page: np.ndarray, handling: Handling | None = None) -> str:
@@ -133,8 +128,7 @@ def test_odd_values_are_said(unit: np.ndarray):
 
 def test_noise_as_in_training_is_taken_as_it_is(unit: np.ndarray):
     """Values as far beyond black and white as in training reach the model as they are, and nothing is said of them."""
-    seen = {"found": {"X": found(-1, 2, "float32"), "y": found(0, 1, "float32")}}
-    runtime = make_runtime(dataset=seen)
+    runtime = make_runtime(scales=Scales(Scale(), Scale(), seen=Scale(-1, 2)))
     page = 3 * unit - 1
     result, remarks = denoise_picture(runtime, picture_of(page))
     np.testing.assert_array_equal(result.pages[0], runtime.denoise(page[None])[0])

@@ -138,8 +138,8 @@ def test_validation_pairs_may_be_given(images: tuple[np.ndarray, np.ndarray]):
     """`validation=(X, y)` chooses the epoch, and all of X is trained on."""
     x, y = images
     info = Runtime(quick(validation=(x[:5], y[:5])).fit(x[5:], y[5:]).model_).info
-    assert info.dataset["sizes"]["train"] == 25
-    assert info.dataset["sizes"]["val"] == 5
+    assert info.origin.sizes["train"] == 25
+    assert info.origin.sizes["val"] == 5
 
 
 def test_colour_keeps_its_axis(images: tuple[np.ndarray, np.ndarray]):

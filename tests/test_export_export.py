@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import smidgen
-from smidgen.data.scale import Scale
+from smidgen.data.scale import Scale, Scales
 from smidgen.data.tasks import SAMPLE_TASK, load_task
 from smidgen.errors import InputError, SmidgenError
 from smidgen.export.c import compile_c, write_c
@@ -14,7 +14,8 @@ from smidgen.export.html import run_engine
 from smidgen.export.keras import build_keras
 from smidgen.judging.legibility import read_digits
 from smidgen.judging.scores import psnr
-from smidgen.model.file import ModelInfo, read_model, write_model
+from smidgen.model.file import read_model, write_model
+from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
 from tests.conftest import TINY, random_weights
@@ -56,7 +57,7 @@ def test_impossible_exports(tmp_path: Path, tiny_model: Path, to: str, settings:
 @pytest.mark.parametrize("scale", [(0.0, 1e300), (0.0, 1e-300), (1e9, 1e9 + 1)], ids=str)
 def test_scales_that_float32_cannot_hold(tmp_path: Path, generator: np.random.Generator, scale: tuple[float, float]):
     """A model of values that C and Keras could not tell apart is refused, as an error of the input."""
-    info = ModelInfo(spec=TINY, budget=3600, noisy_scale=Scale(*scale))
+    info = ModelInfo(spec=TINY, budget=3600, scales=Scales(Scale(*scale), Scale(), Scale(*scale)))
     write_model(tmp_path / "m.onnx", info, random_weights(TINY, generator))
     with pytest.raises(InputError, match="float32"):
         export_model(tmp_path / "m.onnx", "c", tmp_path / "m.c")

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 import smidgen
-from smidgen.data.scale import Scale
+from smidgen.data.scale import Scale, Scales
 from smidgen.errors import FileError
-from smidgen.model.file import ModelInfo, write_model
+from smidgen.model.file import write_model
+from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from tests.conftest import TINY, random_weights
 
@@ -26,7 +27,7 @@ def test_torch_answers_as_the_model_and_can_be_trained(tiny_model: Path, generat
 def test_the_module_knows_the_scales(tmp_path: Path, generator: np.random.Generator):
     """With its rules for X and y, the module gives what the runtime gives for values on X's scale."""
     path = tmp_path / "m.onnx"
-    info = ModelInfo(spec=TINY, budget=3600, noisy_scale=Scale(0, 2), clean_scale=Scale(0, 255))
+    info = ModelInfo(spec=TINY, budget=3600, scales=Scales(Scale(0, 2), Scale(0, 255), Scale(0, 2)))
     write_model(path, info, random_weights(TINY, generator))
     values = generator.uniform(0, 2, (2, 9, 7, 1))
     model = smidgen.load_torch(path)

@@ -26,7 +26,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     path = tmp_path_factory.mktemp("trained") / "m.onnx"
     Denoiser(budget=300, epochs=2, batch_size=8).fit(X, y).save(path)
     info = Runtime(path).info
-    assert (info.noisy_scale.high, info.clean_scale.high) == (noisy_high, clean_high)
+    assert (info.scales.noisy.high, info.scales.clean.high) == (noisy_high, clean_high)
     return path, X[..., None]
 
 
@@ -47,7 +47,7 @@ def test_raw_values_go_in_and_those_of_y_come_out(tmp_path: Path, trained: tuple
     exported = export_model(path, to, tmp_path / f"m.{to}", bits=bits)
     assert exported.size == SIZE
     runtime = Runtime(path)
-    high = runtime.info.clean_scale.high
+    high = runtime.info.scales.clean.high
     differences = np.abs(run_file(exported)(raw) - runtime.denoise_values(raw)) / high
     assert differences.max() <= (1e-5 if bits == 32 else 0.05)
     assert runtime.denoise_values(raw).max() > 0.1 * high
@@ -67,7 +67,7 @@ def test_every_form_says_its_scales(
         held = import_keras().models.load_model(out, compile=False).name.replace("_to_", "..")
     else:
         held = out.read_text()
-    for scale in (info.noisy_scale, info.clean_scale):
+    for scale in (info.scales.noisy, info.scales.clean):
         assert str(scale) in printed
         assert str(scale) in held
     assert "8 x 10" in printed

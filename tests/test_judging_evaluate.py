@@ -7,10 +7,11 @@ import pytest
 from smidgen.data.pairs import Dataset
 from smidgen.data.tasks import SAMPLE_TASK, load_task
 from smidgen.judging.evaluate import evaluate
-from smidgen.judging.scores import bce
-from smidgen.model.file import ModelInfo, write_model
+from smidgen.model.file import write_model
+from smidgen.model.records import ModelInfo, to_plain
 from smidgen.model.runtime import Runtime
 from smidgen.network.spec import PyramidSpec
+from smidgen.training.losses import bce
 from tests.conftest import TINY, random_weights
 
 
@@ -19,8 +20,8 @@ def test_scores_are_of_what_users_get(tiny_model: Path, small_dataset: Dataset):
     runtime = Runtime(tiny_model)
     test = small_dataset.test
     judged = evaluate(runtime, test, name="bars", split="test", val=small_dataset.val)
-    assert judged.scores.bce == bce(runtime.denoise(test.noisy), test.clean)
-    content = json.loads(json.dumps(judged.to_dict()))
+    assert judged.evaluation.scores.bce == bce(runtime.denoise(test.noisy), test.clean)
+    content = json.loads(json.dumps(to_plain(judged.evaluation)))
     assert content["scores"]["legibility"] is None
     assert "28 x 28" in content["no_legibility"]
     assert content["baselines"]["doing nothing"]["mse"] == pytest.approx(
@@ -29,18 +30,20 @@ def test_scores_are_of_what_users_get(tiny_model: Path, small_dataset: Dataset):
 
 
 def test_json_has_the_promised_shape(tmp_path: Path, generator: np.random.Generator):
-    """`evaluate --json` prints the object the design names, and five things more."""
+    """`evaluate --json` prints the object the design names, and some things more."""
     spec = PyramidSpec(width=2, hidden=2, scales=2, kernel=3)
     write_model(tmp_path / "m.onnx", ModelInfo(spec=spec, budget=3600), random_weights(TINY, generator))
     dataset = load_task(SAMPLE_TASK)
     judged = evaluate(Runtime(tmp_path / "m.onnx"), dataset.test.first(60), name=SAMPLE_TASK, split="test",
                       val=dataset.val.first(20))  # fmt: skip
-    content = judged.to_dict()
+    content = to_plain(judged.evaluation)
     named = {"model", "num_parameters", "budget", "pairs", "split", "n", "scores", "baselines"}
-    assert set(content) == named | {"legibility_by_digit", "truth_by", "no_legibility", "error_by", "confusion"}
+    more = {"strengths", "legibility_by_digit", "truth_by", "no_legibility", "error_by", "confusion", "interrupted"}
+    assert set(content) == named | more
+    assert all(set(scores) == set(content["scores"]) for scores in content["baselines"].values())
     assert set(content["scores"]) == {"bce", "bce_floor", "mse", "psnr_db", "ssim", "legibility"}
     assert set(content["scores"]["legibility"]) == {"noisy", "denoised", "clean"}
-    assert set(content["scores"]["legibility"]["clean"]) == {"rate", "low", "high"}
+    assert set(content["scores"]["legibility"]["clean"]) == {"rate", "low", "high", "n"}
     assert content["scores"]["legibility"]["clean"]["rate"] > 0.95
     assert content["truth_by"] == "labels"
     assert np.sum(content["confusion"]) == 60

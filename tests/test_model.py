@@ -1,3 +1,5 @@
+import copy
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smidgen.data.scale import Scale
+from smidgen.data.origin import Found, Origin
+from smidgen.data.scale import Scale, Scales
 from smidgen.errors import FileError, SmidgenError
-from smidgen.model.file import ModelInfo, read_model, write_model
+from smidgen.model.file import describe_model, parse_model, read_model, write_model
+from smidgen.model.records import Interval, Judged, Legibility, ModelInfo, Scores, from_plain, to_plain
 from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
 from smidgen.network.spec import PlainSpec, PyramidSpec, default_spec
+from smidgen.training.recipe import Recipe
 from smidgen.training.torch_network import TorchNetwork, predict
 from tests.conftest import TINY, random_weights
 
@@ -67,22 +73,24 @@ def test_plain_onnx_runtime_needs_nothing_from_us(tiny_model: Path):
 
 
 def test_what_a_model_says_about_itself_comes_back(tmp_path: Path, generator: np.random.Generator):
-    """Spec, ranges, training and scores are read back as they were written."""
-    values = {"bce": 0.1, "bce_floor": 0.0, "mse": 0.1, "psnr_db": None, "ssim": 1.0, "legibility": None}
-    scores = {"n": 5, "pairs": "d", "split": "val", "scores": values}
-    info = ModelInfo(spec=TINY, budget=99, dataset={"name": "d"}, noisy_scale=Scale(0, 510), clean_scale=Scale(-1, 1),
-                     training={"seed": 4}, scores=scores)  # fmt: skip
+    """Spec, scales, recipe and scores are read back as they were written, to the last decimal."""
+    interval = Interval.of(4, 5)
+    legibility = Legibility(noisy=interval, denoised=interval, clean=interval)
+    scores = Scores(bce=0.1, bce_floor=0.0, mse=1 / 3, psnr_db=None, ssim=1.0, legibility=legibility)
+    info = ModelInfo(
+        spec=TINY, budget=99, recipe=Recipe(epochs=3, seed=4), best_epoch=2, ending="finished",
+        origin=Origin(name="d", shape=(5, 6, 1), found={"X": Found(shape=(9, 30), type="uint8", low=0, high=255)}),
+        scales=Scales(Scale(0, 510), Scale(-1, 1), Scale(-3, 510), "because"),
+        judged=Judged(pairs="d", split="val", n=5, scores=scores),
+    )  # fmt: skip
     write_model(tmp_path / "m.onnx", info, random_weights(TINY, generator))
     assert Runtime(tmp_path / "m.onnx").info == info
 
 
-@pytest.mark.parametrize(
-    ("dataset", "size"),
-    [({"shape": [12, 20, 3]}, (12, 20)), ({}, (28, 28)), ({"shape": None}, (28, 28)), ({"shape": [0, 5, 1]}, (28, 28))],
-)
-def test_the_size_it_was_trained_on(dataset: dict, size: tuple[int, int]):
-    """A model knows the size of its training images; one that does not say, or says nonsense, counts as 28 x 28."""
-    assert ModelInfo(spec=TINY, budget=99, dataset=dataset).size == size
+@pytest.mark.parametrize(("shape", "size"), [((12, 20, 3), (12, 20)), (None, (28, 28)), ((0, 5, 1), (28, 28))])
+def test_size_is_the_one_of_training(shape: tuple[int, int, int] | None, size: tuple[int, int]):
+    """A model is shown and exported at the size it was trained on; one that does not say, at 28 x 28."""
+    assert ModelInfo(spec=TINY, budget=99, origin=Origin(shape=shape)).size == size
 
 
 def test_equal_models_are_equal_files(tmp_path: Path):
@@ -115,9 +123,9 @@ def test_onnx_of_somebody_else(tmp_path: Path, tiny_model: Path):
     """An ONNX file without our metadata, or with another format, is not taken for a model."""
     proto = onnx.load(tiny_model)
     entry = proto.metadata_props[0]
-    entry.value = entry.value.replace('"format": 1', '"format": 2')
+    entry.value = entry.value.replace('"format": 2', '"format": 3')
     onnx.save(proto, tmp_path / "newer.onnx")
-    with pytest.raises(FileError, match="format 2"):
+    with pytest.raises(FileError, match="format 3"):
         Runtime(tmp_path / "newer.onnx")
     entry.value = "{}"
     onnx.save(proto, tmp_path / "empty.onnx")
@@ -192,21 +200,26 @@ def fixed_size(proto: onnx.ModelProto) -> None:
     proto.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 5
 
 
-def no_range(proto: onnx.ModelProto) -> None:
+def no_scale(proto: onnx.ModelProto) -> None:
     entry = proto.metadata_props[0]
-    entry.value = entry.value.replace('"noisy_scale": [0.0, 1.0]', '"noisy_scale": [1.0, 1.0]')
+    entry.value = entry.value.replace('"noisy": {"high": 1.0', '"noisy": {"high": 0.0')
+
+
+def packed_twice(proto: onnx.ModelProto) -> None:
+    """Numbers beside those that are counted, for a reader that looks there first."""
+    proto.graph.initializer[0].float_data.extend([1.0] * 9)
 
 
 def terminal(proto: onnx.ModelProto) -> None:
     """Letters that take over the terminal they are shown in."""
     entry = proto.metadata_props[0]
-    entry.value = entry.value.replace('"dataset": {}', '"dataset": {"name": "\\u001b[2J"}')
+    entry.value = entry.value.replace('"licence": ""', '"licence": "\\u001b[2J"')
 
 
 @pytest.mark.parametrize(
     "spoil",
     [external, foreign_operator, loop, function, huge_constant, huge_scale, not_a_number, negative_shape, wrong_wire,
-     hidden_numbers, absurd_spec, fixed_size, no_range, terminal],
+     hidden_numbers, absurd_spec, fixed_size, no_scale, packed_twice, terminal],
     ids=lambda spoil: spoil.__name__,
 )  # fmt: skip
 def test_hostile_models_are_refused_unopened(tmp_path: Path, tiny_model: Path, spoil, monkeypatch: pytest.MonkeyPatch):
@@ -220,3 +233,75 @@ def test_hostile_models_are_refused_unopened(tmp_path: Path, tiny_model: Path, s
     for read in (read_model, Runtime):
         with pytest.raises(FileError, match=r"hostile\.onnx"):
             read(tmp_path / "hostile.onnx")
+
+
+FORMAT_1 = Path(__file__).parent / "files" / "format-1.onnx"
+
+
+def test_a_model_of_format_1_is_read():
+    """A file of version 0.1 gives the same network, numbers, scales and scores."""
+    info, weights = read_model(FORMAT_1)
+    ships, shipped_weights = read_model(find_model("digits-on-garments-450"))
+    assert info == ships
+    assert (info.spec.output, info.recipe.epochs, info.judged.scores.mse) == ("sigmoid", 14, 0.003114327758476475)
+    for name, weight in weights.items():
+        np.testing.assert_array_equal(weight, shipped_weights[name])
+
+
+def test_onnx_finds_no_fault(tiny_model: Path):
+    """The file passes the checks of the onnx package, shapes included."""
+    onnx.checker.check_model(onnx.load(tiny_model), full_check=True)
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_model(content: bytes):
+    """Whatever the bytes, the only error is that of a file."""
+    with pytest.raises(FileError, match="a model"):
+        parse_model(content, "a model")
+
+
+GOOD = describe_model(read_model(find_model("digits-on-garments"))[0])
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("origin.found", [1]),
+        ("origin.found", {"X": {"type": "no such type", "shape": [1], "low": 0, "high": 1}}),
+        ("origin.found", {"X": {"type": "O", "shape": [1], "low": 0, "high": 1}}),
+        ("origin.means", "x"),
+        ("origin.means", {"noisy": "x"}),
+        ("origin.sizes", {"train": "x"}),
+        ("origin.shape", [28, "x", 1]),
+        ("origin.name", "\x1b]0;title\x07"),
+        ("origin.name", "x *\\\n/\n#include <stdlib.h>"),
+        ("scales.noisy", {"low": 1.0, "high": 1.0}),
+        ("judged.scores", {"bce": 1}),
+        ("judged.scores.bce", True),
+        ("judged.n", 10**4000),
+        ("recipe.optimizer", "magic"),
+        ("recipe.epochs", None),
+        ("spec.output", "other"),
+        ("budget", "3600"),
+    ],
+)
+def test_what_readers_would_stumble_over_is_refused(tmp_path: Path, where: str, value: object):
+    """Wrong types, missing scores, texts that control a terminal, endless numbers, in a file's own description."""
+    content = copy.deepcopy(GOOD)
+    *path, last = where.split(".")
+    inner = content
+    for name in path:
+        inner = inner[name]
+    inner[last] = value
+    proto = onnx.load(find_model("digits-on-garments"))
+    proto.metadata_props[0].value = json.dumps(content)
+    with pytest.raises(FileError, match="cannot be read"):
+        parse_model(proto.SerializeToString(), "it")
+
+
+@given(st.text(max_size=9))
+def test_any_name_makes_a_model_that_can_be_read(name: str):
+    """Letters that are no Unicode, line ends and escapes in a name become replacement characters."""
+    plain = to_plain(Origin(name=name + "\udcff\n\x1b"))
+    assert from_plain(Origin, plain).name.endswith("\ufffd\ufffd\ufffd")
+    assert plain["name"].isprintable()

@@ -41,10 +41,10 @@ def test_wheel_is_small_and_whole(tmp_path: Path):
     (wheel,) = tmp_path.glob("*.whl")
     assert wheel.stat().st_size < 10_000_000
     names = set(zipfile.ZipFile(wheel).namelist())
-    for name in ("tasks/sample/mnist.npz", "tasks/sample/fashion-mnist.npz", "tasks/sample/MNIST-LICENCE.txt",
-                 "tasks/sample/FASHION-MNIST-LICENCE.txt", "reader/digits.onnx", "report/report.html.jinja",
+    for name in ("data/sample/mnist.npz", "data/sample/fashion-mnist.npz", "data/sample/MNIST-LICENCE.txt",
+                 "data/sample/FASHION-MNIST-LICENCE.txt", "judging/digits.onnx", "runs/report.html.jinja",
                  "export/denoiser.c.jinja", "export/page.html.jinja", "export/engine.js",
-                 "zoo/digits-on-garments.onnx", "web/pages/reading.html", "web/pages/playground.js",
+                 "model/shipped/digits-on-garments.onnx", "web/pages/reading.html", "web/pages/playground.js",
                  "web/pages/style.css", "py.typed"):  # fmt: skip
         assert f"smidgen/{name}" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)

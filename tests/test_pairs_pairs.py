@@ -18,8 +18,8 @@ def test_an_epoch_shows_every_pair_once(generator: np.random.Generator):
 
 def test_description_states_the_sizes(small_dataset: Dataset):
     """What is recorded of a data set tells its shape and the size of each part."""
-    described = small_dataset.describe()
-    assert described["sizes"] == {"train": 40, "val": 10, "test": 10}
-    assert described["shape"] == [8, 8, 1]
+    described = small_dataset.origin
+    assert described.sizes == {"train": 40, "val": 10, "test": 10}
+    assert described.shape == (8, 8, 1)
     noisy = small_dataset.train.example(40).noisy
-    assert described["means"]["noisy"] == round(float(noisy.mean()), 4)
+    assert described.means["noisy"] == round(float(noisy.mean()), 4)

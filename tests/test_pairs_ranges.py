@@ -65,9 +65,9 @@ def test_noise_given_in_ys_units_stays_in_them(generator: np.random.Generator):
     clean[0, 0, 0] = 6700
     noisy = np.clip(clean + 400 * generator.standard_normal(clean.shape), 0, 16383).astype(np.uint16)
     noisy[3, 3, 3] = 16383
-    scales, reason = fit_scales(noisy, clean)
+    scales = fit_scales(noisy, clean)
     assert (scales.noisy, scales.clean, scales.seen) == (Scale(0, 6700), Scale(0, 6700), Scale(0, 16383))
-    assert "y's scale, 0..6700" in reason
+    assert "y's scale, 0..6700" in scales.reason
     error = np.square(scales.noisy.normalise(noisy) - scales.clean.normalise(clean), dtype=np.float64).mean()
     assert error == pytest.approx(np.square(noisy.astype(float) - clean).mean() / 6700**2, rel=1e-5)
 
@@ -76,7 +76,7 @@ def test_noise_is_not_clipped_away(generator: np.random.Generator):
     """Binary images with noise of 0.3 beyond both ends show an error of 0.09, as they have."""
     clean = generator.integers(0, 2, (40, 28, 28)).astype(np.float64)
     noisy = clean + 0.3 * generator.standard_normal(clean.shape)
-    scales, _ = fit_scales(noisy, clean)
+    scales = fit_scales(noisy, clean)
     assert scales.noisy == scales.clean == Scale(0, 1)
     assert np.square(scales.noisy.normalise(noisy) - clean).mean() == pytest.approx(0.09, abs=0.002)
 
@@ -85,7 +85,7 @@ def test_x_that_vanishes_on_ys_scale_keeps_its_own():
     """Scans in 0..1, dark on light, whose truth is light on dark in 0..255: X on y's scale would be all black."""
     clean = np.zeros((3, 8, 8))
     clean[:, 2, 2:6] = 255
-    scales, _ = fit_scales(1 - clean / 255, clean)
+    scales = fit_scales(1 - clean / 255, clean)
     assert (scales.noisy, scales.clean) == (Scale(0, 1), Scale(0, 255))
 
 
@@ -97,7 +97,7 @@ def test_x_takes_the_scale_on_which_it_lies_nearer(first: np.ndarray, second: np
     """Whatever X and y hold, no other of the two scales would bring X nearer to y, unless X vanishes on it."""
     first[0, 0, 0], first[0, 0, 1] = 1, 0
     clean, noisy = first * unit, (first + second) * unit
-    scales, _ = fit_scales(noisy, clean)
+    scales = fit_scales(noisy, clean)
 
     def error(scale: Scale) -> float:
         return float(np.square(scale.normalise(noisy).astype(float) - scales.clean.normalise(clean)).mean())

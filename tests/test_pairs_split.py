@@ -10,7 +10,7 @@ from smidgen.data.scale import Scale, Scales
 from smidgen.data.split import split_pairs
 from smidgen.data.tasks import load_task
 from smidgen.errors import PairsError
-from smidgen.judging.scores import mse
+from smidgen.training.losses import mse
 
 
 def numbered(n: int, scale: float = 1.0) -> RawPairs:
@@ -43,8 +43,8 @@ def test_scales_come_from_the_training_part_alone():
     """Values of y beyond training's range are clipped, those of X are kept, and both are said."""
     bright = make_raw_pairs(np.full((1, 5, 5), 9.0), np.full((1, 5, 5), 3.0), None, "bright")
     dataset = split_pairs(numbered(20), val=bright)
-    assert dataset.noisy_scale == Scale(0, 2)
-    assert dataset.clean_scale == Scale(0, 1)
+    assert dataset.scales.noisy == Scale(0, 2)
+    assert dataset.scales.clean == Scale(0, 1)
     assert dataset.val.clean.max() == 1
     assert dataset.val.noisy.max() == 4.5
     assert sum("clipped" in warning for warning in dataset.warnings) == 1
@@ -55,10 +55,10 @@ def test_a_models_scales_are_used_on_its_values_only():
     """Dim images keep the model's scales; images on others get their own, with a warning."""
     scales = Scales(Scale(0, 2), Scale(0, 1), Scale(0, 2))
     dim = split_pairs(numbered(40, 0.49), scales=scales)
-    assert dim.noisy_scale == Scale(0, 2)
+    assert dim.scales.noisy == Scale(0, 2)
     assert not any("scale" in warning for warning in dim.warnings)
     bright = split_pairs(numbered(40, 255), scales=scales)
-    assert bright.noisy_scale == Scale(0, 510)
+    assert bright.scales.noisy == Scale(0, 510)
     assert any("X on 0..510" in warning for warning in bright.warnings)
 
 
@@ -68,7 +68,7 @@ def test_noise_beyond_the_scale_suits_a_model_that_saw_it(generator: np.random.G
     raw = make_raw_pairs(clean + 0.5 * generator.standard_normal(clean.shape), clean, None, "noise")
     scales = Scales(Scale(0, 1), Scale(0, 1), Scale(-2, 3))
     dataset = split_pairs(raw, scales=scales)
-    assert (dataset.noisy_scale, dataset.clean_scale) == (Scale(0, 1), Scale(0, 1))
+    assert (dataset.scales.noisy, dataset.scales.clean) == (Scale(0, 1), Scale(0, 1))
     assert dataset.warnings == ()
 
 
@@ -93,7 +93,7 @@ def test_the_exercises_sum_errs_as_published(full_data: Path):
     test = load_task("digits-on-garments", full_data).test
     summed = make_raw_pairs(np.rint(test.noisy * 510), test.clean, None, "sums")
     dataset = split_pairs(summed, test=summed)
-    assert (dataset.noisy_scale, dataset.clean_scale) == (Scale(0, 510), Scale(0, 1))
+    assert (dataset.scales.noisy, dataset.scales.clean) == (Scale(0, 510), Scale(0, 1))
     assert mse(dataset.test.noisy, dataset.test.clean).mean() == pytest.approx(0.0476, abs=5e-5)
     np.testing.assert_allclose(dataset.test.noisy, test.noisy, atol=1e-6)
 

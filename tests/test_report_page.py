@@ -1,39 +1,45 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from smidgen.data.origin import Origin
+from smidgen.data.scale import UNIT_SCALES
+from smidgen.judging.evaluate import Evaluation, GroupError
+from smidgen.judging.verdict import Fit, Verdict
+from smidgen.model.records import Interval, Legibility, Scores
+from smidgen.runs.record import RunRecord
 from smidgen.runs.report import render_report
+from smidgen.training.recipe import Recipe
 from tests.servers import violations
 
-INTERVAL = {"rate": 0.5, "low": 0.4, "high": 0.6, "n": 10}
-SCORES = {"bce": 0.1, "mse": 0.01, "psnr_db": None, "ssim": None, "legibility": INTERVAL}
-HISTORY = [{"epoch": epoch, "loss": 1 / epoch, "val_loss": 1.1 / epoch} for epoch in range(1, 13)]
+INTERVAL = Interval(rate=0.5, low=0.4, high=0.6, n=10)
+SCORES = Scores(
+    bce=0.1, bce_floor=0.05, mse=0.01, psnr_db=None, ssim=None,
+    legibility=Legibility(noisy=INTERVAL, denoised=INTERVAL, clean=INTERVAL),
+)  # fmt: skip
+HISTORY = tuple({"epoch": epoch, "loss": 1 / epoch, "val_loss": 1.1 / epoch} for epoch in range(1, 13))
 CONFUSION = [
     [9 if read == 3 else int(read == 5) for read in range(10)] if digit == 3 else [0] * 10 for digit in range(10)
 ]
-RUN = {
-    "version": "1",
-    "command": "smidgen train '<b>.pkl'",
-    "dataset": {"name": "<script>alert(1)</script>", "shape": [8, 8, 1], "sizes": {"train": 1, "val": 1, "test": 1},
-                "noisy_scale": [0, 1], "clean_scale": [0, 1], "fresh": False, "licence": ""},
-    "warnings": ["2 images & more"],
-    "spec": {"kind": "plain"}, "settings": {"epochs": 1}, "ending": "finished", "best_epoch": 1, "best_val_loss": 0.1,
-    "epochs_done": 1, "seconds": 60.0, "floor": 0.05, "verdict": {"fit": "converged", "reasons": ["a", "b"]},
-    "history": HISTORY,
-    "names": {"labels": [], "partners": ["T-shirt"]},
-    "evaluation": {
-        "num_parameters": 1234, "budget": 3600, "split": "val", "n": 10, "truth_by": "reader", "no_legibility": None,
-        "scores": SCORES | {"bce_floor": 0.05, "legibility": dict.fromkeys(("noisy", "denoised", "clean"), INTERVAL)},
-        "baselines": {"median": SCORES | {"strength": 2}}, "legibility_by_digit": {"3": INTERVAL},
-        "error_by": {"labels": {"3": {"mse": 0.01, "n": 10}},
-                     "partners": {"0": {"mse": 0.012, "n": 4}, "1": {"mse": 0.03, "n": 6}}},
-        "confusion": CONFUSION,
-    },
-}  # fmt: skip
+RUN = RunRecord(
+    version="1", command="smidgen train '<b>.pkl'",
+    origin=Origin(name="<script>alert(1)</script>", shape=(8, 8, 1), sizes={"train": 1, "val": 1, "test": 1}),
+    scales=UNIT_SCALES, warnings=("2 images & more",), spec={"kind": "plain"}, recipe=Recipe(epochs=1),
+    ending="finished", best_epoch=1, best_val_loss=0.1, epochs_done=1, seconds=60.0, floor=0.05,
+    verdict=Verdict(Fit.CONVERGED, ("a", "b")), history=HISTORY, names={"labels": (), "partners": ("T-shirt",)},
+    evaluation=Evaluation(
+        model="m", num_parameters=1234, budget=3600, pairs="p", split="val", n=10, truth_by="reader", scores=SCORES,
+        baselines={"median": SCORES}, strengths={"median": 2}, legibility_by_digit={"3": INTERVAL},
+        error_by={"labels": {"3": GroupError(0.01, 10)},
+                  "partners": {"0": GroupError(0.012, 4), "1": GroupError(0.03, 6)}},
+        confusion=CONFUSION,
+    ),
+)  # fmt: skip
 
 
 def png() -> bytes:
@@ -73,10 +79,9 @@ def test_shows_scores_intervals_warnings_and_what_is_missing():
     assert page.index("<td>1</td><td>6</td>") < page.index("<td>T-shirt</td><td>4</td>")
 
 
-def test_a_run_of_an_older_version_is_shown():
-    """What an older run does not hold is left out."""
-    evaluation = {key: value for key, value in RUN["evaluation"].items() if key not in ("error_by", "confusion")}
-    run = {key: value for key, value in RUN.items() if key != "names"} | {"evaluation": evaluation}
+def test_what_a_run_has_not_is_left_out():
+    """Pairs without labels have no tables by label, and a picture that is not there has no heading."""
+    run = replace(RUN, evaluation=replace(RUN.evaluation, error_by={}, confusion=None))
     page = render_report(run, {name: FIGURES[name] for name in ("strip", "first_pair")})
     assert "The worst ten" not in page
     assert "Where the error is" not in page
@@ -107,8 +112,8 @@ def test_the_page_in_a_browser(tmp_path: Path, browser: Any, scheme: str):
 
 def test_the_numbers_in_the_page_are_those_of_the_history():
     """The data that the script points at are the history's, and a loss that is none is a dash there."""
-    history = [HISTORY[0] | {"val_loss": float("nan")}, *HISTORY[1:]]
-    page = render_report(RUN | {"history": history}, FIGURES)
+    history = (HISTORY[0] | {"val_loss": None}, *HISTORY[1:])
+    page = render_report(replace(RUN, history=history), FIGURES)
     points = json.loads(page.split('id="points">')[1].split("</script>")[0])
     assert [point["loss"] for point in points] == [record["loss"] for record in HISTORY]
     assert points[0]["val_loss"] is None

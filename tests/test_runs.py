@@ -9,15 +9,21 @@ from smidgen.errors import BudgetError, FileError
 from smidgen.model.runtime import Runtime
 from smidgen.network.spec import PlainSpec
 from smidgen.runs.run import make_run, write_report
+from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import Recipe
 from tests.conftest import TINY
 
-SETTINGS = Recipe(epochs=2, batch_size=8, threads=1)
+RECIPE = Recipe(epochs=2, batch_size=8, threads=1)
+
+
+def experiment_on(dataset: Dataset, **changed: object) -> Experiment:
+    about = {"spec": TINY, "recipe": RECIPE, "budget": 3600, "command": "smidgen train bars"}
+    return Experiment(dataset=dataset, **about | changed)
 
 
 @pytest.fixture
 def run_folder(small_dataset: Dataset, tmp_path: Path) -> Path:
-    make_run(small_dataset, TINY, SETTINGS, budget=3600, folder=tmp_path / "run", command="smidgen train bars")
+    make_run(experiment_on(small_dataset), folder=tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -28,8 +34,8 @@ def test_a_run_leaves_everything(run_folder: Path):
                      "worst.png", "median.png", "curves.png", "first_pair.png"}  # fmt: skip
     content = json.loads((run_folder / "run.json").read_text())
     info = Runtime(run_folder).info
-    assert info.scores["scores"]["bce"] == content["evaluation"]["scores"]["bce"]
-    assert (info.scores["split"], info.budget, info.training["seed"]) == ("val", 3600, 0)
+    assert info.judged.scores.bce == content["evaluation"]["scores"]["bce"]
+    assert (info.judged.split, info.budget, info.recipe.seed) == ("val", 3600, 0)
 
 
 def test_two_trainings_in_one_folder(small_dataset: Dataset, tmp_path: Path):
@@ -39,12 +45,12 @@ def test_two_trainings_in_one_folder(small_dataset: Dataset, tmp_path: Path):
     def watch(progress: object) -> None:
         if not refused:
             with pytest.raises(FileError, match="in use by a training") as caught:
-                make_run(small_dataset, TINY, SETTINGS, budget=3600, folder=tmp_path, command="", resume=True)
+                make_run(experiment_on(small_dataset), folder=tmp_path, resume=True)
             refused.append(caught)
 
-    run = make_run(small_dataset, TINY, SETTINGS, budget=3600, folder=tmp_path, command="", watch=watch)
+    run = make_run(experiment_on(small_dataset), folder=tmp_path, watch=watch)
     assert refused
-    assert run.content["ending"] == "finished"
+    assert run.record.ending == "finished"
 
 
 def test_report_is_one_page_that_opens_offline(run_folder: Path):
@@ -73,13 +79,38 @@ def test_report_of_no_run(tmp_path: Path):
 def test_over_budget_is_refused_before_any_work(small_dataset: Dataset, tmp_path: Path):
     """A spec over the budget leaves not even a folder."""
     with pytest.raises(BudgetError):
-        make_run(small_dataset, PlainSpec(), SETTINGS, budget=3000, folder=tmp_path / "run", command="")
+        make_run(experiment_on(small_dataset, spec=PlainSpec(), budget=3000), folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_the_split_asked_for_is_scored(small_dataset: Dataset, tmp_path: Path):
     """Scores are on validation unless test is asked for."""
-    settings = replace(SETTINGS, loss="mse")
-    run = make_run(small_dataset, TINY, settings, budget=3600, folder=tmp_path / "r", command="", split="test")
-    assert run.evaluation.split == "test"
-    assert run.content["floor"] == 0
+    run = make_run(
+        experiment_on(small_dataset, recipe=replace(RECIPE, loss="mse"), split="test"), folder=tmp_path / "r"
+    )
+    assert run.record.evaluation.split == "test"
+    assert run.record.floor == 0
+
+
+def test_ctrl_c_while_judging_leaves_the_report(small_dataset: Dataset, tmp_path: Path):
+    """The model and its own scores are reported; the baselines that are missing are said to be."""
+
+    def say(text: str) -> None:
+        if "wavelet" in text:
+            raise KeyboardInterrupt
+
+    record = make_run(experiment_on(small_dataset), folder=tmp_path / "r", say=say).record
+    assert record.evaluation.interrupted
+    assert list(record.evaluation.baselines) == ["doing nothing", "median", "total variation"]
+    assert "judging was interrupted" in (tmp_path / "r" / "report.html").read_text()
+
+
+def test_a_run_of_an_older_version(run_folder: Path):
+    """What this version cannot read is refused in one line, and the report that lies there stays."""
+    content = json.loads((run_folder / "run.json").read_text())
+    (run_folder / "run.json").write_text(
+        json.dumps({"dataset": {}} | {k: v for k, v in content.items() if k != "origin"})
+    )
+    with pytest.raises(FileError, match="of this version"):
+        write_report(run_folder)
+    assert (run_folder / "report.html").exists()

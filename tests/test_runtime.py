@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smidgen.errors import InputError, PairsError
-from smidgen.model.file import ModelInfo, write_model
+from smidgen.model.file import write_model
+from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.network.spec import PyramidSpec
 from tests.conftest import random_weights

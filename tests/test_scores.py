@@ -10,7 +10,9 @@ from sklearn.metrics import cohen_kappa_score
 
 from smidgen.data.tasks import load_task
 from smidgen.errors import PairsError
-from smidgen.judging.scores import Interval, bce, bce_floor, cohen_kappa, mse, psnr, ssim
+from smidgen.judging.scores import cohen_kappa, psnr, ssim
+from smidgen.model.records import Interval
+from smidgen.training.losses import bce, bce_floor, mse
 
 SHAPES = [(3, 28, 28, 1), (2, 9, 12, 3)]
 

@@ -36,7 +36,7 @@ def test_a_search_leaves_table_figures_and_the_best(plan: Plan):
         assert (plan.folder / name).read_bytes().startswith(b"\x89PNG")
     model = Runtime(plan.folder / "best")
     assert model.info.spec.num_parameters == int(rows[0]["parameters"])
-    assert run.content["best_val_loss"] == best.value
+    assert run.record.best_val_loss == best.value
     assert (plan.folder / "best" / "report.html").exists()
 
 

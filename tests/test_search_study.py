@@ -6,11 +6,11 @@ from optuna.trial import TrialState
 
 from smidgen.data.pairs import Dataset
 from smidgen.errors import InputError
-from smidgen.judging.scores import bce
 from smidgen.network.spec import spec_from_dict
 from smidgen.search.space import full_space
 from smidgen.search.study import Plan, best_trial, prepare, trained_of
 from smidgen.search.workers import work
+from smidgen.training.losses import bce
 from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import Trained
 from tests.search_plans import one_worker, small_plan

@@ -12,9 +12,9 @@ import pytest
 
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.errors import FileError, SmidgenError
-from smidgen.judging.scores import bce
 from smidgen.training.checkpoint import CHECKPOINT, HISTORY
 from smidgen.training.loop import Progress
+from smidgen.training.losses import bce
 from smidgen.training.recipe import Recipe
 from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import Trained, train

@@ -180,7 +180,8 @@ def test_tries_each_corruption(address: str, query: str, status: int, generator:
 
 def test_a_model_of_three_channels(tmp_path: Path, generator: np.random.Generator):
     """A colour model takes colour pictures and says of grey ones what it expects."""
-    from smidgen.model.file import ModelInfo, write_model
+    from smidgen.model.file import write_model
+    from smidgen.model.records import ModelInfo
     from smidgen.network.spec import PyramidSpec
 
     spec = PyramidSpec(channels=3, width=2, hidden=2, scales=2, kernel=3)

@@ -15,8 +15,8 @@ def test_models_that_ship_keep_their_promises(name: str):
     info = Runtime(path).info
     assert info.spec.num_parameters <= info.budget <= 3600
     assert path.stat().st_size < 48_000
-    assert "MNIST" in info.dataset["licence"]
-    assert info.scores["split"] == "test"
+    assert "MNIST" in info.origin.licence
+    assert info.judged.split == "test"
 
 
 def test_the_docs_list_each_models_hash():
@@ -24,7 +24,7 @@ def test_the_docs_list_each_models_hash():
     text = (Path(__file__).parents[1] / "docs" / "shipping.md").read_text(encoding="utf-8")
     for name in zoo_names():
         assert f"{hashlib.sha256(find_model(name).read_bytes()).hexdigest()}  {name}.onnx\n" in text
-        assert f"| `{name}` | `smidgen train {Runtime(find_model(name)).info.dataset['name']} " in text
+        assert f"| `{name}` | `smidgen train {Runtime(find_model(name)).info.origin.name} " in text
 
 
 def test_a_file_comes_before_a_name(tiny_model: Path, monkeypatch: pytest.MonkeyPatch):

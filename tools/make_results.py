@@ -20,10 +20,10 @@ import numpy as np
 
 from smidgen.data.tasks import DEFAULT_TASK, TASKS, load_task
 from smidgen.judging.legibility import Truth, find_truth, read_digits
-from smidgen.judging.scores import mse
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model, zoo_names
 from smidgen.runs.figures import draw_front, draw_strip
+from smidgen.training.losses import mse
 
 DOCS = Path(__file__).parents[1] / "docs"
 PICTURES = DOCS / "pictures"
@@ -44,8 +44,8 @@ def store(folder: Path) -> Path:
     """Copy a run's record into docs/runs."""
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     kind = re.sub(r"[^A-Za-z0-9]+", "-", run["spec"]["kind"].split(",")[0])
-    name = f"{run['dataset']['name']}-{kind}-{run['evaluation']['num_parameters']}"
-    path = DOCS / "runs" / f"{name}-seed{run['settings']['seed']}-{run['evaluation']['split']}.json"
+    name = f"{run['origin']['name']}-{kind}-{run['evaluation']['num_parameters']}"
+    path = DOCS / "runs" / f"{name}-seed{run['recipe']['seed']}-{run['evaluation']['split']}.json"
     path.parent.mkdir(exist_ok=True)
     run["evaluation"]["model"] = path.stem  # not where it lay when it was judged
     del run["command"]
@@ -56,7 +56,7 @@ def store(folder: Path) -> Path:
 def label(run: dict[str, Any]) -> str:
     kind, passes = str(run["spec"]["kind"]), run["spec"].get("passes", 1)
     if kind == "unet":
-        return f"{kind}, {run['settings']['epochs']} epochs"
+        return f"{kind}, {run['recipe']['epochs']} epochs"
     return f"{kind}, {passes} passes" if passes > 1 else kind
 
 
@@ -67,7 +67,7 @@ def spread(values: list[float], form: str) -> str:
 
 
 def legibility(scores: list[dict[str, Any]]) -> str:
-    found = [score["legibility"].get("denoised", score["legibility"]) for score in scores if score.get("legibility")]
+    found = [score["legibility"]["denoised"] for score in scores if score["legibility"]]
     if not found:
         return "–"
     worst = min(found, key=lambda interval: interval["rate"])
@@ -80,7 +80,7 @@ def minutes(runs: list[dict[str, Any]]) -> str:
     for run in runs:
         cores = [record.get("core_seconds") for record in run["history"]]
         if None in cores:
-            cores, most = [run["seconds"] * run["settings"]["threads"]], "≤ "
+            cores, most = [run["seconds"] * run["recipe"]["threads"]], "≤ "
         found.append(sum(cores) / 60)
     return f"{most}{statistics.mean(found):.0f}"
 
@@ -104,7 +104,7 @@ def table(split: str, groups: Groups) -> list[str]:
         lines.append(f"| {name} | {' | '.join(cells)} |")
     for name, scores in first["baselines"].items():
         cells = [form.format(scores[metric]) for metric, form in METRICS]
-        strength = f", strength {scores['strength']:g}" if scores.get("strength") else ""
+        strength = f", strength {first['strengths'][name]:g}" if first["strengths"][name] else ""
         lines.append(f"| {name}{strength} | – | – | {' | '.join(cells)} | {legibility([scores])} | – |")
     return [*lines, *covered(groups, first["baselines"])]
 

@@ -18,10 +18,12 @@ from smidgen.data.pairs import Dataset
 from smidgen.data.split import VAL_SHARE, split_pairs
 from smidgen.errors import InputError, PairsError
 from smidgen.files import write_whole
-from smidgen.judging.scores import mse
-from smidgen.model.file import ModelInfo, pack_model
+from smidgen.model.file import pack_model
+from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.network.spec import DEFAULT_BUDGET, choose_spec
+from smidgen.training.experiment import Experiment
+from smidgen.training.losses import mse
 from smidgen.training.recipe import default_recipe
 from smidgen.training.train import train
 
@@ -116,16 +118,15 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         for warning in dataset.warnings:
             warnings.warn(warning, stacklevel=2)
         spec = choose_spec(self.network, self.budget, dataset.shape[2])
-        settings = default_recipe(
+        recipe = default_recipe(
             spec, len(dataset.train), dataset.pixels,
             epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
             optimizer=self.optimizer, loss=self.loss, patience=self.patience, seed=seed,
             threads=_cores(self.n_jobs),
         )  # fmt: skip
-        trained = train(dataset, spec, settings)
-        info = ModelInfo.of_training(
-            dataset, spec, settings, budget=self.budget, best_epoch=trained.best_epoch, ending=trained.ending
-        )
+        experiment = Experiment(dataset=dataset, spec=spec, recipe=recipe, budget=self.budget)
+        trained = train(dataset, spec, recipe)
+        info = ModelInfo.of(experiment, best_epoch=trained.best_epoch, ending=trained.ending)
         self.model_ = pack_model(info, trained.weights)
         self.history_ = trained.history
         self.n_iter_ = len(trained.history)
@@ -166,7 +167,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         model = self._open()
         denoised = self._denoise(model, X)
         pairs = self._pairs(denoised.reshape(np.shape(y)), np.asarray(y))
-        scale = model.info.clean_scale
+        scale = model.info.scales.clean
         errors = mse(scale.normalise(pairs.noisy), scale.normalise(pairs.clean))
         ratios = -10 * np.log10(np.maximum(errors, _LEAST_ERROR))
         return float(np.average(ratios, weights=None if sample_weight is None else np.asarray(sample_weight)))

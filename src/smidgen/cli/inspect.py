@@ -9,6 +9,7 @@ from smidgen.cli.pairs_options import open_pairs
 from smidgen.cli.show import table, text_picture
 from smidgen.data.pairs import Labels
 from smidgen.files import FileKind, check_target, write_whole
+from smidgen.model.records import to_plain
 
 _PNG_FILE = FileKind(name="a PNG picture", endings=(".png",), start=re.compile(rb"\x89PNG\r\n\x1a\n"))
 
@@ -24,24 +25,25 @@ def inspect(arguments: argparse.Namespace) -> int:
 
         write_whole(arguments.picture, draw_first_pair(first))
     if arguments.json:
-        print(json.dumps(dataset.describe() | {"warnings": list(dataset.warnings)}))
+        about = {"origin": dataset.origin, "scales": dataset.scales, "warnings": dataset.warnings}
+        print(json.dumps(to_plain(about)))
         return 0
     height, width, channels = dataset.shape
     print(f"{dataset.name}: images of {height} x {width} with {channels} channel{'s' * (channels > 1)}\n")
     if dataset.found:
         rows = [["as found", "shape", "type", "smallest", "largest"]]
         for name, facts in dataset.found.items():
-            shape = " x ".join(map(str, facts["shape"]))
-            rows.append([name, shape, facts["type"], f"{facts['low']:g}", f"{facts['high']:g}"])
+            shape = " x ".join(map(str, facts.shape))
+            rows.append([name, shape, facts.type, f"{facts.low:g}", f"{facts.high:g}"])
         print(table(rows), end="\n\n")
     rows = [["part", "pairs", "labels"], ["train", f"{len(dataset.train):,}", _span(dataset.train.labels)]]
     rows += [
         [name, f"{len(part):,}", _span(part.labels)] for name, part in (("val", dataset.val), ("test", dataset.test))
     ]
     print(table(rows))
-    print(f"\nvalues of X {dataset.noisy_scale} and of y {dataset.clean_scale} are brought to 0..1")
-    if dataset.scale_reason:
-        print(dataset.scale_reason)
+    print(f"\nvalues of X {dataset.scales.noisy} and of y {dataset.scales.clean} are brought to 0..1")
+    if dataset.scales.reason:
+        print(dataset.scales.reason)
     print("pairing and noise are drawn afresh each epoch" if dataset.fresh else "pairs are fixed")
     print("\nthe first pair, noisy and clean:")
     for left, right in zip(text_picture(first.noisy[0]), text_picture(first.clean[0]), strict=True):

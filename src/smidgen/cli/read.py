@@ -10,7 +10,7 @@ from smidgen.cli.pairs_options import open_pairs
 from smidgen.cli.show import share, table
 from smidgen.errors import InputError
 from smidgen.files import lock_folder
-from smidgen.judging.scores import Interval
+from smidgen.model.records import Interval
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model, zoo_names
 from smidgen.web.server import hash_file, run, title_of, wants_browser

@@ -17,10 +17,13 @@ from smidgen.cli.train import RUNS, cores
 from smidgen.data.pairs import Dataset
 from smidgen.errors import InputError, MissingPartError
 from smidgen.files import make_folder, write_whole
-from smidgen.network.spec import Spec, default_spec, parse_budget, spec_from_dict
+from smidgen.model.records import to_plain
+from smidgen.network.spec import default_spec, parse_budget, spec_from_dict
 from smidgen.runs.figures import draw_front
-from smidgen.runs.run import RUN_FILE, make_run
-from smidgen.training.recipe import Recipe, default_recipe
+from smidgen.runs.record import RUN_FILE, RunRecord, read_run
+from smidgen.runs.run import make_run
+from smidgen.training.experiment import Experiment
+from smidgen.training.recipe import default_recipe
 
 if TYPE_CHECKING:
     from smidgen.search.study import Plan, Standing
@@ -53,7 +56,7 @@ def search(arguments: argparse.Namespace) -> int:
     run = write_results(study, plan, command=shlex.join(["smidgen", *command]), split=arguments.split)
     rows = list_rows(study)
     if arguments.json:
-        best = None if run is None else run.content
+        best = None if run is None else to_plain(run.record)
         print(json.dumps({"study": plan.name, "ending": ending, "trials": [asdict(row) for row in rows], "best": best}))
         return int(ending != "finished" or run is None)
     shown = [row for row in rows if row.val_loss is not None][: None if plan.space.grid else _ROWS_SHOWN]
@@ -70,9 +73,9 @@ def search(arguments: argparse.Namespace) -> int:
     if run is None:
         print("best:     none was trained to its end yet")
     else:
-        legible = run.evaluation.scores.legibility
-        reading = "" if legible is None else f", legible {legible.rate:.1%}"
-        print(f"best:     {plan.folder / BEST_FOLDER} (MSE {run.evaluation.scores.mse:.2e}{reading})")
+        scores = run.record.evaluation.scores
+        reading = f", legible {scores.legibility.denoised.rate:.1%}" if scores.legibility else ""
+        print(f"best:     {plan.folder / BEST_FOLDER} (MSE {scores.mse:.2e}{reading})")
     errors = [row.error for row in rows if row.error]
     if errors:
         print(f"error:    {errors[0]} ({len(errors)} trials failed)")
@@ -135,18 +138,18 @@ def _standing_line() -> Callable[["Standing"], None]:
     return watch
 
 
-def _finished(folder: Path, dataset: Dataset, spec: Spec, settings: Recipe, split: str) -> dict[str, Any] | None:
-    """What the run in a folder found, if it is this run and was trained to its end."""
+def _finished(folder: Path, experiment: Experiment) -> RunRecord | None:
+    """What the run in a folder found, if it is this experiment and was trained to its end."""
     if not (folder / RUN_FILE).exists():
         return None
-    content: dict[str, Any] = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    found = read_run(folder)
     same = (
-        content["dataset"]["fingerprint"] == dataset.fingerprint
-        and spec_from_dict(content["spec"]) == spec
-        and content["settings"] == settings.to_dict()
-        and content["evaluation"]["split"] == split
+        found.origin.fingerprint == experiment.dataset.fingerprint
+        and spec_from_dict(found.spec) == experiment.spec
+        and found.recipe == experiment.recipe
+        and found.evaluation.split == experiment.split
     )
-    return content if same and content["ending"] != "interrupted" else None
+    return found if same and found.ending != "interrupted" else None
 
 
 def front(arguments: argparse.Namespace) -> int:
@@ -156,6 +159,7 @@ def front(arguments: argparse.Namespace) -> int:
     folder = arguments.out or RUNS / f"{Path(dataset.name).stem or 'run'}-front"
     specs = [default_spec(budget, dataset.shape[2]) for budget in budgets]  # all are checked before any is trained
     rows, points = [], []
+    cells = [["budget", "parameters", "BCE", "MSE", "PSNR dB", "legible"]]
     for budget, spec in zip(budgets, specs, strict=True):
         settings = default_recipe(
             spec, len(dataset.train), dataset.pixels,
@@ -163,31 +167,28 @@ def front(arguments: argparse.Namespace) -> int:
         )  # fmt: skip
         say(f"budget {budget:,}: {spec.num_parameters:,} parameters, {settings.epochs} epochs")
         place = folder / str(budget)
-        content = _finished(place, dataset, spec, settings, arguments.split)
-        if content is None:
-            content = make_run(
-                dataset, spec, settings, budget=budget, folder=place, command=shlex.join(["smidgen", *sys.argv[1:]]),
-                split=arguments.split, resume=True, watch=progress_line(), say=say,
-            ).content  # fmt: skip
-        scores = content["evaluation"]["scores"]
+        experiment = Experiment(
+            dataset=dataset, spec=spec, recipe=settings, budget=budget,
+            command=shlex.join(["smidgen", *sys.argv[1:]]), split=arguments.split,
+        )  # fmt: skip
+        record = _finished(place, experiment)
+        if record is None:
+            record = make_run(experiment, folder=place, resume=True, watch=progress_line(), say=say).record
+        scores = record.evaluation.scores
         rows.append({"budget": budget, "num_parameters": spec.num_parameters, "scores": scores, "run": str(place)})
-        points.append((f"{budget:,}", spec.num_parameters, float(scores["mse"])))
-        if content["ending"] == "interrupted":
+        points.append((f"{budget:,}", spec.num_parameters, scores.mse))
+        cells.append(
+            [f"{budget:,}", f"{spec.num_parameters:,}", f"{scores.bce:.4f}", f"{scores.mse:.2e}",
+             f"{scores.psnr_db:.2f}", f"{scores.legibility.denoised.rate:.1%}" if scores.legibility else "–"]
+        )  # fmt: skip
+        if record.ending == "interrupted":
             print("smidgen: interrupted; the same command goes on", file=sys.stderr)
             return 1
     write_whole(folder / "front.png", draw_front(points))
-    write_whole(folder / "front.json", json.dumps(rows, indent=1) + "\n")
+    write_whole(folder / "front.json", json.dumps(to_plain(rows), indent=1) + "\n")
     if arguments.json:
-        print(json.dumps(rows))
+        print(json.dumps(to_plain(rows)))
         return 0
-    cells = [["budget", "parameters", "BCE", "MSE", "PSNR dB", "legible"]]
-    for row in rows:
-        scores = row["scores"]
-        legible = scores["legibility"]
-        cells.append(
-            [f"{row['budget']:,}", f"{row['num_parameters']:,}", f"{scores['bce']:.4f}", f"{scores['mse']:.2e}",
-             f"{scores['psnr_db']:.2f}", f"{legible['denoised']['rate']:.1%}" if legible else "–"]
-        )  # fmt: skip
     print(table(cells))
     print(f"\nfigure:   {folder / 'front.png'}")
     return 0

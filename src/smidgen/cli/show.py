@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from smidgen.judging.scores import Interval
+    from smidgen.model.records import Interval
     from smidgen.training.loop import Progress
 
 _SHADES = " ░▒▓█"

@@ -7,6 +7,7 @@ from typing import Any
 from smidgen.cli.show import table
 from smidgen.errors import InputError
 from smidgen.model.card import write_card
+from smidgen.model.file import describe_model
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
 from smidgen.network.layers import Kind, Layer, Network, size_at_scale
@@ -31,7 +32,7 @@ def summary(arguments: argparse.Namespace) -> int:
         "multiply_accumulates_per_pixel": network.multiply_accumulates_per_pixel,
         "reach": network.reach,
         "work_bytes": network.work_bytes(height, width),
-        "metadata": json.loads(info.to_json()),
+        "metadata": describe_model(info),
     }
     if arguments.json:
         print(json.dumps(facts))
@@ -42,9 +43,10 @@ def summary(arguments: argparse.Namespace) -> int:
     print(f"cost          {facts['multiply_accumulates_per_pixel']:,.0f} multiply-accumulates a pixel")
     print(f"reach         {network.reach} pixels")
     print(f"work memory   {facts['work_bytes']:,} bytes for {height} x {width}, layer by layer in float32")
-    print(f"values        X {info.noisy_scale}, y {info.clean_scale}")
-    for name, content in (("trained on", info.dataset), ("training", info.training), ("scores", info.scores)):
-        print(f"{name:<13} {_flat(content)}")
+    print(f"values        X {info.scales.noisy}, y {info.scales.clean}")
+    about = facts["metadata"]
+    for name, content in (("trained on", about["origin"]), ("recipe", about["recipe"]), ("scores", about["judged"])):
+        print(f"{name:<13} {_flat(content or {})}")
     return 0
 
 

@@ -14,9 +14,11 @@ from smidgen.data.open import open_dataset
 from smidgen.data.pairs import Dataset
 from smidgen.data.tasks import SAMPLE_TASK
 from smidgen.errors import InputError
+from smidgen.model.records import to_plain
 from smidgen.model.runtime import MODEL_FILE
 from smidgen.network.spec import DEFAULT_BUDGET, choose_spec, default_spec, parse_budget
 from smidgen.runs.run import REPORT_FILE, Run, make_run, write_report
+from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import default_recipe
 
 RUNS = Path("runs")
@@ -30,10 +32,10 @@ def demo(arguments: argparse.Namespace) -> int:
     settings = default_recipe(spec, len(dataset.train), dataset.pixels, epochs=_DEMO_EPOCHS, threads=cores())
     folder = arguments.out or _free_folder("demo")
     say(f"{SAMPLE_TASK}: {len(dataset.train):,} digits and garments, paired afresh each epoch")
-    run = make_run(
-        dataset, spec, settings, budget=DEFAULT_BUDGET, folder=folder, command="smidgen demo",
-        split="test", watch=progress_line(), say=say,
-    )  # fmt: skip
+    experiment = Experiment(
+        dataset=dataset, spec=spec, recipe=settings, budget=DEFAULT_BUDGET, command="smidgen demo", split="test"
+    )
+    run = make_run(experiment, folder=folder, watch=progress_line(), say=say)
     return _finish(run, arguments.json)
 
 
@@ -62,11 +64,12 @@ def train(arguments: argparse.Namespace) -> int:
     )
     for warning in dataset.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    run = make_run(
-        dataset, spec, settings, budget=budget, folder=_choose_folder(arguments, dataset),
-        command=shlex.join(["smidgen", *sys.argv[1:]]), split=arguments.split, resume=arguments.resume,
-        watch=progress_line(), say=say,
+    experiment = Experiment(
+        dataset=dataset, spec=spec, recipe=settings, budget=budget,
+        command=shlex.join(["smidgen", *sys.argv[1:]]), split=arguments.split,
     )  # fmt: skip
+    folder = _choose_folder(arguments, dataset)
+    run = make_run(experiment, folder=folder, resume=arguments.resume, watch=progress_line(), say=say)
     return _finish(run, arguments.json)
 
 
@@ -77,21 +80,19 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def _finish(run: Run, as_json: bool) -> int:
-    content = run.content
+    record = run.record
     if as_json:
-        print(json.dumps(content))
+        print(json.dumps(to_plain(record)))
     else:
-        verdict = content["verdict"]
-        print(scores_table(run.evaluation))
-        print(f"\nverdict: {verdict['fit']} ({'; '.join(verdict['reasons'])})")
-        sizes = ", ".join(f"{size:,} {part}" for part, size in content["dataset"]["sizes"].items())
-        print(f"pairs:    {sizes}")
-        if content["dataset"]["scale_reason"]:
-            print(f"scale:    {content['dataset']['scale_reason']}")
-        print(f"training: {content['ending']} after {content['epochs_done']} epochs, {duration(content['seconds'])}")
+        print(scores_table(record.evaluation))
+        print(f"\nverdict:  {record.verdict.fit} ({'; '.join(record.verdict.reasons)})")
+        print(f"pairs:    {', '.join(f'{size:,} {part}' for part, size in record.origin.sizes.items())}")
+        if record.scales.reason:
+            print(f"scale:    {record.scales.reason}")
+        print(f"training: {record.ending} after {record.epochs_done} epochs, {duration(record.seconds)}")
         print(f"model:    {run.folder / MODEL_FILE}")
         print(f"report:   {run.folder / REPORT_FILE}")
-    return 1 if content["ending"] in ("interrupted", "diverged") else 0
+    return int(record.ending in ("interrupted", "diverged") or record.evaluation.interrupted)
 
 
 def _choose_folder(arguments: argparse.Namespace, dataset: Dataset) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.origin import Found
 from smidgen.data.pairs import Images, Pairs
 from smidgen.errors import PairsError
 
@@ -20,14 +21,14 @@ _MOST_BYTES_A_NUMBER = 8
 class RawPairs:
     """Arrays `(N, H, W, C)` on their own scale, as read, and labels `(N,)` if there are any.
 
-    `found` tells of X and y the shape and type they came in and their smallest and largest value.
+    `found` tells of X and y as they came.
     """
 
     noisy: NDArray[Any]
     clean: NDArray[Any]
     labels: NDArray[np.int64] | None
     source: str
-    found: dict[str, dict[str, Any]]
+    found: dict[str, Found]
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -198,13 +199,8 @@ def _size(images: NDArray[Any]) -> str:
     return f"{height} x {width} with {channels} channel{'s' * (channels > 1)}"
 
 
-def _describe(array: NDArray[Any]) -> dict[str, Any]:
-    return {
-        "shape": list(array.shape),
-        "type": str(array.dtype),
-        "low": float(array.min()),
-        "high": float(array.max()),
-    }
+def _describe(array: NDArray[Any]) -> Found:
+    return Found(shape=array.shape, type=str(array.dtype), low=float(array.min()), high=float(array.max()))
 
 
 def _is_constant(images: Images) -> NDArray[np.bool_]:

@@ -1,13 +1,15 @@
 """Noisy and clean images that belong together, and the sources a training draws them from."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.scale import Scale
+from smidgen.data.origin import Found, Origin
+from smidgen.data.scale import UNIT_SCALES, Scales
 
 Images = NDArray[np.float32]  # (N, H, W, C), 0 is black and 1 is white
 Labels = NDArray[np.int64]  # (N,)
@@ -90,11 +92,10 @@ class Dataset:
         name: a task's name, or what the pairs were read from.
         train: what training draws from.
         val, test: fixed pairs; everything is chosen on `val`, `test` is for published figures.
-        noisy_scale, clean_scale: the rules by which X and y were normalised.
-        scale_reason: a sentence that says why X has the rule it has.
+        scales: the rules by which X and y were normalised.
         fingerprint: a short hash of all parts' content, or the task's name and seed.
         source_fingerprint: of what was given as PAIRS, before it was split.
-        found: shape, type, smallest and largest value of X and y as they were read.
+        found: X and y as they were read.
         licence: of the images, where known.
         fresh: whether pairing and noise are drawn afresh each epoch.
         label_names, partner_names: what labels and partners 0, 1, … mean, where they are not digits.
@@ -105,12 +106,10 @@ class Dataset:
     train: PairSource
     val: Pairs
     test: Pairs
-    noisy_scale: Scale = Scale()
-    clean_scale: Scale = Scale()
-    scale_reason: str = ""
+    scales: Scales = UNIT_SCALES
     fingerprint: str = ""
     source_fingerprint: str = ""
-    found: dict[str, dict[str, Any]] = field(default_factory=dict)
+    found: dict[str, Found] = field(default_factory=dict)
     licence: str = ""
     fresh: bool = False
     label_names: tuple[str, ...] = ()
@@ -129,21 +128,18 @@ class Dataset:
         height, width, _ = self.shape
         return height * width
 
-    def describe(self) -> dict[str, Any]:
-        """What a model file and a report record of this data set."""
+    @functools.cached_property
+    def origin(self) -> Origin:
+        """What a model and a report record of this data set."""
         example = self.train.example(_EXAMPLES)
-        return {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            "source_fingerprint": self.source_fingerprint,
-            "found": self.found,
-            "licence": self.licence,
-            "shape": list(self.shape),
-            "sizes": {"train": len(self.train), "val": len(self.val), "test": len(self.test)},
-            "noisy_scale": [self.noisy_scale.low, self.noisy_scale.high],
-            "clean_scale": [self.clean_scale.low, self.clean_scale.high],
-            "scale_reason": self.scale_reason,
-            # Of values in [0, 1]: what tells light on dark from dark on light.
-            "means": {name: round(float(getattr(example, name).mean()), 4) for name in ("noisy", "clean")},
-            "fresh": self.fresh,
-        }
+        return Origin(
+            name=self.name,
+            fingerprint=self.fingerprint,
+            source_fingerprint=self.source_fingerprint,
+            found=self.found,
+            licence=self.licence,
+            shape=self.shape,
+            sizes={"train": len(self.train), "val": len(self.val), "test": len(self.test)},
+            means={name: round(float(getattr(example, name).mean()), 4) for name in ("noisy", "clean")},
+            fresh=self.fresh,
+        )

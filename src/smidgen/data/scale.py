@@ -1,5 +1,6 @@
 """The affine rules that bring values to [0, 1] and back."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -28,13 +29,17 @@ class Scale:
     low: float = 0.0
     high: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not -math.inf < self.low < self.high < math.inf:
+            raise ValueError(f"values from {self.low:g} to {self.high:g}")
+
     def normalise(self, values: NDArray[Any]) -> NDArray[np.float32]:
         """Values on their own scale, any shape and type, as float32; what lies outside the range leaves [0, 1].
 
         Computed in float64, so that integers and floats of the same picture give the same result.
         """
         result = np.empty(values.shape, np.float32)
-        for part in _chunks(values):
+        for part in chunks(values):
             result[part] = (values[part].astype(np.float64) - self.low) / (self.high - self.low)
         return result
 
@@ -42,7 +47,7 @@ class Scale:
         """How many values lie beyond the range by more than rounding."""
         dust = _DUST * (self.high - self.low)
         low, high = self.low - dust, self.high + dust
-        return sum(int(((values[part] < low) | (values[part] > high)).sum()) for part in _chunks(values))
+        return sum(int(((values[part] < low) | (values[part] > high)).sum()) for part in chunks(values))
 
     def widen(self, low: float, high: float) -> "Scale":
         """The range that reaches from `low` or lower to `high` or higher."""
@@ -68,19 +73,24 @@ class Scales:
     Attributes:
         noisy, clean: the rules for X and for y.
         seen: `noisy`, widened to hold all of X that training saw: noise may leave it.
+        reason: a sentence that says why X has the rule it has, or nothing.
     """
 
     noisy: Scale
     clean: Scale
     seen: Scale
+    reason: str = ""
 
     def suit(self, noisy: NDArray[Any], clean: NDArray[Any]) -> bool:
         """Whether X and y are on these scales."""
         return self.seen.suits(noisy) and self.clean.suits(clean)
 
 
-def fit_scales(noisy: NDArray[Any], clean: NDArray[Any]) -> tuple[Scales, str]:
-    """The rules for X and y of the training part, and a sentence that says why X has the one it has.
+UNIT_SCALES = Scales(Scale(), Scale(), Scale())
+
+
+def fit_scales(noisy: NDArray[Any], clean: NDArray[Any]) -> Scales:
+    """The rules for X and y of the training part.
 
     X is taken on its own scale or on y's, whichever brings it nearer to y in mean squared error: the
     average of two images lies nearer on its own, noise added in y's units lies nearer on y's.
@@ -94,7 +104,7 @@ def fit_scales(noisy: NDArray[Any], clean: NDArray[Any]) -> tuple[Scales, str]:
     own, shared = fit_scale(noisy, "X (noisy)"), fit_scale(clean, "y (clean)")
     low, high = float(noisy.min()), float(noisy.max())
     if own == shared:
-        return Scales(own, shared, own.widen(low, high)), f"X and y are both on the scale {shared}"
+        return Scales(own, shared, own.widen(low, high), f"X and y are both on the scale {shared}")
     apart = _squared_error(own, noisy, shared, clean)
     together = _squared_error(shared, noisy, shared, clean)
     # Where X hardly leaves the foot of y's scale, the error there is that of a blank image and says nothing.
@@ -102,16 +112,16 @@ def fit_scales(noisy: NDArray[Any], clean: NDArray[Any]) -> tuple[Scales, str]:
     if visible and together < apart:
         reason = f"X is taken on y's scale, {shared}, where it lies nearer to y"
         reason += f" (MSE {together:.4g}) than on its own, {own} ({apart:.4g})"
-        return Scales(shared, shared, shared.widen(low, high)), reason
+        return Scales(shared, shared, shared.widen(low, high), reason)
     reason = f"X is taken on its own scale, {own}, where it lies nearer to y"
     reason += f" (MSE {apart:.4g}) than on y's, {shared} ({together:.4g})"
-    return Scales(own, shared, own.widen(low, high)), reason
+    return Scales(own, shared, own.widen(low, high), reason)
 
 
 def _squared_error(noisy_scale: Scale, noisy: NDArray[Any], clean_scale: Scale, clean: NDArray[Any]) -> float:
     """Mean over all values of X and y, both normalised."""
     total = 0.0
-    for part in _chunks(clean):
+    for part in chunks(clean):
         difference = noisy_scale.normalise(noisy[part]).astype(np.float64) - clean_scale.normalise(clean[part])
         total += float(np.square(difference).sum())
     return total / clean.size
@@ -144,7 +154,7 @@ def fit_scale(values: NDArray[Any], what: str) -> Scale:
     return Scale(0.0, high)
 
 
-def _chunks(values: NDArray[Any]) -> Iterator[slice]:
+def chunks(values: NDArray[Any]) -> Iterator[slice]:
     """Slices of as many rows as are worth computing at once in float64."""
     at_once = max(1, _CHUNK_VALUES // max(1, values[:1].size))
     return (slice(start, start + at_once) for start in range(0, len(values), at_once))

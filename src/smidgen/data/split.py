@@ -58,7 +58,7 @@ def split_pairs(
                 f"{part.source} holds images of shape {part.clean.shape[1:]}",
                 expected=f"{train.clean.shape[1:]}, as in {raw.source}",
             )
-    scales, reason, warnings = _choose_scales(train, scales)
+    scales, warnings = _choose_scales(train, scales)
     warnings += [
         f"the values of X in {part.source} are unlike those in training, {scales.seen}"
         for part in (val, test)
@@ -74,9 +74,7 @@ def split_pairs(
         train=FixedSource(parts[0]),
         val=parts[1],
         test=parts[2],
-        noisy_scale=scales.noisy,
-        clean_scale=scales.clean,
-        scale_reason=reason,
+        scales=scales,
         fingerprint=whole,
         source_fingerprint=source,
         found=raw.found,
@@ -90,15 +88,15 @@ def _normalise(raw: RawPairs, scales: Scales) -> Pairs:
     return Pairs(scales.noisy.normalise(raw.noisy), np.clip(clean, 0, 1, out=clean), raw.labels)
 
 
-def _choose_scales(train: RawPairs, given: Scales | None) -> tuple[Scales, str, list[str]]:
-    """The model's scales where they suit the values, else the values' own; why; and warnings."""
+def _choose_scales(train: RawPairs, given: Scales | None) -> tuple[Scales, list[str]]:
+    """The model's scales where they suit the values, else the values' own with a warning."""
     if given is not None and given.suit(train.noisy, train.clean):
-        return given, "X and y are taken on the model's scales", []
-    own, reason = fit_scales(train.noisy, train.clean)
+        return given, []
+    own = fit_scales(train.noisy, train.clean)
     if given is None:
-        return own, reason, []
+        return own, []
     warning = (
         f"the model takes X on the scale {given.noisy} and y on {given.clean}; these pairs are on others and "
         f"are scored with X on {own.noisy} and y on {own.clean}"
     )
-    return own, reason, [warning]
+    return own, [warning]

@@ -18,7 +18,8 @@ from smidgen.export.keras import KERAS_FILES, build_keras, explain_count, import
 from smidgen.export.rounding import measure_rounding
 from smidgen.export.values import check_scales
 from smidgen.files import check_target, fill_whole, write_whole
-from smidgen.model.file import ModelInfo, Weights, pack_model, read_model
+from smidgen.model.file import Weights, pack_model, read_model
+from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime, model_file
 
 FORMATS = {**KERAS_FILES, "c": C_FILE, "html": PAGE_FILE}
@@ -100,8 +101,8 @@ def export_model(model: Path, to: str, out: Path, *, size: tuple[int, int] | Non
         difference, facts = _export_keras(source, out)
     return Exported(
         path=out,
-        noisy_scale=info.noisy_scale,
-        clean_scale=info.clean_scale,
+        noisy_scale=info.scales.noisy,
+        clean_scale=info.scales.clean,
         size=size,
         difference=difference,
         facts=facts,
@@ -116,8 +117,8 @@ def _export_c(source: _Source, out: Path, bits: int) -> tuple[float, Facts]:
         source.size,
         bits=bits,
         title=_title(info),
-        noisy_scale=info.noisy_scale,
-        clean_scale=info.clean_scale,
+        noisy_scale=info.scales.noisy,
+        clean_scale=info.scales.clean,
     )
     # The code must give what its own weights give; what their rounding costs is another question.
     original = Runtime(source.path)
@@ -138,12 +139,12 @@ def _export_html(source: _Source, out: Path) -> tuple[float, Facts]:
     images = [check_images(size, network.channels) for size in ((height, width), (height + 1, width + 2))]
     run, original = run_engine(network, source.weights), Runtime(source.path).denoise
     difference = max(verify(run, original, noisy, "web page") for noisy in images)
-    name = str(info.dataset.get("name", ""))
+    name = info.origin.name
     facts = [
         ("Parameters", f"{network.num_parameters:,} of {info.budget:,}"),
         ("Trained on", name or "–"),
-        ("Values in training", f"X {info.noisy_scale}, y {info.clean_scale}; here black to white of a picture"),
-        ("Licence of the images", str(info.dataset.get("licence") or "–")),
+        ("Values in training", f"X {info.scales.noisy}, y {info.scales.clean}; here black to white of a picture"),
+        ("Licence of the images", info.origin.licence or "–"),
     ]
     page = write_html(
         network,
@@ -161,7 +162,7 @@ def _export_html(source: _Source, out: Path) -> tuple[float, Facts]:
 def _export_keras(source: _Source, out: Path) -> tuple[float, Facts]:
     info, network = source.info, source.info.spec.network()
     model = build_keras(
-        network, source.weights, source.size, noisy_scale=info.noisy_scale, clean_scale=info.clean_scale
+        network, source.weights, source.size, noisy_scale=info.scales.noisy, clean_scale=info.scales.clean
     )
     explained = explain_count(network)
     if sum(explained.values()) != model.count_params():
@@ -185,11 +186,11 @@ def _verify_values(
     run: Callable[[NDArray[np.float32]], NDArray[np.float32]], model: Runtime, size: tuple[int, int], name: str
 ) -> float:
     """As `verify`, with X's values in and y's out."""
-    noisy, clean = model.info.noisy_scale, model.info.clean_scale
+    noisy, clean = model.info.scales.noisy, model.info.scales.clean
     values = noisy.restore(check_images(size, model.info.spec.channels))
     return verify(run, model.denoise_values, values, name, clean.high - clean.low)
 
 
 def _title(info: ModelInfo) -> str:
-    name = info.dataset.get("name", "")
+    name = info.origin.name
     return f"Image denoiser{f' for {name}' if name else ''}"

@@ -20,7 +20,7 @@ def measure_rounding(original: Runtime, rounded: Runtime, size: tuple[int, int])
         `legibility_loss`, the share of them that the digit reader reads right no more.
     """
     channels = original.info.spec.channels
-    name = str(original.info.dataset.get("name", ""))
+    name = original.info.origin.name
     pairs = example_pairs(name if name in TASKS else SAMPLE_TASK, _PAIRS)
     noisy = pairs.noisy.repeat(channels, axis=3)
     full, small = original.denoise(noisy), rounded.denoise(noisy)

@@ -15,5 +15,5 @@ def load_torch(path: Path) -> TorchNetwork:
     info, weights = read_model(path)
     model = TorchNetwork(info.spec.network())
     model.import_weights(weights)
-    model.noisy_scale, model.clean_scale = info.noisy_scale, info.clean_scale
+    model.noisy_scale, model.clean_scale = info.scales.noisy, info.scales.clean
     return model

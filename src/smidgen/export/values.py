@@ -4,7 +4,7 @@ import numpy as np
 
 from smidgen.data.scale import Scale
 from smidgen.errors import InputError
-from smidgen.model.file import ModelInfo
+from smidgen.model.records import ModelInfo
 
 UNIT = Scale()
 
@@ -26,7 +26,7 @@ def check_scales(info: ModelInfo) -> None:
     Raises:
         InputError: they are too large, too small, or too narrow for where they lie.
     """
-    for scale in (info.noisy_scale, info.clean_scale):
+    for scale in (info.scales.noisy, info.scales.clean):
         with np.errstate(over="ignore"):
             numbers = np.array([scale.low, scale.high, *to_unit(scale), *from_unit(scale)], np.float32)
         if not np.isfinite(numbers).all() or numbers[0] == numbers[1] or numbers[2] == 0:

@@ -1,7 +1,7 @@
 """What one gets without learning: doing nothing and the classical denoisers."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from skimage.morphology import disk
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
 
 from smidgen.data.pairs import Images, Pairs
-from smidgen.judging.scores import mse
+from smidgen.training.losses import mse
 
 _TUNED_ON = 200
 _PATCH = {"patch_size": 5, "patch_distance": 6}
@@ -58,14 +58,13 @@ _FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {
 }
 
 
-def choose_baselines(val: Pairs) -> list[Baseline]:
-    """Doing nothing, and each filter with the strength of lowest MSE on the first 200 validation pairs."""
+def choose_baselines(val: Pairs) -> Iterator[Baseline]:
+    """Doing nothing, then each filter with the strength of lowest MSE on the first 200 validation pairs."""
     some = val.first(_TUNED_ON)
     untouched = float(mse(some.noisy, some.clean).mean())
-    chosen = [Baseline("doing nothing", 0.0, lambda noisy: noisy, untouched)]
+    yield Baseline("doing nothing", 0.0, lambda noisy: noisy, untouched)
     for name, (filter_, strengths) in _FILTERS.items():
-        chosen.append(tune_baseline(name, filter_, strengths, some))
-    return chosen
+        yield tune_baseline(name, filter_, strengths, some)
 
 
 def tune_baseline(name: str, filter_: Filter, strengths: Sequence[float], pairs: Pairs) -> Baseline:

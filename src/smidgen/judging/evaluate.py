@@ -1,9 +1,9 @@
 """Judge a model on pairs, beside the baselines on the same images."""
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -18,53 +18,41 @@ from smidgen.judging.legibility import (
     legibility_by_digit,
     read_digits,
 )
-from smidgen.judging.scores import Interval, PerImage, bce, bce_floor, mse, psnr, ssim
+from smidgen.judging.scores import psnr, ssim
+from smidgen.model.records import Interval, Legibility, Scores
 from smidgen.model.runtime import Runtime
+from smidgen.training.losses import PerImage, bce, bce_floor, mse
 
 _MOST_GROUPS = 40
+# Told the name of what is scored next.
+Watch = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Scores of one set of images; `legibility` is None where the reader cannot be asked."""
+class GroupError:
+    """Mean squared error of some of the images, and their number."""
 
-    bce: float
     mse: float
-    psnr_db: float
-    ssim: float
-    legibility: Interval | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data; what is not a number becomes None."""
-        content: dict[str, Any] = {
-            name: value if math.isfinite(value) else None
-            for name, value in (("bce", self.bce), ("mse", self.mse), ("psnr_db", self.psnr_db), ("ssim", self.ssim))
-        }
-        content["legibility"] = None if self.legibility is None else vars(self.legibility)
-        return content
+    n: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How good a model is on one split of some pairs.
+    """How good a model is on one split of some pairs: what `evaluate --json` prints.
 
     Attributes:
         model, num_parameters, budget: which model.
         pairs, split, n: on what.
-        floor: the lowest BCE any output can reach.
         scores: of the denoised images.
-        noisy, clean: legibility of what came in and of the truth.
-        by_digit: legibility of the denoised images for each digit.
-        truth: what the images are, or None.
-        no_legibility: why there is no truth.
-        baselines: by name, "doing nothing" first.
+        baselines: scores by name, "doing nothing" first; fewer where the judging was interrupted.
         strengths: of the baselines, chosen on validation.
-        errors: MSE of each denoised image, (N,).
-        error_by: mean MSE and number of the images of each label ("labels") and of what was laid over
-            them ("partners"), where these are known.
+        legibility_by_digit: of the denoised images.
+        error_by: the error of the images of each label ("labels") and of what was laid over them
+            ("partners"), where these are known.
         confusion: how often each digit, by row, was read as which, or None.
-        denoised: the images, (N, H, W, C).
-        reading: of the denoised images.
+        truth_by: how it is known what the images are: from "labels" or the "reader", or None.
+        no_legibility: why it is not known.
+        interrupted: whether baselines are missing since the judging was interrupted.
     """
 
     model: str
@@ -73,62 +61,46 @@ class Evaluation:
     pairs: str
     split: str
     n: int
-    floor: float
     scores: Scores
-    noisy: Interval | None = None
-    clean: Interval | None = None
-    by_digit: dict[int, Interval] = field(default_factory=dict)
-    truth: Truth | None = None
-    no_legibility: str | None = None
     baselines: dict[str, Scores] = field(default_factory=dict)
     strengths: dict[str, float] = field(default_factory=dict)
-    errors: PerImage
-    error_by: dict[str, dict[int, tuple[float, int]]]
+    legibility_by_digit: dict[str, Interval] = field(default_factory=dict)
+    error_by: dict[str, dict[str, GroupError]] = field(default_factory=dict)
     confusion: list[list[int]] | None = None
-    denoised: Images
-    reading: Reading | None = None
+    truth_by: str | None = None
+    no_legibility: str | None = None
+    interrupted: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
-        """The object that `evaluate --json` prints."""
-        legible = None
-        if self.scores.legibility and self.noisy and self.clean:
-            legible = {
-                name: {"rate": part.rate, "low": part.low, "high": part.high}
-                for name, part in (("noisy", self.noisy), ("denoised", self.scores.legibility), ("clean", self.clean))
-            }
-        scores = self.scores.to_dict()
-        return {
-            "model": self.model,
-            "num_parameters": self.num_parameters,
-            "budget": self.budget,
-            "pairs": self.pairs,
-            "split": self.split,
-            "n": self.n,
-            "scores": {
-                "bce": scores["bce"],
-                "bce_floor": self.floor,
-                "mse": scores["mse"],
-                "psnr_db": scores["psnr_db"],
-                "ssim": scores["ssim"],
-                "legibility": legible,
-            },
-            "legibility_by_digit": {str(digit): vars(interval) for digit, interval in self.by_digit.items()},
-            "error_by": {
-                name: {str(label): {"mse": error, "n": n} for label, (error, n) in groups.items()}
-                for name, groups in self.error_by.items()
-            },
-            "confusion": self.confusion,
-            "truth_by": self.truth.by if self.truth else None,
-            "no_legibility": self.no_legibility,
-            "baselines": {
-                name: scores.to_dict() | {"strength": self.strengths[name]} for name, scores in self.baselines.items()
-            },
-        }
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """An evaluation and the images it rests on.
+
+    Attributes:
+        evaluation: the figures.
+        denoised: the images, (N, H, W, C).
+        errors: mean squared error of each, (N,).
+        truth: what the images are, where that is known.
+        reading: of the denoised images, where the truth is known.
+    """
+
+    evaluation: Evaluation
+    denoised: Images
+    errors: PerImage
+    truth: Truth | None
+    reading: Reading | None
 
 
 def evaluate(
-    runtime: Runtime, pairs: Pairs, *, name: str, split: str, val: Pairs, with_baselines: bool = True
-) -> Evaluation:
+    runtime: Runtime,
+    pairs: Pairs,
+    *,
+    name: str,
+    split: str,
+    val: Pairs,
+    with_baselines: bool = True,
+    watch: Watch = lambda name: None,
+) -> Judgement:
     """Judge a model.
 
     Args:
@@ -136,16 +108,18 @@ def evaluate(
         pairs: what to score on.
         name, split: what to call them.
         val: the validation pairs, on which the baselines' strengths are chosen.
-        with_baselines: score the classical denoisers too, which takes longer than the model.
+        with_baselines: score the classical denoisers too, which takes longer than the model. Ctrl-C leaves out
+            those that are missing.
+        watch: told the name of what is scored next.
 
     Raises:
         PairsError: the model does not take images of this kind.
     """
+    watch("the model")
     denoised = runtime.denoise(pairs.noisy)
-    spec, budget = runtime.info.spec, runtime.info.budget
     return judge(
-        denoised, pairs, name=name, split=split, baselines=choose_baselines(val) if with_baselines else [],
-        model=runtime.name, num_parameters=spec.num_parameters, budget=budget,
+        denoised, pairs, name=name, split=split, baselines=choose_baselines(val) if with_baselines else (),
+        model=runtime.name, num_parameters=runtime.info.spec.num_parameters, budget=runtime.info.budget, watch=watch,
     )  # fmt: skip
 
 
@@ -155,72 +129,97 @@ def judge(
     *,
     name: str,
     split: str,
-    baselines: Sequence[Baseline] = (),
+    baselines: Iterable[Baseline] = (),
     model: str,
     num_parameters: int,
     budget: int,
-) -> Evaluation:
+    watch: Watch = lambda name: None,
+) -> Judgement:
     """Judge denoised images, whatever made them.
 
     Args:
         denoised: (N, H, W, C), of `pairs.noisy`.
         pairs: what to score on.
         name, split: what to call them.
-        baselines: to be scored beside.
+        baselines: to be scored beside; Ctrl-C leaves out those that are missing.
         model, num_parameters, budget: what made the images.
+        watch: told the name of what is scored next.
 
     Raises:
         PairsError: the shapes differ.
     """
-    truth = find_truth(pairs)
-    reading: Reading | None = None
-    extra: dict[str, Any]
-    if isinstance(truth, Truth):
-        reading = read_digits(denoised)
-        extra = {
-            "noisy": legibility(read_digits(np.clip(pairs.noisy, 0, 1)), truth),
-            "clean": legibility(read_digits(pairs.clean), truth),
-            "by_digit": legibility_by_digit(reading, truth),
-            "truth": truth,
-            "confusion": confusion(reading, truth).tolist(),
-        }
-    else:
-        extra = {"no_legibility": truth}
+    scorer = _Scorer(pairs)
+    truth = scorer.truth
+    reading = read_digits(denoised) if truth else None
     errors = mse(denoised, pairs.clean)
     known = {"labels": pairs.labels, "partners": pairs.partners}
-    return Evaluation(
+    scores = scorer.score(denoised, reading)
+    beside: dict[str, Scores] = {}
+    strengths: dict[str, float] = {}
+    interrupted = True
+    with contextlib.suppress(KeyboardInterrupt):
+        for baseline in baselines:
+            watch(baseline.name)
+            beside[baseline.name] = scorer.score(baseline.denoise(pairs.noisy))
+            strengths[baseline.name] = baseline.strength
+        interrupted = False
+    evaluation = Evaluation(
         model=model,
         num_parameters=num_parameters,
         budget=budget,
         pairs=name,
         split=split,
         n=len(pairs),
-        floor=bce_floor(pairs.clean),
-        scores=_score(denoised, pairs, truth, reading),
-        baselines={b.name: _score(b.denoise(pairs.noisy), pairs, truth) for b in baselines},
-        strengths={b.name: b.strength for b in baselines},
-        errors=errors,
+        scores=scores,
+        baselines=beside,
+        strengths=strengths,
+        legibility_by_digit=legibility_by_digit(reading, truth) if reading and truth else {},
         error_by={name: _error_by(errors, labels) for name, labels in known.items() if labels is not None},
-        denoised=denoised,
-        reading=reading,
-        **extra,
+        confusion=confusion(reading, truth).tolist() if reading and truth else None,
+        truth_by=truth.by if truth else None,
+        no_legibility=scorer.no_legibility,
+        interrupted=interrupted,
     )
+    return Judgement(evaluation=evaluation, denoised=denoised, errors=errors, truth=truth, reading=reading)
 
 
-def _error_by(errors: PerImage, labels: Labels) -> dict[int, tuple[float, int]]:
-    """Mean error and number of the images of each label; nothing where nearly every image has its own."""
+class _Scorer:
+    """Scores images against one set of clean ones."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        found = find_truth(pairs)
+        self.truth = found if isinstance(found, Truth) else None
+        self.no_legibility = None if isinstance(found, Truth) else found
+        self._clean = pairs.clean
+        self._floor = bce_floor(pairs.clean)
+        if self.truth:
+            self._of_noisy = legibility(read_digits(np.clip(pairs.noisy, 0, 1)), self.truth)
+            self._of_clean = legibility(read_digits(pairs.clean), self.truth)
+
+    def score(self, images: Images, reading: Reading | None = None) -> Scores:
+        """All scores; `reading` spares reading the images again."""
+        legible = None
+        if self.truth:
+            denoised = legibility(reading or read_digits(images), self.truth)
+            legible = Legibility(noisy=self._of_noisy, denoised=denoised, clean=self._of_clean)
+        return Scores(
+            bce=bce(images, self._clean),
+            bce_floor=self._floor,
+            mse=float(mse(images, self._clean).mean()),
+            psnr_db=_finite(psnr(images, self._clean).mean()),
+            ssim=_finite(ssim(images, self._clean).mean()),
+            legibility=legible,
+        )
+
+
+def _finite(score: float) -> float | None:
+    return float(score) if math.isfinite(score) else None
+
+
+def _error_by(errors: PerImage, labels: Labels) -> dict[str, GroupError]:
+    """Of the images of each label; nothing where nearly every image has its own."""
     found = np.unique(labels)
     if len(found) > _MOST_GROUPS:
         return {}
-    return {int(label): (float(errors[labels == label].mean()), int((labels == label).sum())) for label in found}
-
-
-def _score(images: Images, pairs: Pairs, truth: Truth | str, reading: Reading | None = None) -> Scores:
-    legible = legibility(reading or read_digits(images), truth) if isinstance(truth, Truth) else None
-    return Scores(
-        bce=bce(images, pairs.clean),
-        mse=float(mse(images, pairs.clean).mean()),
-        psnr_db=float(psnr(images, pairs.clean).mean()),
-        ssim=float(ssim(images, pairs.clean).mean()),
-        legibility=legible,
-    )
+    groups = {int(label): errors[labels == label] for label in found}
+    return {str(label): GroupError(float(mine.mean()), len(mine)) for label, mine in groups.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.pairs import Images, Labels, Pairs
-from smidgen.judging.scores import Interval
+from smidgen.model.records import Interval
 
 # The reader is only asked where it can read: it must read this share of the clean images right,
 # or, where there are no labels, be sure about that share of them.
@@ -77,13 +77,13 @@ def legibility(read: Reading, truth: Truth) -> Interval:
     return Interval.of(int(right.sum()), int(truth.counted.sum()))
 
 
-def legibility_by_digit(read: Reading, truth: Truth) -> dict[int, Interval]:
+def legibility_by_digit(read: Reading, truth: Truth) -> dict[str, Interval]:
     """The same for each digit that occurs."""
     table = {}
     for digit in range(10):
         mine = truth.counted & (truth.digits == digit)
         if mine.any():
-            table[digit] = Interval.of(int((read.digits[mine] == digit).sum()), int(mine.sum()))
+            table[str(digit)] = Interval.of(int((read.digits[mine] == digit).sum()), int(mine.sum()))
     return table
 
 

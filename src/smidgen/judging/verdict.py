@@ -17,7 +17,6 @@ The rule, in this order, on the losses less the floor that no model can pass:
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 _RISE = 0.03
 _FALL = 0.01
@@ -43,10 +42,6 @@ class Verdict:
 
     fit: Fit
     reasons: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
-        return {"fit": str(self.fit), "reasons": list(self.reasons)}
 
 
 def judge_history(

@@ -1,6 +1,6 @@
 """The model card: what a model is for, how good it is, and where it fails."""
 
-from smidgen.model.file import ModelInfo
+from smidgen.model.records import ModelInfo
 from smidgen.network.layers import Network
 
 
@@ -44,37 +44,35 @@ def _channels(channels: int) -> str:
 
 
 def _use(info: ModelInfo) -> str:
-    data = info.dataset
-    shape = data.get("shape", [])
-    size = f", images of {shape[0]} x {shape[1]}" if len(shape) == 3 else ""
+    shape = info.origin.shape
+    size = f", images of {shape[0]} x {shape[1]}" if shape else ""
     return (
-        f"Images spoiled as those of `{data.get('name', 'unknown')}` are{size}, with values from {info.noisy_scale} "
-        f"(noisy) brought to {info.clean_scale} (denoised). Meant for cleaning images before a reader, a person or a "
+        f"Images spoiled as those of `{info.origin.name or 'unknown'}` are{size}, with values from {info.scales.noisy} "
+        f"(noisy) brought to {info.scales.clean} (denoised). Meant for cleaning images before a reader, a person or a "
         "program, sees them."
     )
 
 
 def _scores(info: ModelInfo) -> str:
-    found = info.scores.get("scores")
-    if not found:
+    judged = info.judged
+    if judged is None:
         return "None recorded."
+    scores, legibility = judged.scores, judged.scores.legibility
     lines = [
-        f"On {info.scores['n']:,} pairs of `{info.scores['pairs']}`, {info.scores['split']} part:",
+        f"On {judged.n:,} pairs of `{judged.pairs}`, {judged.split} part:",
         "",
-        f"- binary cross-entropy {_show(found['bce'], '.4f')} (no model can go below "
-        f"{_show(found['bce_floor'], '.4f')} on these)",
-        f"- mean squared error {_show(found['mse'], '.2e')}",
-        f"- PSNR {_show(found['psnr_db'], '.2f')} dB, SSIM {_show(found['ssim'], '.3f')}",
+        f"- binary cross-entropy {scores.bce:.4f} (no model can go below {scores.bce_floor:.4f} on these)",
+        f"- mean squared error {scores.mse:.2e}",
+        f"- PSNR {_show(scores.psnr_db, '.2f')} dB, SSIM {_show(scores.ssim, '.3f')}",
     ]
-    legibility = found.get("legibility")
     if legibility:
-        noisy, denoised, clean = (legibility[key] for key in ("noisy", "denoised", "clean"))
+        denoised = legibility.denoised
         lines.append(
-            f"- legible: {denoised['rate']:.1%} (95 % interval {denoised['low']:.1%} to {denoised['high']:.1%}) as "
+            f"- legible: {denoised.rate:.1%} (95 % interval {denoised.low:.1%} to {denoised.high:.1%}) as "
             "read by a digit reader that never saw a denoised image; "
-            f"noisy {noisy['rate']:.1%}, clean {clean['rate']:.1%}"
+            f"noisy {legibility.noisy.rate:.1%}, clean {legibility.clean.rate:.1%}"
         )
-    if info.scores["split"] != "test":
+    if judged.split != "test":
         lines += ["", "These are the pairs that chose the model; on others expect a little less."]
     return "\n".join(lines)
 
@@ -85,7 +83,7 @@ def _show(score: float | None, form: str) -> str:
 
 
 def _limits(info: ModelInfo, network: Network) -> str:
-    mean = info.dataset.get("means", {}).get("noisy")
+    mean = info.origin.means.get("noisy")
     polarity = (
         "" if mean is None else f" Training images had a mean of {mean:.2f} of full scale; others may be inverted."
     )
@@ -98,14 +96,13 @@ def _limits(info: ModelInfo, network: Network) -> str:
 
 
 def _training(info: ModelInfo) -> str:
-    data, how = info.dataset, info.training
-    sizes = data.get("sizes", {})
-    pairs = ", ".join(f"{count:,} {part}" for part, count in sizes.items())
-    lines = [f"- pairs: {pairs or 'unknown'}{', corrupted afresh each epoch' if data.get('fresh') else ''}"]
-    if how:
+    origin, recipe = info.origin, info.recipe
+    pairs = ", ".join(f"{count:,} {part}" for part, count in origin.sizes.items())
+    lines = [f"- pairs: {pairs or 'unknown'}{', corrupted afresh each epoch' if origin.fresh else ''}"]
+    if recipe:
         lines.append(
-            f"- {how.get('optimizer')}, {how.get('epochs')} epochs in batches of {how.get('batch_size')}, "
-            f"loss {how.get('loss')}, seed {how.get('seed')}; the epoch best on validation was {how.get('best_epoch')}"
+            f"- {recipe.optimizer}, {recipe.epochs} epochs in batches of {recipe.batch_size}, loss {recipe.loss}, "
+            f"seed {recipe.seed}; the epoch best on validation was {info.best_epoch}"
         )
-    lines.append(f"- licence of the images: {data.get('licence') or 'as of your pairs'}")
+    lines.append(f"- licence of the images: {origin.licence or 'as of your pairs'}")
     return "\n".join(lines)

@@ -1,49 +1,46 @@
-"""A network as ONNX operators: the graph that a model file of its spec must hold."""
+"""A network as ONNX operators: the graph that a model file of its spec holds."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.model import onnx_format
 from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network
 
 OPSET = 17
 LEARNED = "learned."
-INPUT, OUTPUT = "noisy", "denoised"
+_IR_VERSION = 8
 
 
-@dataclass(frozen=True)
-class Node:
-    """One operator; attributes are numbers, lists of whole numbers, words or arrays."""
+def make_onnx(network: Network, weights: Mapping[str, NDArray[np.float32]]) -> Any:
+    """An `onnx_format.Model` of plain operators: `noisy` -> `denoised`, (N, C, H, W) of any size.
 
-    op: str
-    inputs: tuple[str, ...]
-    output: str
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Graph:
-    """Operators in order, and the numbers they need besides the learned ones."""
-
-    nodes: tuple[Node, ...]
-    constants: dict[str, NDArray[Any]]
-
-
-def make_graph(network: Network) -> Graph:
-    """The network in plain ONNX operators: `noisy` -> `denoised`, (N, C, H, W) of any size."""
+    Args:
+        network: the layers.
+        weights: its learned tensors by name, each stored once.
+    """
     writer = _GraphWriter()
     for layer in network.layers:
         writer.write(layer)
-    return Graph(tuple(writer.nodes), writer.constants)
+    stored = {LEARNED + weight.name: np.asarray(weights[weight.name], np.float32) for weight in network.weights}
+    graph = onnx_format.Graph(
+        name="denoiser",
+        node=writer.nodes,
+        initializer=[onnx_format.make_tensor(name, value) for name, value in (stored | writer.constants).items()],
+        input=[onnx_format.make_value("noisy", network.channels)],
+        output=[onnx_format.make_value("denoised", network.channels)],
+    )
+    operators = onnx_format.OperatorSet(domain="", version=OPSET)
+    return onnx_format.Model(ir_version=_IR_VERSION, producer_name="smidgen", graph=graph, opset_import=[operators])
 
 
 class _GraphWriter:
     """Layers as ONNX nodes."""
 
     def __init__(self) -> None:
-        self.nodes: list[Node] = []
+        self.nodes: list[Any] = []
         self.constants: dict[str, NDArray[Any]] = {}
         self._halves: set[tuple[str, str]] = set()
 
@@ -89,7 +86,8 @@ class _GraphWriter:
                 self._add("Sigmoid", [x], out)
 
     def _add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(Node(op, tuple(inputs), output, attributes))
+        made = [onnx_format.make_attribute(name, attributes[name]) for name in sorted(attributes)]
+        self.nodes.append(onnx_format.Node(input=inputs, output=[output], name=output, op_type=op, attribute=made))
         return output
 
     def _constant(self, name: str, value: Any) -> str:

@@ -13,7 +13,7 @@ from smidgen.errors import InputError
 from smidgen.files import fill_whole
 from smidgen.images.picture import Picture
 from smidgen.images.tiff import turn_white
-from smidgen.model.file import ModelInfo
+from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 
 DEPTHS: dict[str, np.dtype[Any]] = {"8": np.dtype(np.uint8), "16": np.dtype(np.uint16), "float": np.dtype(np.float32)}
@@ -73,7 +73,7 @@ class Notes:
                     f"the largest value is {self.largest:g}, on a scale of {rule}; "
                     f"if full scale is another, give it, as with --range 0 {likely:g}"
                 )
-        trained = info.dataset.get("means", {}).get("noisy")
+        trained = info.origin.means.get("noisy")
         mean = self.total / max(1, self.count)
         if not found and trained is not None and abs(1 - mean - trained) + _CLEARLY < abs(mean - trained):
             found.append(
@@ -93,18 +93,18 @@ def choose_scales(info: ModelInfo, dtype: np.dtype[Any], given: Scale | None = N
     """
     if given is not None:
         return given, given
-    found = info.dataset.get("found", {})
-    noisy, clean = (np.dtype(found.get(name, {}).get("type", "float32")) for name in ("X", "y"))
+    found = info.origin.found
+    noisy, clean = (np.dtype(found[name].type if name in found else np.float32) for name in ("X", "y"))
     if dtype == noisy or dtype.kind == noisy.kind == "f":
         fits = dtype.kind == "f" or clean.kind != "f"
-        return info.noisy_scale, info.clean_scale if fits else info.noisy_scale
+        return info.scales.noisy, info.scales.clean if fits else info.scales.noisy
     full = full_scale(dtype)
     return full, full
 
 
 def expected_values(info: ModelInfo, rule: Scale) -> Scale:
     """Where the values of a picture taken by this rule should lie: noise may leave it as far as in training."""
-    return info.scales.seen if rule == info.noisy_scale else rule
+    return info.scales.seen if rule == info.scales.noisy else rule
 
 
 def full_scale(dtype: np.dtype[Any]) -> Scale:
@@ -137,7 +137,7 @@ def _denoise_page(runtime: Runtime, page: NDArray[Any], handling: Handling) -> t
 
     strips = _denoise_strips(runtime, read, (page.shape[0], page.shape[1]), rules, handling, notes)
     depth = handling.depth or page.dtype
-    denoised = np.concatenate([_encode(strip, depth, page.dtype, rules[1]) for strip in strips])
+    denoised = np.concatenate([encode(strip, depth, _output_scale(depth, page.dtype, rules[1])) for strip in strips])
     return denoised, notes.remarks(runtime.info, rules[0])
 
 
@@ -167,6 +167,7 @@ def denoise_large_tiff(
         _check_channels(runtime, tiff.colours)
         rules = choose_scales(runtime.info, tiff.dtype, handling.value_scale)
         depth = handling.depth or tiff.dtype
+        scale = _output_scale(depth, tiff.dtype, rules[1])
         notes = Notes()
 
         def read(first: int, last: int) -> NDArray[Any]:
@@ -176,7 +177,7 @@ def denoise_large_tiff(
         def rows() -> Iterator[NDArray[Any]]:
             done = 0
             for strip in _denoise_strips(runtime, read, (tiff.height, tiff.width), rules, handling, notes):
-                result = turn_white(_encode(strip, depth, tiff.dtype, rules[1]), tiff.white_is_zero)
+                result = turn_white(encode(strip, depth, scale), tiff.white_is_zero)
                 if tiff.alpha:
                     alpha = tiff.read(done, done + len(strip))[..., tiff.colours :]
                     result = np.concatenate([result, _convert_alpha(alpha, handling.depth)], axis=2)
@@ -224,9 +225,13 @@ def _denoise_strips(
         del rows  # or it would be kept while the next is made; here and below
 
 
-def _encode(denoised: NDArray[np.float32], depth: np.dtype[Any], original: np.dtype[Any], rule: Scale) -> NDArray[Any]:
-    """Values in [0, 1] as `depth`: by the rule for the picture's own type, to full scale for another."""
-    scale = rule if depth == original or depth.kind == original.kind == "f" else full_scale(depth)
+def _output_scale(depth: np.dtype[Any], original: np.dtype[Any], rule: Scale) -> Scale:
+    """The rule for the picture's own type, full scale for another depth."""
+    return rule if depth == original or depth.kind == original.kind == "f" else full_scale(depth)
+
+
+def encode(denoised: NDArray[np.float32], depth: np.dtype[Any], scale: Scale) -> NDArray[Any]:
+    """Values in [0, 1] as numbers of a type on a scale; whole numbers are rounded and kept within their type."""
     result = np.empty(denoised.shape, depth)
     for row, values in zip(result, denoised, strict=True):  # by rows: float64 of a whole strip is a lot
         restored = values.astype(np.float64) * (scale.high - scale.low) + scale.low
@@ -240,4 +245,4 @@ def _encode(denoised: NDArray[np.float32], depth: np.dtype[Any], original: np.dt
 def _convert_alpha(alpha: NDArray[Any], depth: np.dtype[Any] | None) -> NDArray[Any]:
     if depth is None or depth == alpha.dtype:
         return alpha
-    return _encode(full_scale(alpha.dtype).normalise(alpha), depth, alpha.dtype, Scale())
+    return encode(full_scale(alpha.dtype).normalise(alpha), depth, full_scale(depth))

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from smidgen.data.pairs import Images
 from smidgen.errors import InputError, PairsError, SmidgenError
 from smidgen.fast import Run, has_fast_engine, open_fast_engine
-from smidgen.model.file import open_session, read_content
+from smidgen.model.file import parse_model, read_content
+from smidgen.model.graph import make_onnx
 from smidgen.model.tiles import Span, plan_spans
-from smidgen.network.layers import Network
 
 MODEL_FILE = "model.onnx"
 MOST_THREADS = 256
@@ -57,7 +57,9 @@ class Runtime:
             path = model_file(Path(model))
             self.name, self._content = str(path), read_content(path)
         self._threads = threads
-        self._session, self.info = open_session(self._content, self.name, threads)
+        self.info, weights = parse_model(self._content, self.name)
+        self._network = self.info.spec.network()
+        self._session = _open_session(make_onnx(self._network, weights).SerializeToString(), threads)
         self._fast = fast and has_fast_engine()
 
     def denoise_values(self, noisy: NDArray[Any]) -> NDArray[np.float32]:
@@ -65,7 +67,7 @@ class Runtime:
 
         The model's rules for X and y, fitted when it was trained, bring the values to [0, 1] and back.
         """
-        return self.info.clean_scale.restore(self.denoise(self.info.noisy_scale.normalise(noisy)))
+        return self.info.scales.clean.restore(self.denoise(self.info.scales.noisy.normalise(noisy)))
 
     def denoise(self, noisy: Images) -> Images:
         """Denoised images for noisy ones, both `(N, H, W, C)` float32 in [0, 1].
@@ -139,10 +141,6 @@ class Runtime:
             raise SmidgenError(f"{self.name} cannot be run on {noisy.shape}: {str(error)[:100]!r}") from None
         return np.asarray(result).transpose(0, 2, 3, 1)
 
-    @functools.cached_property
-    def _network(self) -> Network:
-        return self.info.spec.network()
-
     @property
     def _tile(self) -> int:
         """The side of a tile; smaller where layers are very wide."""
@@ -160,3 +158,14 @@ class Runtime:
 
 def _rows(image: Images, first: int, last: int) -> Images:
     return image[first:last]
+
+
+def _open_session(model: bytes, threads: int) -> Any:
+    """An ONNX Runtime session on a file that we made, not on what a stranger sent."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    options.enable_mem_pattern = False  # it takes the memory of all layers at once
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -11,6 +11,8 @@ from smidgen.network.layers import Kind, Layer, Network, Weight
 DEFAULT_BUDGET = 3600
 BYTES_A_NUMBER = 4
 MOST_CHANNELS = 4
+# What becomes of the last layer's values.
+OUTPUTS = ("sigmoid",)
 _FIRST_WIDTH_IN_STEPS, _WIDTH_STEP = 16, 4
 _NARROWEST_OF_5 = 6
 # Far beyond any budget that is meant; so that a stranger's description cannot ask for hours or all memory.
@@ -27,8 +29,10 @@ class PlainSpec:
     kind: ClassVar[str] = "plain"
     channels: int = 1
     widths: tuple[int, ...] = (16, 8)
+    output: str = "sigmoid"
 
     def __post_init__(self) -> None:
+        _require(self.output in OUTPUTS, f"an output of the kind {' or '.join(OUTPUTS)}", self)
         _require(_whole(self.channels, *self.widths), "whole numbers", self)
         _require(1 <= self.channels <= MOST_CHANNELS, "channels from 1 to 4", self)
         _require(1 <= len(self.widths) <= 16, "1 to 16 widths", self)
@@ -78,9 +82,12 @@ class PyramidSpec:
     scales: int = 4
     passes: int = 1
     kernel: int = 5
+    output: str = "sigmoid"
 
     def __post_init__(self) -> None:
-        _require(_whole(*(vars(self).values())), "whole numbers", self)
+        _require(self.output in OUTPUTS, f"an output of the kind {' or '.join(OUTPUTS)}", self)
+        numbers = (self.channels, self.width, self.hidden, self.scales, self.passes, self.kernel)
+        _require(_whole(*numbers), "whole numbers", self)
         _require(1 <= self.channels <= MOST_CHANNELS, "channels from 1 to 4", self)
         _require(min(self.width, self.hidden) >= 1, "width and hidden of at least 1", self)
         _require(max(self.width, self.hidden) <= _MOST_WIDTH, f"width and hidden of at most {_MOST_WIDTH}", self)
@@ -152,7 +159,7 @@ def default_spec(budget: int = DEFAULT_BUDGET, channels: int = 1, passes: int = 
     Raises:
         BudgetError: not even the narrowest fits.
     """
-    shape = {"channels": channels, "passes": passes}
+    shape: dict[str, Any] = {"channels": channels, "passes": passes}
     if PyramidSpec(**shape, width=_NARROWEST_OF_5, hidden=_NARROWEST_OF_5).num_parameters > budget:
         shape["kernel"] = 3
     if PyramidSpec(**shape, width=1, hidden=1).num_parameters > budget:
@@ -178,7 +185,7 @@ def choose_spec(network: str, budget: int, channels: int, passes: int = 1) -> Sp
     return spec
 
 
-def widest_pyramid(budget: int, hidden_ratio: float = 1.0, **shape: int) -> PyramidSpec:
+def widest_pyramid(budget: int, hidden_ratio: float = 1.0, **shape: Any) -> PyramidSpec:
     """The widest pyramid of a shape whose learned numbers fit, by the default spec's rule.
 
     Args:

@@ -25,7 +25,7 @@ def make_chart(history: Sequence[dict[str, float]], *, floor: float) -> dict[str
     if not shown:
         return {}
     first, last = shown[0]["epoch"], shown[-1]["epoch"]
-    low, high = _limits(shown, floor)
+    low, high = loss_limits(shown, floor)
 
     def x(epoch: float) -> float:
         share = (epoch - first) / (last - first) if last > first else 0.5
@@ -55,9 +55,11 @@ def make_chart(history: Sequence[dict[str, float]], *, floor: float) -> dict[str
     }
 
 
-def _limits(history: Sequence[dict[str, float]], floor: float) -> tuple[float, float]:
+def loss_limits(history: Sequence[dict[str, float]], floor: float) -> tuple[float, float]:
     """From the floor to what all but the first epochs reach, or they would flatten everything after them."""
     losses = [r[key] for r in history for key in ("loss", "val_loss") if math.isfinite(r[key])]
+    if not losses:
+        return 0.0, 1.0
     later = [r[key] for r in history[1:] for key in ("loss", "val_loss") if math.isfinite(r[key])] or losses
     low = min([*losses, floor]) if floor > 0 else min(losses)
     ordered = sorted(later)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from smidgen.data.pairs import Images, Pairs
 from smidgen.judging.legibility import Reading, Truth
+from smidgen.runs.chart import loss_limits
 
 _INK = "#1b2733"
 _QUIET = "#6b7785"
@@ -36,16 +37,15 @@ def draw_first_pair(pairs: Pairs) -> bytes:
 def draw_strip(
     pairs: Pairs,
     denoised: Images,
-    reading: Reading | None = None,
-    truth: Truth | None = None,
-    order: NDArray[np.int64] | None = None,
+    reading: Reading | None,
+    truth: Truth | None,
+    order: NDArray[np.int64],
 ) -> bytes:
-    """The first ten images, or those at the places of `order`: noisy, denoised, clean.
+    """The images at the places of `order`: noisy, denoised, clean.
 
     Below is what the reader read in the denoised one: green where that is the truth, red with a cross
     where not, grey where the truth is not sure.
     """
-    order = np.arange(min(10, len(pairs))) if order is None else order
     n = len(order)
     figure = Figure(figsize=(0.95 * n + 0.9, 3.35), layout="constrained")
     grid = figure.subplots(3, n, squeeze=False)
@@ -76,12 +76,7 @@ def draw_curves(history: Sequence[dict[str, float]], *, floor: float, best_epoch
     if chosen:
         axes.plot(best_epoch, chosen[0]["val_loss"], "o", color=_VAL, markersize=9, fillstyle="none",
                   label=f"kept: epoch {best_epoch}, {chosen[0]['val_loss']:.4f}")  # fmt: skip
-    # Without this the first epoch's height would flatten everything after it.
-    values = np.array([[record["loss"], record["val_loss"]] for record in history])
-    if len(values) > 3 and np.isfinite(values).all():
-        low = min(floor if floor > 0 else values.min(), values.min())
-        top = max(float(np.quantile(values[1:], 0.98)), float(values[1:, 1].max()))
-        axes.set_ylim(low - 0.05 * (top - low), top + 0.08 * (top - low))
+    axes.set_ylim(loss_limits(history, floor))
     axes.set_xlabel("epoch")
     axes.set_ylabel(loss_name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -2,17 +2,20 @@
 
 import base64
 import html
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from smidgen.model.records import Interval
 from smidgen.runs.chart import make_chart
+from smidgen.runs.record import RunRecord
 
 
-def render_report(run: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
+def render_report(run: RunRecord, figures: Mapping[str, bytes]) -> str:
     """The page.
 
     Args:
-        run: what `smidgen.runs.run` stores of a run.
+        run: the training and its scores.
         figures: PNG files by name: `strip`, `worst`, `median`, `first_pair`; `curves` is drawn anew.
     """
     from importlib import resources
@@ -25,32 +28,36 @@ def render_report(run: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
     pictures = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in figures.items()}
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         run=run,
+        recipe=vars(run.recipe),
         pictures=pictures,
-        chart=make_chart(run["history"], floor=run["floor"]),
+        chart=make_chart(_with_nan(run.history), floor=run.floor),
         groups=_group_tables(run),
-        misread=_confusion_rows(run["evaluation"].get("confusion")),
+        misread=_confusion_rows(run.evaluation.confusion),
     )
 
 
-def _group_tables(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _with_nan(history: Sequence[Mapping[str, float | None]]) -> list[dict[str, float]]:
+    """JSON has no NaN: a loss that was none is None there."""
+    return [{key: math.nan if value is None else value for key, value in record.items()} for record in history]
+
+
+def _group_tables(run: RunRecord) -> list[dict[str, Any]]:
     """Tables of the error by what the images show and by what was laid over them, each worst first."""
     tables: list[dict[str, Any]] = []
     for kind, title in (("labels", "By what they show"), ("partners", "By what was laid over them")):
-        groups = run["evaluation"].get("error_by", {}).get(kind, {})
-        if not groups:
-            continue
-        names = run.get("names", {}).get(kind, [])
-        most = max(group["mse"] for group in groups.values())
+        groups = run.evaluation.error_by.get(kind, {})
+        most = max((group.mse for group in groups.values()), default=0.0)
         rows = [
             {
-                "name": _name(label, names),
-                "n": group["n"],
-                "mse": group["mse"],
-                "share": group["mse"] / max(most, 1e-12),
+                "name": _name(label, run.names.get(kind, ())),
+                "n": group.n,
+                "mse": group.mse,
+                "share": group.mse / max(most, 1e-12),
             }
             for label, group in groups.items()
         ]
-        tables.append({"title": title, "rows": sorted(rows, key=lambda row: -float(row["mse"]))})
+        if rows:
+            tables.append({"title": title, "rows": sorted(rows, key=lambda row: -float(row["mse"]))})
     return tables
 
 
@@ -72,11 +79,11 @@ def _confusion_rows(table: Sequence[Sequence[int]] | None) -> list[dict[str, Any
     return rows
 
 
-def _share(interval: Mapping[str, float] | None) -> str:
+def _share(interval: Interval | None) -> str:
     """A rate with its interval, in per cent."""
     if interval is None:
         return "–"
-    return f"{interval['rate']:.1%} ({interval['low']:.1%} to {interval['high']:.1%})"
+    return f"{interval.rate:.1%} ({interval.low:.1%} to {interval.high:.1%})"
 
 
 def _figure(value: float | None, digits: int) -> str:

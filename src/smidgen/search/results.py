@@ -17,6 +17,7 @@ from smidgen.network.spec import spec_from_dict
 from smidgen.runs.figures import draw_bars, draw_points
 from smidgen.runs.run import Run, leave_run
 from smidgen.search.study import Plan, best_trial, slots_of, trained_of
+from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import Recipe
 
 TRIALS_FILE = "trials.csv"
@@ -116,10 +117,11 @@ def write_results(study: optuna.Study, plan: Plan, *, command: str, split: str) 
     if trial is None or "trained" not in trial.user_attrs:
         return None
     candidate = trial.user_attrs["candidate"]
-    return leave_run(
-        plan.dataset, spec_from_dict(candidate["spec"]), Recipe(**candidate["settings"]), trained_of(trial),
-        budget=plan.space.budget, folder=plan.folder / BEST_FOLDER, command=command, split=split,
+    experiment = Experiment(
+        dataset=plan.dataset, spec=spec_from_dict(candidate["spec"]), recipe=Recipe(**candidate["settings"]),
+        budget=plan.space.budget, command=command, split=split,
     )  # fmt: skip
+    return leave_run(experiment, trained_of(trial), folder=plan.folder / BEST_FOLDER)
 
 
 def importance(study: optuna.Study) -> dict[str, float]:

@@ -158,7 +158,7 @@ def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
 
 
 def _narrowest(shapes: Mapping[str, tuple[Value, ...]], channels: int) -> PyramidSpec:
-    shape = {name: int(options[-1]) for name, options in shapes.items()}
+    shape: dict[str, Any] = {name: int(options[-1]) for name, options in shapes.items()}
     return PyramidSpec(channels=channels, width=1, hidden=round(_HIDDEN_RATIOS[1]), **shape)
 
 

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smidgen.data.pairs import Dataset
-from smidgen.judging.scores import bce, mse
 from smidgen.training.checkpoint import TrainingState, restore_generator
+from smidgen.training.losses import bce, mse
 from smidgen.training.recipe import Recipe
 from smidgen.training.soap import SOAP
 from smidgen.training.torch_network import TorchNetwork, predict, to_tensor

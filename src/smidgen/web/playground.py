@@ -3,7 +3,6 @@
 import base64
 import functools
 import io
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
@@ -26,6 +25,7 @@ from smidgen.errors import InputError
 from smidgen.images.picture import Limits, Picture, pack_picture, read_picture
 from smidgen.judging.legibility import read_digits
 from smidgen.judging.scores import psnr
+from smidgen.model.file import describe_model
 from smidgen.model.pictures import DEPTHS, Handling, denoise_picture, full_scale
 from smidgen.model.runtime import Runtime
 from smidgen.web.server import make_app
@@ -94,7 +94,7 @@ def make_playground(models: Sequence[tuple[str, Runtime]]) -> FastAPI:
 
     @app.get("/model", summary="What the model says about itself")
     async def model() -> dict[str, Any]:
-        return {"name": models[0][0], **_without_paths(json.loads(runtime.info.to_json()))}
+        return {"name": models[0][0], **_without_paths(describe_model(runtime.info))}
 
     @app.post(
         "/denoise", summary="Denoise an image", response_class=Response, responses=_DENOISE_ANSWERS,
@@ -141,7 +141,7 @@ def make_playground(models: Sequence[tuple[str, Runtime]]) -> FastAPI:
 
 def _offer(models: Sequence[tuple[str, Runtime]]) -> dict[str, Any]:
     """What the page can choose from."""
-    task = str(models[0][1].info.dataset.get("name"))
+    task = models[0][1].info.origin.name
     known = task if task in TASKS else SAMPLE_TASK
     corruptions = [
         {"name": name, "title": kind.title, "unit": kind.unit, "most": kind.most, "usual": kind.usual}
@@ -207,9 +207,9 @@ def _try_model(runtime: Runtime, noisy: Images, clean: Images) -> dict[str, Any]
 
 def _without_paths(model: dict[str, Any]) -> dict[str, Any]:
     """A model trained on a file tells where that was; strangers get its name only."""
-    for part, key in ((model["dataset"], "name"), (model["scores"], "pairs")):
+    for part, key in ((model["origin"], "name"), (model["judged"] or {}, "pairs")):
         if key in part:
-            part[key] = PurePath(str(part[key])).name
+            part[key] = PurePath(part[key]).name
     return model
 
 

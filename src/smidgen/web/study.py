@@ -14,7 +14,8 @@ import numpy as np
 
 from smidgen.errors import FileError, InputError, SmidgenError
 from smidgen.files import write_whole
-from smidgen.judging.scores import Interval, cohen_kappa
+from smidgen.judging.scores import cohen_kappa
+from smidgen.model.records import Interval
 
 READ, COMPARE = "read", "compare"
 CONDITIONS = {READ: ("noisy", "denoised", "clean"), COMPARE: ("left", "right")}

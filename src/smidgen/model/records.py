@@ -1,0 +1,162 @@
+"""What a model says of itself, and the one way in which records become JSON and come back."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from smidgen.data.origin import Origin
+from smidgen.data.scale import UNIT_SCALES, Scales
+from smidgen.network.spec import Spec
+from smidgen.training.experiment import Experiment
+from smidgen.training.recipe import Recipe
+
+_LARGEST = 2**63
+_Record = TypeVar("_Record")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A share of counted cases with its 95 % Wilson score interval.
+
+    Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    """
+
+    rate: float
+    low: float
+    high: float
+    n: int
+
+    @staticmethod
+    def of(hits: float, n: int) -> "Interval":
+        """Of `hits` among `n` cases; `n` of at least 1. Hits may be a fraction where they are only expected."""
+        z = 1.959963984540054
+        rate = hits / n
+        centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+        return Interval(rate, max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half)), n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Legibility:
+    """The share of images that a reader reads as what they are: as given, denoised, and clean."""
+
+    noisy: Interval
+    denoised: Interval
+    clean: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Scores of denoised images, in [0, 1], against the clean ones.
+
+    Attributes:
+        bce, bce_floor: binary cross-entropy in nats, and the lowest that any output can reach.
+        mse: mean squared error.
+        psnr_db, ssim: means over images; None where that is no number: of identical or tiny images.
+        legibility: None where no reader can be asked.
+    """
+
+    bce: float
+    bce_floor: float
+    mse: float
+    psnr_db: float | None
+    ssim: float | None
+    legibility: Legibility | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """Scores and what they were taken on: the pairs' name, their part ("val" or "test") and number."""
+
+    pairs: str
+    split: str
+    n: int
+    scores: Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What a model says about itself.
+
+    Attributes:
+        spec: of the network.
+        budget: it was made for.
+        origin: of what it was trained on.
+        scales: by which values are taken and given back.
+        recipe: how it was trained, seed included; None where that is not known.
+        best_epoch, ending: how the training went.
+        judged: its scores, with their conditions.
+    """
+
+    spec: Spec
+    budget: int
+    origin: Origin = Origin()
+    scales: Scales = UNIT_SCALES
+    recipe: Recipe | None = None
+    best_epoch: int = 0
+    ending: str = ""
+    judged: Judged | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of the images it was trained on; 28 x 28 where it does not say."""
+        shape = self.origin.shape
+        return shape[:2] if shape and min(shape) > 0 else (28, 28)
+
+    @staticmethod
+    def of(experiment: Experiment, *, best_epoch: int = 0, ending: str = "under way") -> "ModelInfo":
+        """What a training has to say; scores come later."""
+        return ModelInfo(
+            spec=experiment.spec,
+            budget=experiment.budget,
+            origin=experiment.dataset.origin,
+            scales=experiment.dataset.scales,
+            recipe=experiment.recipe,
+            best_epoch=best_epoch,
+            ending=ending,
+        )
+
+
+def to_plain(record: Any) -> Any:
+    """A record as JSON has it: mappings, lists, numbers and printable texts; what is no finite number is None."""
+    return _make_printable(msgspec.to_builtins(record))
+
+
+def from_plain(kind: type[_Record], content: Any) -> _Record:
+    """The inverse of `to_plain`.
+
+    Raises:
+        ValueError: a part is missing, of another type, or cannot be shown.
+    """
+    _check(content)
+    return msgspec.convert(content, kind)
+
+
+def _make_printable(content: Any) -> Any:
+    match content:
+        case str():
+            return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in content)
+        case float() if not math.isfinite(content):
+            return None
+        case dict():
+            return {_make_printable(key): _make_printable(value) for key, value in content.items()}
+        case list() | tuple():
+            return [_make_printable(value) for value in content]
+    return content
+
+
+def _check(content: Any) -> None:
+    """Control characters could take over a terminal or end a comment; endless numbers fill it."""
+    match content:
+        case str() if not content.isprintable():
+            raise ValueError("a text holds characters that cannot be shown")
+        case int() if abs(content) > _LARGEST:
+            raise ValueError("a number is too large")
+        case dict():
+            for part in (*content.keys(), *content.values()):
+                _check(part)
+        case list():
+            for part in content:
+                _check(part)

@@ -1,0 +1,67 @@
+"""What `run.json` holds: everything that a report shows besides pictures."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from smidgen.data.origin import Origin
+from smidgen.data.scale import Scales
+from smidgen.errors import FileError
+from smidgen.judging.evaluate import Evaluation
+from smidgen.judging.verdict import Verdict
+from smidgen.model.records import from_plain
+from smidgen.training.recipe import Recipe
+
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One training, judged.
+
+    Attributes:
+        version: of Smidgen.
+        command: how to do it again.
+        origin, scales, warnings: of the pairs.
+        spec: of the network, as plain data.
+        recipe: of the training.
+        ending, best_epoch, best_val_loss, epochs_done, seconds: how the training went.
+        floor: the lowest validation loss that any output can reach.
+        verdict: on the history.
+        evaluation: on the part that was asked for.
+        names: what "labels" and "partners" 0, 1, … mean, where they are not digits.
+        history: one record an epoch; a loss that was no number is None.
+    """
+
+    version: str
+    command: str
+    origin: Origin
+    scales: Scales
+    warnings: tuple[str, ...]
+    spec: dict[str, Any]
+    recipe: Recipe
+    ending: str
+    best_epoch: int
+    best_val_loss: float | None
+    epochs_done: int
+    seconds: float
+    floor: float
+    verdict: Verdict
+    evaluation: Evaluation
+    names: dict[str, tuple[str, ...]]
+    history: tuple[dict[str, float | None], ...]
+
+
+def read_run(folder: Path) -> RunRecord:
+    """What a run folder tells of itself.
+
+    Raises:
+        FileError: it holds no finished run of this version.
+    """
+    try:
+        return from_plain(RunRecord, json.loads((folder / RUN_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileError(
+            f"{folder} holds no finished run ({error})", expected="a folder that 'smidgen train' of this version left"
+        ) from None

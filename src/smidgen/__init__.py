@@ -1,14 +1,124 @@
-"""Learn, judge and ship image denoisers that fit a parameter budget."""
+"""Learn, judge and ship image denoisers that fit a parameter budget.
+
+    import smidgen
+
+    model = smidgen.load("digits-on-garments")     # a name that ships, a model file, or a run folder
+    clean = model.denoise(noisy)                   # (..., H, W), or channel_axis=-1
+
+Everything public stands here; nothing is imported before it is asked for.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from smidgen.data.pairs import Dataset
     from smidgen.estimator import Denoiser as Denoiser
+    from smidgen.judging.evaluate import Evaluation
+    from smidgen.model.model import Model as Model
     from smidgen.training.torch_network import TorchNetwork
 
 __version__ = "0.1.0"
+__all__ = ["Denoiser", "Model", "evaluate", "load", "load_torch", "open_pairs", "train"]
+
+
+def load(model: "str | Path") -> "Model":
+    """Open a trained denoiser.
+
+    Args:
+        model: a model file, a run folder, or the name of one that ships.
+
+    Raises:
+        FileError: it is none of these, or damaged.
+    """
+    from smidgen.model.model import load
+
+    return load(model)
+
+
+def open_pairs(pairs: "str | Path", *, data: "Path | None" = None) -> "Dataset":
+    """Noisy and clean images, split for training, validation and test, from a file, a folder or a task's name.
+
+    Args:
+        pairs: a pickle or .npz of X and y, a folder with `noisy/` and `clean/`, or the name of a task.
+        data: the folder with the original data sets, for a task.
+
+    Raises:
+        InputError: they cannot be read, or do not make pairs.
+    """
+    from smidgen.data.open import open_dataset
+
+    return open_dataset(str(pairs), data=data)
+
+
+def train(
+    pairs: "Dataset",
+    out: "str | Path",
+    *,
+    budget: int = 3600,
+    network: str = "pyramid",
+    passes: int = 1,
+    resume: bool = False,
+    **recipe: Any,
+) -> "Model":
+    """Train a denoiser, judge it beside the baselines on validation, and leave its run folder.
+
+    Args:
+        pairs: what to learn from; see `open_pairs`.
+        out: the run folder: model, report, figures and checkpoint.
+        budget: most learned numbers.
+        network: "pyramid", or "plain" for the classic autoencoder.
+        passes: over the pyramid.
+        resume: go on from the folder's checkpoint.
+        recipe: `epochs`, `batch_size`, `learning_rate`, `optimizer`, `loss`, `patience`, `seed`, `threads`, in place
+            of the usual recipe's.
+
+    Raises:
+        InputError: a setting makes no sense, or nothing fits the budget.
+        FileError: the folder cannot be written to, or holds another training.
+    """
+    from pathlib import Path
+
+    from smidgen.network.spec import choose_spec
+    from smidgen.runs.run import make_run
+    from smidgen.training.experiment import Experiment
+    from smidgen.training.recipe import default_recipe
+
+    spec = choose_spec(network, budget, pairs.shape[2], passes)
+    chosen = default_recipe(spec, len(pairs.train), pairs.pixels, **recipe)
+    experiment = Experiment(dataset=pairs, spec=spec, recipe=chosen, budget=budget, command="smidgen.train")
+    return load(make_run(experiment, folder=Path(out), resume=resume).folder)
+
+
+def evaluate(
+    model: "Model", pairs: "Dataset | str | Path", *, split: str = "val", baselines: bool = True
+) -> "Evaluation":
+    """Score a model.
+
+    Args:
+        model: see `load`.
+        pairs: see `open_pairs`; what is opened here is taken on the model's scales.
+        split: "val", or "test" for figures that are published.
+        baselines: score the classical denoisers on the same images, which takes longer than the model.
+
+    Raises:
+        PairsError: the model does not take images of this kind.
+    """
+    from smidgen.errors import InputError
+
+    if split not in ("val", "test"):
+        raise InputError(f"there is no part {split!r}", expected="'val' or 'test'")
+    from smidgen.data.open import open_dataset
+    from smidgen.data.pairs import Dataset
+    from smidgen.judging.evaluate import evaluate
+
+    dataset = pairs if isinstance(pairs, Dataset) else open_dataset(str(pairs), scales=model.info.scales)
+    judged = evaluate(
+        model.runtime, dataset.test if split == "test" else dataset.val, name=dataset.name, split=split,
+        val=dataset.val, with_baselines=baselines,
+    )  # fmt: skip
+    return judged.evaluation
 
 
 def load_torch(model: "str | Path") -> "TorchNetwork":
@@ -36,7 +146,11 @@ def load_torch(model: "str | Path") -> "TorchNetwork":
 
 
 def __getattr__(name: str) -> Any:
-    """`smidgen.Denoiser`, imported when it is asked for: it needs scikit-learn and torch."""
+    """The classes, imported when they are asked for; `Denoiser` needs scikit-learn and torch."""
+    if name == "Model":
+        from smidgen.model.model import Model
+
+        return Model
     if name != "Denoiser":
         raise AttributeError(f"module 'smidgen' has no attribute {name!r}")
     from smidgen.errors import MissingPartError

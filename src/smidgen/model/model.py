@@ -1,0 +1,90 @@
+"""A trained denoiser as Python users have it: arrays in, arrays out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from smidgen.data.scale import Scale
+from smidgen.errors import InputError
+from smidgen.model.pictures import encode, full_scale
+from smidgen.model.records import ModelInfo
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
+
+
+class Model:
+    """A trained denoiser; `smidgen.load` opens one.
+
+    Attributes:
+        info: what the model says of itself: its network, origin, scales, recipe and scores.
+        runtime: what runs it, on values in [0, 1].
+    """
+
+    info: ModelInfo
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Wrap a model that is ready to run."""
+        self.runtime = runtime
+        self.info = runtime.info
+
+    def denoise(self, image: ArrayLike, *, channel_axis: int | None = None) -> NDArray[Any]:
+        """The denoised image, or images.
+
+        Values of the type the model was trained on are on X's scale, and the result is in y's units and type.
+        Whole numbers of another type go from 0 to the largest of their type, other floats from 0 to 1, and come
+        back so.
+
+        Args:
+            image: (..., H, W), any number of leading axes; it is not changed.
+            channel_axis: where colours are, as in scikit-image; a model of one channel takes them one by one.
+
+        Returns:
+            An array of the same shape.
+
+        Raises:
+            InputError: it is no image, holds NaN or infinity, or has other channels than the model.
+        """
+        values = np.asarray(image)
+        if values.dtype.kind not in "uif" or values.ndim < 2 + (channel_axis is not None) or values.size == 0:
+            raise InputError(
+                f"the array has shape {values.shape} and type {values.dtype}",
+                expected="an image of numbers (..., H, W), and colours where channel_axis says",
+            )
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise InputError("the image holds NaN or infinity")
+        noisy, clean, depth = self._choose_scales(values.dtype)
+        # (..., C, H, W) for a model of one channel, so that each colour is an image of its own; else (..., H, W, C).
+        place = -3 if self.info.spec.channels == 1 else -1
+        ordered = values if channel_axis is None else np.moveaxis(values, channel_axis, place)
+        denoised = encode(self._run(noisy.normalise(ordered)), depth, clean)
+        return denoised if channel_axis is None else np.moveaxis(denoised, place, channel_axis)
+
+    def _run(self, noisy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of the same shape, its axes ordered as the network needs them."""
+        channels = self.info.spec.channels
+        if channels != 1 and noisy.shape[-1] != channels:
+            raise InputError(
+                f"the image has shape {noisy.shape}",
+                expected=f"{channels} channels, as in training",
+                remedy="Say where they are with channel_axis",
+            )
+        size = noisy.shape[-2:] if channels == 1 else noisy.shape[-3:-1]
+        return self.runtime.denoise(noisy.reshape(-1, *size, channels)).reshape(noisy.shape)
+
+    def _choose_scales(self, dtype: np.dtype[Any]) -> tuple[Scale, Scale, np.dtype[Any]]:
+        """The scales of values of a type and of their denoised values, and the type these have."""
+        found = self.info.origin.found
+        noisy, clean = (np.dtype(found[name].type if name in found else np.float32) for name in ("X", "y"))
+        if dtype != noisy and not dtype.kind == noisy.kind == "f":
+            full = full_scale(dtype)
+            return full, full, dtype
+        if clean.kind == "f":
+            clean = dtype if dtype.kind == "f" else np.dtype(np.float32)
+        return self.info.scales.noisy, self.info.scales.clean, clean
+
+
+def load(model: str | Path) -> Model:
+    """See `smidgen.load`."""
+    return Model(Runtime(find_model(model)))

@@ -48,13 +48,14 @@ def npz(**members: bytes) -> bytes:
 
 
 def zip_bomb() -> bytes:
+    """Holds more than a reader may take."""
     file = io.BytesIO()
     with (
-        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("X.npy", "w", force_zip64=True) as member,
     ):
-        member.write(npy_header("(2000, 1000, 1000)"))
-        for _ in range(2000):
+        member.write(npy_header("(1200, 1000, 1000)"))
+        for _ in range(1200):
             member.write(bytes(10**6))
     return file.getvalue()
 
@@ -72,10 +73,11 @@ def idx(shape: tuple[int, ...], content: bytes = b"") -> bytes:
 
 
 def gzip_bomb() -> bytes:
+    """Holds more than a reader may take."""
     file = io.BytesIO()
-    with gzip.open(file, "wb", compresslevel=9) as packed:
-        packed.write(idx((3000, 1000, 1000)))
-        for _ in range(3000):
+    with gzip.open(file, "wb", compresslevel=1) as packed:
+        packed.write(idx((1200, 1000, 1000)))
+        for _ in range(1200):
             packed.write(bytes(10**6))
     return file.getvalue()
 

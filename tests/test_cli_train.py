@@ -96,11 +96,10 @@ def test_the_exercises_pickle_in_each_shape_scores_the_same(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_stopped_training_keeps_the_best_model(tmp_path: Path, number: signal.Signals):
+def test_stopped_training_keeps_the_best_model(pickled: Path, tmp_path: Path, number: signal.Signals):
     """Ctrl-C, SIGTERM and a closed terminal leave the best model so far, its report, and exit code 1."""
-    command = [sys.executable, "-m", "smidgen", "train", "digits-on-garments-sample", "--budget", "300"]
     process = subprocess.Popen(
-        [*command, "--epochs", "500", "--out", "run", "--threads", "1"],
+        [sys.executable, "-m", "smidgen", *small_training(pickled, Path("run"), "--epochs", "50000")],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

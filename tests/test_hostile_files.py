@@ -2,9 +2,7 @@
 
 import json
 import os
-import resource
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
@@ -14,32 +12,19 @@ import pytest
 from smidgen.cli.main import main
 from tests.conftest import make_pairs
 from tests.hostile import ARRAYS, IMAGES, PAIRS, png
+from tests.measured import run_measured
 
 CPU_SECONDS, MEBIBYTES = 5, 1024
 
 
 def run_limited(folder: Path, *arguments: str) -> tuple[int, str]:
     """Exit code and message of a command that may take so much time of the processor and so much memory."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-
-    code = (
-        "import resource, sys; from smidgen.cli.main import main; code = main(sys.argv[1:]);"
-        "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024); sys.exit(code)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        preexec_fn=limit,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    peak = int(done.stdout.split("peak ")[1]) if "peak" in done.stdout else MEBIBYTES + 1
-    assert peak < MEBIBYTES, f"{peak} MiB: {done.stderr}"
-    return done.returncode, done.stderr
+    program = "from smidgen.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    ended = run_measured(program, *arguments, folder=folder, seconds=CPU_SECONDS)
+    assert "Traceback" not in ended.message, ended.message
+    assert ended.code >= 0, f"killed by {signal.Signals(-ended.code).name}: {ended.message}"
+    assert ended.mebibytes < MEBIBYTES, f"{ended.mebibytes:.0f} MiB: {ended.message}"
+    return ended.code, ended.message
 
 
 @pytest.mark.parametrize("name", [*PAIRS, *IMAGES, *ARRAYS])

@@ -207,3 +207,29 @@ def test_the_best_so_far_is_told_as_it_is_kept(small_dataset: Dataset, tmp_path:
     assert [epoch for _, epoch in told] == [n + 1 for n in range(8) if losses[n] == min(losses[: n + 1])]
     for name, weights in told[-1][0].items():
         np.testing.assert_array_equal(weights, trained.weights[name])
+
+
+def test_a_training_gives_its_memory_back():
+    """A process that has trained, a notebook for instance, holds little more afterwards than before."""
+    script = """
+import dataclasses, sys
+from smidgen.network.spec import PyramidSpec, default_spec
+from smidgen.data.tasks import load_task
+from smidgen.training.recipe import Recipe
+from smidgen.training.train import train
+
+def held_mebibytes():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmRSS"))
+
+whole = load_task("digits-on-garments-sample")
+few = dataclasses.replace(whole.train, clean=whole.train.clean[:256], other=whole.train.other[:256])
+dataset = dataclasses.replace(whole, val=whole.val.first(100), train=few)
+settings = Recipe(epochs=1, batch_size=256, threads=1)
+train(dataset, PyramidSpec(width=2, hidden=2, scales=2, kernel=3), settings)  # loads what torch loads late
+before = held_mebibytes()
+train(dataset, default_spec(), settings)
+print(held_mebibytes() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 80

@@ -1,10 +1,11 @@
 """A whole training: best epoch on validation, early stopping, resume, interruption."""
 
+import contextlib
 import copy
 import ctypes
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from smidgen.training.recipe import Recipe
 from smidgen.training.torch_network import TorchNetwork
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_MOST_MMAP_THRESHOLD = 32 * 2**20  # that it takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,6 @@ def train(
         SmidgenError: the loss was NaN in the first epoch however small the learning rate.
     """
     torch.set_num_threads(1)  # parts of a batch run side by side instead; see Loop
-    _keep_freed_memory()
     model = TorchNetwork(spec.network(), torch.Generator().manual_seed(settings.seed))
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(model, settings)
@@ -91,7 +92,10 @@ def train(
         state = found
         model.load_state_dict(state.weights)
         optimizer.load_state_dict(copy.deepcopy(state.optimizer))  # it would change the state's own tensors
-    with ThreadPoolExecutor(settings.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with (
+        _freed_memory_kept(),
+        ThreadPoolExecutor(settings.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
         loop = Loop(model, optimizer, dataset, settings, state, pool, watch)
         try:
             told = 0
@@ -131,17 +135,25 @@ def _export(spec: Spec, weights: dict[str, Tensor]) -> dict[str, NDArray[np.floa
     return model.export_weights()
 
 
-def _keep_freed_memory() -> None:
-    """Tell glibc not to hand freed memory back.
+@contextlib.contextmanager
+def _freed_memory_kept() -> Iterator[None]:
+    """In this block glibc does not hand freed memory back; at its end it does, and goes on so.
 
     A step frees and takes again tens of megabytes; faulting them in anew costs a sixth of its time.
-    Other C libraries have no such call and are left alone.
+    Other C libraries have no such calls and are left alone.
     """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-            libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the most it takes
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is None or not hasattr(libc, "mallopt"):
+        yield
+        return
+    libc.mallopt(_M_MMAP_THRESHOLD, _MOST_MMAP_THRESHOLD)
+    libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:
+        # Where glibc's own rule ends up once a block of the largest size was freed.
+        libc.mallopt(_M_TRIM_THRESHOLD, 2 * _MOST_MMAP_THRESHOLD)
+        libc.malloc_trim(0)
 
 
 def _first_state(model: TorchNetwork, optimizer: torch.optim.Optimizer, settings: Recipe) -> TrainingState:

@@ -12,6 +12,7 @@ import pytest
 from smidgen.cli.main import main
 from tests.conftest import make_pairs
 from tests.hostile import ARRAYS, IMAGES, PAIRS, png
+from tests.hostile_tiffs import LARGE_TIFFS
 from tests.measured import run_measured
 
 CPU_SECONDS, MEBIBYTES = 5, 1024
@@ -46,6 +47,17 @@ def test_hostile_files(tmp_path: Path, tiny_model: Path, name: str):
     assert message.count("\n") == 1
     assert [path.name for path in folder.iterdir()] == [file]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "tiny.onnx"]
+
+
+@pytest.mark.parametrize("name", LARGE_TIFFS)
+def test_hostile_tiffs_by_rows(tmp_path: Path, tiny_model: Path, name: str):
+    """A TIFF that would be read by rows ends as soon, in one message, when its parts add up to more than the file."""
+    (tmp_path / "a.tif").write_bytes(LARGE_TIFFS[name]())
+    code, message = run_limited(tmp_path, "denoise", str(tiny_model), "a.tif", "-o", "out.tif")
+    assert code == 2, message
+    assert "a.tif" in message
+    assert message.count("\n") == 1
+    assert not (tmp_path / "out.tif").exists()
 
 
 @pytest.mark.parametrize(

@@ -98,10 +98,11 @@ def test_hostile_grids(tmp_path: Path, text: str, pickled: Path, capsys: pytest.
 
 def test_links_do_not_lead_out(tmp_path: Path, tiny_model: Path):
     """A link in the output folder is replaced, not written through; links to folders are not followed."""
+    precious = png(3, 3, 0)
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret.png").write_bytes(png(9, 9, 0))
-    (outside / "precious.png").write_bytes(b"precious")
+    (outside / "precious.png").write_bytes(precious)
     inside, out = tmp_path / "in", tmp_path / "out"
     inside.mkdir()
     out.mkdir()
@@ -109,7 +110,7 @@ def test_links_do_not_lead_out(tmp_path: Path, tiny_model: Path):
     (inside / "away").symlink_to(outside)
     (out / "a.png").symlink_to(outside / "precious.png")
     assert main(["denoise", str(tiny_model), str(inside), "-o", str(out)]) == 0
-    assert (outside / "precious.png").read_bytes() == b"precious"
+    assert (outside / "precious.png").read_bytes() == precious
     assert [path.name for path in out.iterdir()] == ["a.png"]
     assert not (out / "a.png").is_symlink()
 

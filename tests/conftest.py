@@ -4,11 +4,13 @@ import os
 import pickle
 import shutil
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from smidgen.cli.main import main
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.model.file import pack_model, write_model
 from smidgen.model.records import ModelInfo
@@ -100,6 +102,30 @@ def tiny_model(tmp_path: Path, generator: np.random.Generator) -> Path:
     path = tmp_path / "tiny.onnx"
     write_model(path, ModelInfo(spec=TINY, budget=3600), random_weights(TINY, generator))
     return path
+
+
+class Denoise(Protocol):
+    """Denoise a file, named from the test's folder, into another of its folder."""
+
+    def __call__(self, source: str | Path, target: str = "out.tif", *options: str) -> Path: ...
+
+
+@pytest.fixture
+def denoise(tmp_path: Path, tiny_model: Path) -> Denoise:
+    """`smidgen denoise` with a model of random weights."""
+
+    def run(source: str | Path, target: str = "out.tif", *options: str) -> Path:
+        assert main(["denoise", str(tiny_model), str(tmp_path / source), "-o", str(tmp_path / target), *options]) == 0
+        return tmp_path / target
+
+    return run
+
+
+@pytest.fixture
+def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every TIFF is too large to be read at once."""
+    monkeypatch.setattr("smidgen.cli.denoise._LARGE_PIXELS", 10)
+    monkeypatch.setattr("smidgen.images.picture.MOST_PIXELS", 10)
 
 
 @pytest.fixture

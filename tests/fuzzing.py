@@ -26,7 +26,7 @@ from PIL import Image
 from smidgen.data.formats import read_array, read_pairs
 from smidgen.data.pairs import Dataset, FixedSource
 from smidgen.errors import SmidgenError
-from smidgen.images.picture import Limits, Picture, read_picture
+from smidgen.images.picture import Limits, Picture, pack_picture, read_picture
 from smidgen.images.tiff_rows import TiffRows
 from smidgen.model.card import write_card
 from smidgen.model.file import pack_model, parse_model
@@ -38,6 +38,7 @@ from smidgen.network.spec import PlainSpec
 from smidgen.search.space import read_grid
 from smidgen.web.study import READ, Plan, Study, load_plan, work_out
 from tests.conftest import TINY, make_pairs, random_weights
+from tests.pictures import STACK, make_exif, xmp
 
 FOLDER = Path(tempfile.mkdtemp(prefix="smidgen-fuzzing-"))
 GENERATOR = np.random.default_rng(0)
@@ -90,7 +91,12 @@ def read_png(content: bytes) -> object:
         chunk = content[place + 4 : place + 8 + length]
         made.append(struct.pack(">I", length) + chunk + struct.pack(">I", zlib.crc32(chunk)))
         place += 12 + length
-    return read_picture(b"".join(made) + content[place:])
+    return rewrite(b"".join(made) + content[place:])
+
+
+def rewrite(content: bytes) -> object:
+    """A picture as it is written again, with all that it says."""
+    return pack_picture(read_picture(content, Limits(10**6)))
 
 
 def read_rows(path: Path) -> None:
@@ -158,7 +164,10 @@ def pictures(kind: str, *modes: str, **options: Any) -> tuple[bytes, ...]:
 
 def pngs() -> tuple[bytes, ...]:
     deep = GENERATOR.integers(0, 2**16, (7, 9), np.uint16)
-    return (*pictures("PNG", "1", "L", "LA", "P", "RGB", "RGBA"), packed(Image.fromarray(deep).save, "PNG"))
+    return (
+        *pictures("PNG", "1", "L", "LA", "P", "RGB", "RGBA", exif=make_exif(6)),
+        packed(Image.fromarray(deep).save, "PNG"),
+    )
 
 
 def tiffs() -> tuple[bytes, ...]:
@@ -173,6 +182,9 @@ def tiffs() -> tuple[bytes, ...]:
         packed(tifffile.imwrite, colour[None].repeat(2, 0), photometric="rgb"),
         *pictures("TIFF", "1", "L", "P", "RGBA", "CMYK"),
         *pictures("TIFF", "L", compression="tiff_lzw"),
+        *pictures("TIFF", "L", exif=make_exif(6), dpi=(300, 150)),
+        packed(tifffile.imwrite, STACK[0], imagej=True, metadata={"axes": "ZCYX", "unit": "um", "Ranges": (0.0, 9.0)}),
+        packed(tifffile.imwrite, STACK[0], ome=True, photometric="minisblack", metadata={"axes": "ZCYX"}),
     )
 
 
@@ -211,11 +223,15 @@ READERS = {
     "labels (CSV)": Reader(through_file("a.csv", read_array), (b"label\n7\n8\n", b'1\n"2"\n3\n')),
     "named labels (CSV)": Reader(through_file("b.csv", read_named_labels), (b"name,label\n0,7\n1,8\n2.png,9\n",)),
     "PNG": Reader(read_png, pngs()),
-    "TIFF": Reader(read_picture, tiffs()),
+    "TIFF": Reader(rewrite, tiffs()),
     "TIFF by rows": Reader(through_file("a.tif", read_rows), tiffs()[:5]),
     "JPEG, BMP, WebP": Reader(
-        lambda content: read_picture(content, Limits(10**6)),
-        (*pictures("JPEG", "L", "RGB", "CMYK"), *pictures("BMP", "1", "L", "RGB"), *pictures("WEBP", "RGB", "RGBA")),
+        rewrite,
+        (
+            *pictures("JPEG", "L", "RGB", "CMYK", exif=make_exif(6), xmp=xmp(6)),
+            *pictures("BMP", "1", "L", "RGB"),
+            *pictures("WEBP", "RGB", "RGBA"),
+        ),
     ),
     "model (ONNX)": Reader(read_model, models()),
     "grid (TOML)": Reader(

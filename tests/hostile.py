@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import tifffile
 
+from tests.hostile_tiffs import TIFFS
+
 
 class Runs:
     """A pickle that runs code."""
@@ -204,6 +206,7 @@ IMAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a TIFF that promises much": ("a.tif", tiff_promise),
     "an npy that promises much": ("a.npy", lambda: npy_header(f"({10**6}, {10**6})")),
     "an npy of objects": ("a.npy", lambda: npy_header("(1, 1)", "'|O'") + pickle.dumps(Runs())),
+    **{f"a TIFF with {name}": ("a.tif", make) for name, make in TIFFS.items()},
 }
 ARRAYS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "an IDX that promises terabytes": ("a-ubyte", lambda: idx((2**31, 2**20, 28))),

@@ -12,6 +12,7 @@ import pytest
 from smidgen.cli.main import main
 from tests.conftest import make_pairs
 from tests.hostile import ARRAYS, IMAGES, PAIRS, png
+from tests.hostile_tiffs import LARGE_TIFFS
 from tests.measured import run_measured
 
 CPU_SECONDS, MEBIBYTES = 5, 1024
@@ -46,6 +47,17 @@ def test_hostile_files(tmp_path: Path, tiny_model: Path, name: str):
     assert message.count("\n") == 1
     assert [path.name for path in folder.iterdir()] == [file]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "tiny.onnx"]
+
+
+@pytest.mark.parametrize("name", LARGE_TIFFS)
+def test_hostile_tiffs_by_rows(tmp_path: Path, tiny_model: Path, name: str):
+    """A TIFF that would be read by rows ends as soon, in one message, when its parts add up to more than the file."""
+    (tmp_path / "a.tif").write_bytes(LARGE_TIFFS[name]())
+    code, message = run_limited(tmp_path, "denoise", str(tiny_model), "a.tif", "-o", "out.tif")
+    assert code == 2, message
+    assert "a.tif" in message
+    assert message.count("\n") == 1
+    assert not (tmp_path / "out.tif").exists()
 
 
 @pytest.mark.parametrize(
@@ -86,10 +98,11 @@ def test_hostile_grids(tmp_path: Path, text: str, pickled: Path, capsys: pytest.
 
 def test_links_do_not_lead_out(tmp_path: Path, tiny_model: Path):
     """A link in the output folder is replaced, not written through; links to folders are not followed."""
+    precious = png(3, 3, 0)
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret.png").write_bytes(png(9, 9, 0))
-    (outside / "precious.png").write_bytes(b"precious")
+    (outside / "precious.png").write_bytes(precious)
     inside, out = tmp_path / "in", tmp_path / "out"
     inside.mkdir()
     out.mkdir()
@@ -97,7 +110,7 @@ def test_links_do_not_lead_out(tmp_path: Path, tiny_model: Path):
     (inside / "away").symlink_to(outside)
     (out / "a.png").symlink_to(outside / "precious.png")
     assert main(["denoise", str(tiny_model), str(inside), "-o", str(out)]) == 0
-    assert (outside / "precious.png").read_bytes() == b"precious"
+    assert (outside / "precious.png").read_bytes() == precious
     assert [path.name for path in out.iterdir()] == ["a.png"]
     assert not (out / "a.png").is_symlink()
 

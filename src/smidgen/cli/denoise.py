@@ -15,7 +15,7 @@ from smidgen.cli.show import renew_line
 from smidgen.data.scale import Scale
 from smidgen.errors import FileError, InputError, SmidgenError
 from smidgen.files import FileKind, check_target, make_folder, write_whole
-from smidgen.images.picture import KINDS, MOST_PIXELS, pack_picture, read_picture
+from smidgen.images.picture import KINDS, MOST_PIXELS, left_out, pack_picture, read_picture
 from smidgen.images.tiff import count_tiff_pixels
 from smidgen.model.pictures import DEPTHS, Handling, denoise_large_tiff, denoise_picture
 from smidgen.model.runtime import Runtime
@@ -175,14 +175,15 @@ def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, progress: "_Pr
     picture, remarks = denoise_picture(runtime, read_picture(content), handling)
     if job.target is None:
         _standard(sys.stdout).buffer.write(pack_picture(picture))
-        return remarks
+        return [*remarks, *left_out(picture)]
     kind = KINDS.get(job.target.suffix.lower())
     if kind is None:
         raise InputError(f"{job.target} has no ending of an image file", expected=", ".join(sorted(KINDS)))
-    packed = pack_picture(replace(picture, kind=kind))
+    picture = replace(picture, kind=kind)
+    packed = pack_picture(picture)
     make_folder(job.target.parent)
     write_whole(job.target, packed)
-    return remarks
+    return [*remarks, *left_out(picture)]
 
 
 def _goes_by_rows(source: Path) -> bool:

@@ -4,12 +4,14 @@ import contextlib
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.files import check_inflated
+from smidgen.images.directory import HEIGHT, WIDTH, read_directory, read_layout, read_sizes
+from smidgen.images.metadata import count_images
 
 SUFFIXES = frozenset({".tif", ".tiff"})
 # Values of TIFF tags 262, 284 and 338.
@@ -31,16 +33,32 @@ def import_tifffile() -> Any:
     return tifffile
 
 
+def open_tiff(file: Path | BinaryIO) -> Any:
+    """A TIFF as tifffile sees it, page by page; not as a microscope's program lays it out."""
+    return import_tifffile().TiffFile(file, is_scanimage=False)
+
+
 def count_tiff_pixels(path: Path) -> int:
     """Pixels of a TIFF's first page, read off its header; 0 for what is no TIFF."""
     if path.suffix.lower() not in SUFFIXES or not path.is_file():
         return 0
     try:
-        with import_tifffile().TiffFile(path) as tiff:
-            page = tiff.pages.first
-            return int(page.imagelength * page.imagewidth)
-    except Exception:  # whoever reads it will say what is wrong
+        with path.open("rb") as file:
+            layout, offset = read_layout(file)
+            found = read_sizes(file, layout, read_directory(file, layout, offset)[0])
+            return found[WIDTH] * found[HEIGHT]
+    except (ValueError, KeyError, OSError):  # whoever reads it will say what is wrong
         return 0
+
+
+def count_stacked(page: Any, pages: int) -> int:
+    """How many images stand under a directory: several where it is ImageJ's, and the only one of a large stack."""
+    description = page.description.encode(errors="replace")
+    if pages > 1 or not description.startswith(b"ImageJ=") or not page.is_contiguous:
+        return 1
+    count = count_images(description)
+    whole = page.dataoffsets[0] + count * page.nbytes <= page.parent.filehandle.size
+    return count if count > 1 and whole else 1
 
 
 def count_colours(page: Any) -> int:
@@ -52,12 +70,29 @@ def check_sizes(page: Any) -> None:
     """Refuse sizes that are no single whole numbers; tags can hold fractions, and lists, which multiplication repeats.
 
     Raises:
-        ValueError: one is not.
+        ValueError: one is not, or how colours are stored is none of the two ways.
     """
     for name in _SIZES:
         value = getattr(page, name)
         if not isinstance(value, int) or value < 0:
             raise ValueError(f"{name} is {str(value)[:40]}")
+    if page.samplesperpixel > 1 and page.planarconfig not in (1, _PLANES_APART):
+        raise ValueError(f"planarconfig is {page.planarconfig}")
+
+
+def piece_size(page: Any) -> tuple[int, int]:
+    """Rows and columns of each strip or tile."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip or page.imagelength, page.imagelength), page.imagewidth
+
+
+def has_all_pieces(page: Any) -> bool:
+    """Whether a page has as many strips or tiles as its size asks for."""
+    rows, columns = piece_size(page)
+    planes = page.samplesperpixel if page.planarconfig == _PLANES_APART else 1
+    asked = -(-page.imagelength // max(1, rows)) * -(-page.imagewidth // max(1, columns)) * planes
+    return bool(rows and columns and asked == len(page.dataoffsets))
 
 
 def alpha_kind(page: Any) -> int:
@@ -74,6 +109,8 @@ def read_page(page: Any) -> NDArray[Any] | None:
     turned = page.photometric == WHITE_IS_ZERO and whole and page.dtype.kind != "u"
     if not known or not colours or extra not in (0, 1) or page.bitspersample < 8 or not whole or turned:
         return None
+    if not has_all_pieces(page):
+        raise ValueError(f"{len(page.dataoffsets)} strips or tiles, not as many as the picture's size asks for")
     check_segments(page, page.dataoffsets, page.databytecounts)
     with contextlib.suppress(ValueError):
         image: NDArray[Any] = page.asarray()
@@ -94,11 +131,7 @@ def check_segments(page: Any, offsets: Iterable[int], sizes: Iterable[int]) -> N
     """
     if page.compression not in DEFLATE:
         return
-    rows, columns = (
-        (page.tilelength, page.tilewidth)
-        if page.is_tiled
-        else (min(page.rowsperstrip, page.imagelength), page.imagewidth)
-    )
+    rows, columns = piece_size(page)
     samples = 1 if page.planarconfig == _PLANES_APART else page.samplesperpixel
     most = rows * columns * samples * -(-page.bitspersample // 8)
     for offset, size in zip(offsets, sizes, strict=False):

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import FileError
+from smidgen.images.directory import read_structure
+from smidgen.images.metadata import Metadata
 from smidgen.images.tiff import (
     DEFLATE,
     UNCOMPRESSED,
@@ -16,9 +18,15 @@ from smidgen.images.tiff import (
     check_segments,
     check_sizes,
     count_colours,
+    count_stacked,
+    has_all_pieces,
     import_tifffile,
+    open_tiff,
     orientation_of,
+    piece_size,
 )
+from smidgen.images.tiff_metadata import read_tiff_metadata
+from smidgen.images.tiff_settings import TiffSettings
 
 _TILE = 256
 _MOST_SEGMENT_BYTES = 64 * 2**20
@@ -33,7 +41,7 @@ class TiffRows:
         alpha: whether a channel of transparency follows the colours.
         dtype: of the values.
         white_is_zero: whether zero is white; values come as they are stored.
-        icc_profile: of the colours, where there is one.
+        metadata: what the file says beside its pixels.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,12 +52,19 @@ class TiffRows:
         """
         self._name = str(path)
         try:
-            self._tiff = import_tifffile().TiffFile(path)
+            with path.open("rb") as file:
+                structure = read_structure(file, str(path))
+            self._tiff = open_tiff(path)
+        except FileError:
+            raise
         except Exception as error:  # tifffile raises nearly anything on damaged input
             raise FileError(f"{path} cannot be read as an image ({error})") from None
         try:
             page = self._tiff.pages.first
-            self._check(page, len(self._tiff.pages))
+            self._check(page, max(len(self._tiff.pages), count_stacked(page, len(self._tiff.pages))))
+            shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
+            with path.open("rb") as file:
+                self.metadata = read_tiff_metadata(file, structure, [shape])
         except FileError:
             self._tiff.close()
             raise
@@ -63,17 +78,14 @@ class TiffRows:
         self.dtype = np.dtype(page.dtype).newbyteorder("=")
         self.white_is_zero = page.photometric == WHITE_IS_ZERO
         self._alpha_kind = alpha_kind(page)
-        self.icc_profile = page.iccprofile
         self.compressed = page.compression != UNCOMPRESSED
-        self._rows = page.tilelength if page.is_tiled else page.rowsperstrip
+        self._rows, _ = piece_size(page)
         self._across = -(-self.width // page.tilewidth) if page.is_tiled else 1
 
     def _check(self, page: Any, pages: int) -> None:
         check_sizes(page)
         colours = count_colours(page)
-        rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
-        columns = page.tilewidth if page.is_tiled else page.imagewidth
-        whole = -(-page.imagelength // rows) * -(-page.imagewidth // columns) == len(page.dataoffsets)
+        rows, columns = piece_size(page)
         known = page.dtype is not None and page.dtype.kind in "uif"
         signed_white = page.photometric == WHITE_IS_ZERO and known and page.dtype.kind != "u"
         bytes_ = rows * columns * page.samplesperpixel * page.bitspersample // 8
@@ -85,7 +97,7 @@ class TiffRows:
             "it is turned": orientation_of(page) != 1,
             f"its compression ({page.compression!s}) is not known": page.compression not in (UNCOMPRESSED, *DEFLATE),
             "it is stored as one piece": bytes_ > _MOST_SEGMENT_BYTES,
-            "pieces are missing": not whole and page.planarconfig == 1,
+            "pieces are missing": not has_all_pieces(page),
         }
         found = [reason for reason, holds in reasons.items() if holds]
         if found:
@@ -128,32 +140,40 @@ class TiffRows:
             raise FileError(f"{self._name} is damaged (rows {first} to {last}: {error})") from None
         return result
 
-    def write_like(self, path: Path, rows: Iterable[NDArray[Any]], dtype: "np.dtype[Any]") -> None:
-        """Write a tiled TIFF of the same size, colours and compression.
+    def write_like(
+        self, path: Path, rows: Iterable[NDArray[Any]], dtype: "np.dtype[Any]", metadata: Metadata | None = None
+    ) -> None:
+        """Write a tiled TIFF of the same size, colours and compression; for ImageJ one of uncompressed strips.
 
         Args:
             path: of the new file.
             rows: of all samples, `(h, W, S)`, top to bottom, any number of rows at a time.
             dtype: of the values.
+            metadata: in place of the file's own.
         """
         samples = self._page.samplesperpixel
-        size = self.height * self.width * samples * dtype.itemsize
+        big = self.height * self.width * samples * dtype.itemsize > 2**31
         grey = "miniswhite" if self.white_is_zero and dtype.kind == "u" else "minisblack"
-        with import_tifffile().TiffWriter(path, bigtiff=size > 2**31) as writer:
+        settings = TiffSettings(metadata or self.metadata)
+        strips = settings.stacked  # ImageJ knows no tiles, and nothing compressed
+        compressed = self.compressed and not strips
+        with import_tifffile().TiffWriter(path, bigtiff=big, byteorder=settings.order) as writer:
             writer.write(
-                _tiles(rows, self.width, samples),
+                iter(rows) if strips else _tiles(rows, self.width, samples),
                 shape=(self.height, self.width) + ((samples,) if samples > 1 else ()),
                 dtype=dtype,
-                tile=(_TILE, _TILE),
+                tile=None if strips else (_TILE, _TILE),
+                rowsperstrip=_TILE if strips else None,
                 photometric="rgb" if self.colours == 3 else grey,
                 planarconfig="contig" if samples > 1 else None,
                 extrasamples=[self._alpha_kind] if self.alpha else None,
-                compression="zlib" if self.compressed else None,
-                predictor=self.compressed and dtype.kind == "u",
-                iccprofile=self.icc_profile,
-                metadata=None,
+                compression="zlib" if compressed else None,
+                predictor=compressed and dtype.kind == "u",
                 maxworkers=1,  # of compressing; more would gather a quarter of a gigabyte first
+                **settings.of_page(0, dtype, big),
             )
+        with path.open("r+b") as file:
+            settings.finish(file)
 
 
 def _tiles(rows: Iterable[NDArray[Any]], width: int, samples: int) -> Iterator[NDArray[Any]]:

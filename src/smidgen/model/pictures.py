@@ -13,6 +13,7 @@ from smidgen.errors import InputError
 from smidgen.files import fill_whole
 from smidgen.images.picture import Picture
 from smidgen.images.tiff import turn_white
+from smidgen.images.tiff_metadata import drop_display_range
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 
@@ -115,7 +116,8 @@ def full_scale(dtype: np.dtype[Any]) -> Scale:
 def denoise_picture(runtime: Runtime, picture: Picture, handling: Handling | None = None) -> tuple[Picture, list[str]]:
     """The denoised picture, and sentences about what looked odd.
 
-    Alpha stays as it was, depth too unless another is asked for. A model of one channel takes the colours one by one.
+    Alpha and metadata stay as they were, depth too unless another is asked for. A model of one channel takes the
+    colours one by one.
 
     Raises:
         InputError: the values are no numbers, or the model is for other channels.
@@ -124,8 +126,17 @@ def denoise_picture(runtime: Runtime, picture: Picture, handling: Handling | Non
     _check_channels(runtime, picture.pages[0].shape[2])
     results = [_denoise_page(runtime, page, handling) for page in picture.pages]
     alphas = tuple(None if alpha is None else _convert_alpha(alpha, handling.depth) for alpha in picture.alphas)
-    remarks = dict.fromkeys(remark for _, found in results for remark in found)
-    return replace(picture, pages=tuple(page for page, _ in results), alphas=alphas), list(remarks)
+    remarks = dict.fromkeys([*picture.metadata.remarks, *(remark for _, found in results for remark in found)])
+    kept = [_keeps_scale(runtime.info, page.dtype, handling) for page in picture.pages]
+    metadata = picture.metadata if all(kept) else drop_display_range(picture.metadata)
+    denoised = replace(picture, pages=tuple(page for page, _ in results), alphas=alphas, metadata=metadata)
+    return denoised, list(remarks)
+
+
+def _keeps_scale(info: ModelInfo, dtype: np.dtype[Any], handling: Handling) -> bool:
+    """Whether a value of the result means what it meant in the picture."""
+    noisy, clean = choose_scales(info, dtype, handling.value_scale)
+    return noisy == clean and handling.depth in (None, dtype)
 
 
 def _denoise_page(runtime: Runtime, page: NDArray[Any], handling: Handling) -> tuple[NDArray[Any], list[str]]:
@@ -186,8 +197,10 @@ def denoise_large_tiff(
                 yield result
                 del strip, result
 
-        fill_whole(target, lambda temporary: tiff.write_like(temporary, rows(), depth))
-        return notes.remarks(runtime.info, rules[0])
+        kept = _keeps_scale(runtime.info, tiff.dtype, handling)
+        metadata = tiff.metadata if kept else drop_display_range(tiff.metadata)
+        fill_whole(target, lambda temporary: tiff.write_like(temporary, rows(), depth, metadata))
+        return [*tiff.metadata.remarks, *notes.remarks(runtime.info, rules[0])]
 
 
 def _check_channels(runtime: Runtime, channels: int) -> None:

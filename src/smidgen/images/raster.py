@@ -1,0 +1,175 @@
+"""The kinds of files that Pillow reads and writes."""
+
+import io
+import struct
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from smidgen.errors import FileError
+from smidgen.files import refuse_bomb
+from smidgen.images.deep_png import png_depth, read_deep_png, write_deep_png
+from smidgen.images.exif import (
+    ORIENTATION,
+    SIDEWAYS,
+    add_mark,
+    find_orientation,
+    find_xmp_orientation,
+    make_upright,
+    make_xmp_upright,
+    resolution_of,
+    strip_mark,
+    unpack_exif,
+)
+from smidgen.images.kinds import KINDS, KINDS_IN_WORDS, Picture, check_size
+from smidgen.images.metadata import MOST_BYTES, Metadata, check_resolution, fit_metadata
+from smidgen.images.png_chunks import add_png_metadata, read_png_metadata
+from smidgen.images.tiff import turn_upright
+
+_LOSSY_QUALITY = 95
+# Colours that become RGB, of which their profile says nothing.
+_OTHER_COLOURS = ("CMYK", "LAB", "YCbCr", "HSV")
+
+
+def read_raster(file: BinaryIO, name: str, most_pixels: int) -> Picture:
+    """A picture of one page, upright.
+
+    Raises:
+        FileError: it is too large, an animation or of another kind.
+        Exception: nearly any, on damaged input.
+    """
+    with Image.open(file) as opened:
+        image: Image.Image = opened
+        kind = str(image.format).lower()
+        check_size(name, image.height, image.width, most_pixels)
+        size = file.seek(0, io.SEEK_END)
+        refuse_bomb(name, size, image.height * image.width * len(image.getbands()))
+        if kind not in (*KINDS.values(), "mpo"):
+            raise FileError(f"{name} is a {image.format} file", expected=f"a {KINDS_IN_WORDS} file")
+        if kind != "mpo" and getattr(image, "n_frames", 1) > 1:
+            raise FileError(f"{name} is an animation of {getattr(image, 'n_frames', 1)} frames", expected="one image")
+        # Pillow reduces all 16-bit PNGs but grey ones to 8 bits.
+        if kind == "png" and image.mode in ("RGB", "RGBA", "LA") and png_depth(file) == 16:
+            array: NDArray[Any] = read_deep_png(file, name, image)
+        else:
+            array = _as_array(image)
+        metadata, orientation = _read_metadata(file, image, kind)
+    array = turn_upright(array, orientation)
+    colours = 3 if array.shape[2] >= 3 else 1
+    alpha = array[..., colours:] if array.shape[2] > colours else None
+    return Picture(
+        pages=(array[..., :colours],), alphas=(alpha,), kind="jpeg" if kind == "mpo" else kind, metadata=metadata
+    )
+
+
+def _read_metadata(file: BinaryIO, image: Image.Image, kind: str) -> tuple[Metadata, int]:
+    """What the file says, as of an upright picture, and how it is turned, 1 to 8; of a TIFF little, see `tiff_pages`.
+
+    To be asked after loading: Pillow turns TIFFs itself while it loads them, and then forgets the tag.
+    """
+    profile = image.info.get("icc_profile")
+    # A profile of print or Lab colours says nothing about what they are turned into.
+    profile = profile if isinstance(profile, bytes) and image.mode not in _OTHER_COLOURS else None
+    if kind == "tiff":
+        return Metadata(icc_profile=profile), image.getexif().get(ORIENTATION, 1)
+    found = read_png_metadata(file) if kind == "png" else _read_info(image.info)
+    found = replace(found, icc_profile=found.icc_profile if profile else None)
+    orientation: int | None = None
+    if found.exif:
+        try:
+            orientation = find_orientation(found.exif)
+            told = unpack_exif(found.exif)
+            exif = make_upright(found.exif, sideways=orientation in SIDEWAYS)
+            found = replace(found, exif=exif, resolution=found.resolution or resolution_of(told.main, told.order))
+        except (ValueError, OverflowError, struct.error):
+            found = replace(found, exif=None, remarks=(*found.remarks, "its EXIF is damaged and left out"))
+    if found.xmp:
+        orientation = orientation or find_xmp_orientation(found.xmp)
+        found = replace(found, xmp=make_xmp_upright(found.xmp))
+    if orientation in SIDEWAYS and found.resolution:
+        found = replace(found, resolution=found.resolution[::-1])
+    return found, orientation or 1
+
+
+def _read_info(info: dict[str | tuple[int, int], Any]) -> Metadata:
+    """What Pillow found in a JPEG, WebP or BMP."""
+    parts = [info.get(name) for name in ("exif", "icc_profile", "xmp", "comment")]
+    large = any(isinstance(part, bytes) and len(part) > MOST_BYTES for part in parts)
+    exif, profile, xmp, comment = (
+        part if isinstance(part, bytes) and len(part) <= MOST_BYTES else None for part in parts
+    )
+    # Of a JPEG that does not tell it Pillow says 72, or what its EXIF says.
+    told = None if info.get("jfif_unit") == 0 or ("exif" in info and "jfif_unit" not in info) else info.get("dpi")
+    return Metadata(
+        resolution=check_resolution(told),
+        exif=strip_mark(exif) if exif else None,
+        icc_profile=profile,
+        xmp=xmp,
+        comment=comment,
+        remarks=("metadata of many megabytes are left out",) if large else (),
+    )
+
+
+def _as_array(image: Image.Image) -> NDArray[Any]:
+    """`(H, W, C)` of a Pillow image, alpha last."""
+    transparency = image.info.get("transparency")
+    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or transparency is not None
+    if image.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "RGB", "RGBa", "RGBX"):
+        image = image.convert("RGBA" if transparent else "RGB")
+    elif image.mode == "La":
+        image = image.convert("LA")
+    array = np.asarray(image)
+    if array.dtype == bool:
+        array, transparency = array.astype(np.uint8) * 255, 255 if transparency else transparency
+    array = array.astype(np.uint16) if array.dtype in (np.int32, np.dtype(">u2")) else array
+    if array.ndim == 2 and isinstance(transparency, int):  # one grey value stands for nothing
+        alpha = np.where(array == transparency, 0, np.iinfo(array.dtype).max).astype(array.dtype)
+        array = np.stack([array, alpha], axis=2)
+    return array.reshape(*array.shape[:2], -1)
+
+
+def write_raster(file: BinaryIO, picture: Picture) -> None:
+    """Write a picture of one page with what its kind can hold of its metadata.
+
+    Raises:
+        FileError: the kind cannot hold its values.
+    """
+    page, alpha = picture.pages[0], picture.alphas[0]
+    image = page if alpha is None else np.concatenate([page, alpha], axis=2)
+    deep = image.dtype == np.uint16 and picture.kind == "png"
+    if image.dtype != np.uint8 and not deep:
+        raise FileError(
+            f"{picture.kind} cannot hold {image.dtype} values", remedy="Write a .tif file, or add --depth 8"
+        )
+    if alpha is not None and picture.kind in ("jpeg", "bmp"):
+        raise FileError(f"{picture.kind} cannot hold transparency", remedy="Write a .png file")
+    metadata, _ = fit_metadata(picture.metadata, picture.kind)
+    if picture.kind == "png":
+        packed = io.BytesIO()
+        if deep and image.shape[2] > 1:
+            write_deep_png(packed, image)
+        else:
+            _to_pillow(image).save(packed, format="png")
+        file.write(add_png_metadata(packed.getvalue(), metadata))
+        return
+    settings: dict[str, Any] = {
+        "dpi": metadata.resolution, "icc_profile": metadata.icc_profile, "xmp": metadata.xmp,
+        "comment": metadata.comment,
+        "exif": add_mark(metadata.exif) if metadata.exif else None,
+        "quality": _LOSSY_QUALITY if picture.kind in ("jpeg", "webp") else None,
+    }  # fmt: skip
+    told = {name: value for name, value in settings.items() if value is not None}
+    try:
+        _to_pillow(image).save(file, format=picture.kind, **told)
+    except (ValueError, OSError) as error:  # JPEG and WebP know no long sides
+        raise FileError(
+            f"{picture.kind} cannot hold a picture of {image.shape[0]} x {image.shape[1]} ({error})",
+            remedy="Write a .png file",
+        ) from None
+
+
+def _to_pillow(image: NDArray[Any]) -> Image.Image:
+    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)

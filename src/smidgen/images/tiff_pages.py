@@ -1,0 +1,137 @@
+"""TIFF files whole: all their pages, read and written."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smidgen.errors import FileError
+from smidgen.images.directory import MOST_PAGES, read_structure
+from smidgen.images.kinds import Limits, Picture, check_size
+from smidgen.images.raster import read_raster
+from smidgen.images.tiff import (
+    WHITE_IS_ZERO,
+    alpha_kind,
+    check_sizes,
+    count_colours,
+    count_stacked,
+    import_tifffile,
+    open_tiff,
+    read_page,
+    turn_white,
+)
+from smidgen.images.tiff_metadata import read_tiff_metadata
+from smidgen.images.tiff_settings import TiffSettings
+
+_BIG_BYTES = 2**31
+
+
+def read_tiff(file: BinaryIO, name: str, most_pixels: int, limits: Limits | None) -> Picture:
+    """All pages of a TIFF, upright.
+
+    Args:
+        file: the TIFF.
+        name: to call it by in errors.
+        most_pixels: of a page.
+        limits: of all pages together.
+
+    Raises:
+        FileError: it is too large, or of a make that cannot be read.
+        Exception: nearly any, on damaged input.
+    """
+    structure = read_structure(file, name)
+    file.seek(0)
+    usual = file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    file.seek(0)
+    found = _read_pages(file, name, most_pixels, limits) if usual else None
+    file.seek(0)
+    # Palettes, black-and-white, print colours and some compressions are Pillow's.
+    picture = found or replace(read_raster(file, name, most_pixels), kind="tiff")
+    shapes = [(*page.shape[:2], page.shape[2] + (alpha is not None)) for page, alpha in _parts(picture)]
+    metadata = read_tiff_metadata(file, structure, shapes)
+    if found is None:
+        metadata = replace(metadata, icc_profile=picture.metadata.icc_profile)
+    return replace(picture, metadata=metadata)
+
+
+def _parts(picture: Picture) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
+    return zip(picture.pages, picture.alphas, strict=True)
+
+
+def _read_pages(file: BinaryIO, name: str, most_pixels: int, limits: Limits | None) -> Picture | None:
+    """The pages of a make that tifffile reads; None for a single one of another."""
+    images: list[NDArray[Any]] = []
+    colours: list[int] = []
+    white, pixels = False, 0
+    with open_tiff(file) as tiff:
+        for page in tiff.pages:
+            frame = page.aspage()
+            check_sizes(frame)
+            check_size(name, frame.imagelength, frame.imagewidth, most_pixels)
+            stacked = count_stacked(frame, len(tiff.pages))
+            pixels += frame.imagelength * frame.imagewidth * stacked
+            if limits is not None and (pixels > limits.pixels or len(images) + stacked > limits.pages):
+                raise FileError(
+                    f"{name} has many or large pages",
+                    expected=f"at most {limits.pages}, with {limits.pixels:,} pixels together",
+                )
+            if frame.imagedepth > 1:
+                raise FileError(f"{name} holds a volume of {frame.imagedepth} planes", expected="pages of one plane")
+            if len(images) + stacked > MOST_PAGES:
+                raise FileError(f"{name} has more than {MOST_PAGES:,} pages", remedy="Split it into several files")
+            for _ in range(stacked):
+                image = read_page(frame)
+                if image is None and len(tiff.pages) > 1:
+                    raise FileError(
+                        f"{name} has several pages, and their colours or compression ({frame.compression!s}) can only "
+                        "be read in files of one page",
+                        expected="grey or RGB pages, uncompressed or with deflate",
+                    )
+                if image is None:
+                    return None
+                images.append(image)
+                colours.append(count_colours(frame))
+                frame.dataoffsets = tuple(offset + frame.nbytes for offset in frame.dataoffsets)
+            white = white or frame.photometric == WHITE_IS_ZERO
+        first = alpha_kind(tiff.pages.first)
+    return Picture(
+        pages=tuple(image[..., :count] for image, count in zip(images, colours, strict=True)),
+        alphas=tuple(
+            image[..., count:] if image.shape[2] > count else None for image, count in zip(images, colours, strict=True)
+        ),
+        kind="tiff",
+        alpha_kind=first,
+        white_is_zero=white,
+    )
+
+
+def write_tiff(file: BinaryIO, picture: Picture) -> None:
+    """Write all pages, uncompressed, with all that is said of them."""
+    settings = TiffSettings(picture.metadata)
+    big = sum(page.nbytes for page in picture.pages) > _BIG_BYTES
+    images = [_join(picture, page, alpha) for page, alpha in _parts(picture)]
+    with import_tifffile().TiffWriter(file, bigtiff=big, byteorder=settings.order) as writer:
+        if settings.stacked and len({(image.shape, image.dtype) for image, _ in images}) == 1:
+            image, how = images[0]
+            shape = (len(images), *image.shape) if len(images) > 1 else image.shape
+            values = (image for image, _ in images)
+            writer.write(values, shape=shape, dtype=image.dtype, **how, **settings.of_page(0, image.dtype, big))
+        else:
+            for number, (image, how) in enumerate(images):
+                writer.write(image, contiguous=False, **how, **settings.of_page(number, image.dtype, big))
+    settings.finish(file)
+
+
+def _join(picture: Picture, page: NDArray[Any], alpha: NDArray[Any] | None) -> tuple[NDArray[Any], dict[str, Any]]:
+    """A page as a TIFF holds it, `(H, W)` or `(H, W, S)`, and what tifffile is to know about it."""
+    white = picture.white_is_zero and page.shape[2] == 1 and page.dtype.kind == "u"
+    image = turn_white(page, white)
+    image = image if alpha is None else np.concatenate([image, alpha], axis=2)
+    how = {
+        "photometric": "rgb" if page.shape[2] == 3 else "miniswhite" if white else "minisblack",
+        "planarconfig": "contig" if image.shape[2] > 1 else None,
+        "extrasamples": None if alpha is None else [picture.alpha_kind],
+    }
+    return image if image.shape[2] > 1 else image[..., 0], how

@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import tifffile
 
+from tests.hostile_pickles import PICKLES
+
 
 class Runs:
     """A pickle that runs code."""
@@ -188,7 +190,7 @@ PAIRS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "an npz of long numbers": ("a.npz", lambda: npz(X=npy_header("(1, 4, 4)", "'<f16'") + bytes(256), y=b"")),
     "an npz with names for a terminal": ("a.npz", lambda: npz(**{"a\n\x1b[2J": npy_header("(1,)") + b"x"})),
     "a torn npz": ("a.npz", lambda: npz(X=npy_header("(9, 9)"))[:-9]),
-}
+} | {f"a pickle: {name}": ("a.pkl", make) for name, make in PICKLES.items()}
 IMAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a PNG that promises much": ("a.png", lambda: png(60_000, 60_000, 0, rows=1)),
     "a PNG bomb": ("a.png", lambda: png(12_900, 12_900, 2)),

@@ -24,6 +24,11 @@ settings.load_profile("smidgen")
 TINY = PyramidSpec(width=2, hidden=2, scales=2, kernel=3)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that the other workers do not wait for it in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+
+
 @pytest.fixture
 def full_data() -> Path:
     """The folder with both full data sets; no machine can install them, so without it the test skips."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import tifffile
 
+from tests.hostile_pickles import PICKLES
 from tests.hostile_tiffs import TIFFS
 
 
@@ -192,7 +193,7 @@ PAIRS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "an npz of long numbers": ("a.npz", lambda: npz(X=npy_header("(1, 4, 4)", "'<f16'") + bytes(256), y=b"")),
     "an npz with names for a terminal": ("a.npz", lambda: npz(**{"a\n\x1b[2J": npy_header("(1,)") + b"x"})),
     "a torn npz": ("a.npz", lambda: npz(X=npy_header("(9, 9)"))[:-9]),
-}
+} | {f"a pickle: {name}": ("a.pkl", make) for name, make in PICKLES.items()}
 IMAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a PNG that promises much": ("a.png", lambda: png(60_000, 60_000, 0, rows=1)),
     "a PNG bomb": ("a.png", lambda: png(12_900, 12_900, 2)),

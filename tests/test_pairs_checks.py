@@ -59,6 +59,14 @@ def test_one_hot_labels_become_numbers():
     np.testing.assert_array_equal(raw.labels, [4, 0, 9])
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble])
+def test_labels_as_floats(kind: type):
+    """Whole numbers may be floats of any width; no warning is printed about those that hold no large ones."""
+    np.testing.assert_array_equal(
+        make_raw_pairs(images(3), images(3), np.array([4, 0, 9], kind), "a").labels, [4, 0, 9]
+    )
+
+
 def noisy_and_clean(n: int) -> tuple[np.ndarray, np.ndarray]:
     clean = np.zeros((n, 8, 8))
     clean[np.arange(n), np.arange(n) % 8] = 1

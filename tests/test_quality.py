@@ -1,6 +1,9 @@
 """What ships is as good as is published."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +41,26 @@ def test_all_models_that_ship_are_published():
     for one in PUBLISHED:
         assert f"\n| {one['name']} | {one['psnr_db']:.2f} | " in text
         assert one["legible"] is None or f" | {one['legible']:.2%} | " in text
+
+
+@pytest.mark.longest
+def test_the_demo(tmp_path: Path):
+    """`smidgen demo`, whole and in an empty folder, ends with its table and leaves a model that takes garments off."""
+    environment = {name: value for name, value in os.environ.items() if name != "SMIDGEN_DATA"}
+    command = [sys.executable, "-m", "smidgen", "demo"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for shown in ("model, 3,527 parameters", "doing nothing", "non-local means", "clean images", "verdict: "):
+        assert shown in done.stdout
+    run = tmp_path / "runs" / "demo"
+    assert f"report:   {Path('runs/demo/report.html')}" in done.stdout
+    assert (run / "report.html").read_text(encoding="utf-8").count("data:image/png;base64,") >= 4
+    assert {path.name for path in run.glob("*.png")} == {"strip.png", "worst.png", "median.png", "curves.png",
+                                                         "first_pair.png"}  # fmt: skip
+    evaluation = json.loads((run / "run.json").read_text(encoding="utf-8"))["evaluation"]
+    assert (evaluation["split"], evaluation["n"]) == ("test", 1000)
+    assert evaluation["scores"]["psnr_db"] > 26.5
+    assert evaluation["scores"]["legibility"]["denoised"]["rate"] > 0.98
+    pairs = example_pairs("digits-on-garments", 1000)
+    again = evaluate(Runtime(run), pairs, name="sample", split="test", val=pairs, with_baselines=False)
+    assert again.scores.psnr_db == pytest.approx(evaluation["scores"]["psnr_db"], abs=0.01)

@@ -53,3 +53,21 @@ def test_contradictions_are_explained(arguments: dict[str, object], message: str
     """Nothing, too little or too much is each said in its own words."""
     with pytest.raises(InputError, match=message):
         open_dataset(**arguments)
+
+
+def test_a_files_own_test_and_validation_pairs(tmp_path: Path):
+    """What a file sets aside is what is validated and tested on, unless --val and --test name others."""
+    clean = np.random.default_rng(0).random((20, 5, 5))
+    noisy = clean + clean[::-1]
+    own = {"x_train": noisy, "y_train": clean, "x_test": noisy[:7], "y_test": clean[:7], "notes": clean}
+    np.savez(tmp_path / "own.npz", **own, x_val=noisy[:4], y_val=clean[:4])
+    np.savez(tmp_path / "other.npz", X=noisy[:3], y=clean[:3])
+    dataset = open_dataset(str(tmp_path / "own.npz"))
+    assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (20, 4, 7)
+    assert any("'notes', not used" in warning for warning in dataset.warnings)
+    other = tmp_path / "other.npz"
+    dataset = open_dataset(str(tmp_path / "own.npz"), val=other, test=other)
+    assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (20, 3, 3)
+    own_file = tmp_path / "own.npz"
+    dataset = open_dataset(str(other), val=own_file, test=own_file)
+    assert (len(dataset.val), len(dataset.test)) == (4, 7)

@@ -17,8 +17,12 @@ def add_pairs_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--noisy", type=Path, metavar="FILE", help="noisy images, instead of PAIRS")
     command.add_argument("--clean", type=Path, metavar="FILE", help="clean images, instead of PAIRS")
     command.add_argument("--labels", type=Path, metavar="FILE", help="labels for --noisy and --clean")
-    command.add_argument("--val", type=Path, metavar="FILE", help="validation pairs (default: a tenth)")
-    command.add_argument("--test", type=Path, metavar="FILE", help="test pairs (default: a tenth)")
+    command.add_argument(
+        "--val", type=Path, metavar="FILE", help="validation pairs (default: those PAIRS sets aside, or a tenth)"
+    )
+    command.add_argument(
+        "--test", type=Path, metavar="FILE", help="test pairs (default: those PAIRS sets aside, or a tenth)"
+    )
     command.add_argument("--data", type=Path, metavar="DIR", help="folder with mnist/ and fashion-mnist/, for tasks")
 
 

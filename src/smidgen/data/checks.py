@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from smidgen.errors import PairsError
 _CHANNELS = range(1, 5)
 _PIXELS_LOOKED_AT = 500_000
 _MOST_BYTES_A_NUMBER = 8
+_NUMBERS = {np.ndarray, bool, float, int}
+_WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def fingerprint(*parts: RawPairs) -> str:
 
 
 def _as_numbers(value: object, what: str, source: str) -> NDArray[Any]:
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         value = _stack(value, what, source)
     if not isinstance(value, np.ndarray):
         raise PairsError(
@@ -120,13 +123,31 @@ def _as_numbers(value: object, what: str, source: str) -> NDArray[Any]:
         )
     if value.ndim < 2:
         raise PairsError(
-            f"{source}: {what} has shape {value.shape}", expected="(N, H, W), (N, H, W, C) or flat rows (N, H*W)"
+            f"{source}: {what} has shape {value.shape}",
+            expected="(N, H, W), (N, H, W, C) or flat rows (N, H*W)",
+            remedy="One number for each image would be labels: they go under 'labels'" if value.ndim else "",
         )
     return value
 
 
-def _stack(items: list[object], what: str, source: str) -> NDArray[Any]:
+def _kinds(value: object) -> set[type]:
+    """The types of what lists and tuples, and those within them, hold; of anything else its own type."""
+    if not isinstance(value, (list, tuple)):
+        return {type(value)}
+    kinds = set(map(type, value))
+    inner = [part for part in value if isinstance(part, (list, tuple))] if kinds & {list, tuple} else []
+    return (kinds - {list, tuple}).union(*map(_kinds, inner))
+
+
+def _stack(items: list[object] | tuple[object, ...], what: str, source: str) -> NDArray[Any]:
+    # Texts, for one, would become arrays as wide as the longest of them.
+    odd = _kinds(items) - _NUMBERS
+    if odd:
+        names = ", ".join(sorted(kind.__name__ for kind in odd))
+        raise PairsError(f"{source}: {what} holds values of type {names}", expected="arrays or numbers")
     try:
+        if not any(isinstance(item, (list, tuple, np.ndarray)) for item in items):
+            return np.asarray(items)
         arrays = [np.asarray(item) for item in items]
         shapes = {array.shape for array in arrays}
         if len(shapes) > 1:
@@ -142,7 +163,7 @@ def _stack(items: list[object], what: str, source: str) -> NDArray[Any]:
                 expected="images of one depth",
                 remedy="Convert them to one depth first: 8 and 16 bits beside each other have no common scale",
             )
-        return np.stack(arrays) if arrays else np.empty(0)
+        return np.stack(arrays)
     except (ValueError, OverflowError):
         raise PairsError(f"{source}: {what} is a list that does not form images", expected="an array") from None
 
@@ -170,28 +191,50 @@ def _as_images(array: NDArray[Any], what: str, source: str) -> NDArray[Any]:
 
 
 def make_labels(labels: object, n: int, source: str) -> NDArray[np.int64] | None:
-    """Labels `(N,)` from numbers, one-hot rows or nothing.
+    """Labels `(N,)` from numbers, digits, one-hot rows or nothing.
 
     Raises:
         PairsError: their number is not `n`, or they are not whole numbers.
     """
     if labels is None:
         return None
-    try:
-        array = np.asarray(labels)
-    except ValueError:
-        raise PairsError(f"{source}: the labels do not form one row", expected="one label for each pair") from None
+    array = _label_array(labels, source)
     if array.ndim == 2 and array.shape[0] == n and array.shape[1] > 1 and array.dtype.kind in "uif":
         array = array.argmax(1)  # one-hot rows, as Keras courses keep them
     array = array.reshape(-1)
     if len(array) != n:
         raise PairsError(f"{source}: {len(array)} labels for {n} pairs", expected="one label for each pair")
-    whole = array.dtype.kind in "ui" or (
-        array.dtype.kind == "f" and bool((np.abs(array) < 2**53).all()) and bool((array == np.floor(array)).all())
-    )
+    whole = array.dtype.kind in "ui"
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # of what is wider than 64 bits; it is infinite then
+            wide = array.astype(np.float64)
+        whole = bool((np.abs(wide) < 2**53).all()) and bool((wide == np.floor(wide)).all())
     if not whole:
         raise PairsError(f"{source}: the labels are of type {array.dtype}", expected="whole numbers")
     return array.astype(np.int64)
+
+
+def _label_array(labels: object, source: str) -> NDArray[Any]:
+    """Labels as an array; digits written as texts, as `fetch_openml` gives them, become numbers."""
+    if isinstance(labels, np.ndarray) and labels.dtype.kind in "US":
+        try:
+            labels = labels.reshape(-1).tolist()
+        except (SystemError, ValueError):  # letters that there are none of
+            raise PairsError(f"{source}: the labels are no texts", expected="whole numbers") from None
+    if isinstance(labels, (list, tuple)) and set(map(type, labels)) <= {str, bytes}:
+        texts = [label.decode("latin1") if isinstance(label, bytes) else str(label) for label in labels]
+        odd = next((text for text in texts if not _WHOLE_NUMBER.fullmatch(text)), None)
+        if odd is not None:
+            raise PairsError(f"{source}: the labels hold {odd[:20]!r}", expected="whole numbers")
+        return np.array(list(map(int, texts)), np.int64)
+    odd_kinds = _kinds(labels) - _NUMBERS
+    if odd_kinds:
+        names = ", ".join(sorted(kind.__name__ for kind in odd_kinds))
+        raise PairsError(f"{source}: the labels are of type {names}", expected="whole numbers")
+    try:
+        return np.asarray(labels)
+    except ValueError:
+        raise PairsError(f"{source}: the labels do not form one row", expected="one label for each pair") from None
 
 
 def _size(images: NDArray[Any]) -> str:

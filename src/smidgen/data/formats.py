@@ -5,6 +5,7 @@ import gzip
 import math
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.checks import RawPairs, make_labels, make_raw_pairs
+from smidgen.data.parts import quote, take_apart
 from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError, PairsError
 from smidgen.files import refuse_bomb
@@ -19,44 +21,68 @@ from smidgen.images.picture import IMAGE_SUFFIXES, read_image
 
 MOST_BYTES = 16 * 2**30
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
-# Looked for together and in this order: beside x_clean, y holds labels.
-_KEYS = (
-    ("x_noisy", "x_clean", "y"),
-    ("noisy", "clean"),
-    ("x", "y"),
-    ("x_train", "y_train"),
-    ("arr_0", "arr_1", "arr_2"),
-)
-_LABEL_KEYS = ("labels", "label")
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
-def read_pairs(path: Path, labels: Path | None = None) -> RawPairs:
+@dataclass(frozen=True)
+class RawParts:
+    """Pairs as a file holds them.
+
+    Attributes:
+        train: to train on, or all there are.
+        val, test: what the file sets aside.
+        warnings: what it holds besides.
+    """
+
+    train: RawPairs
+    val: RawPairs | None = None
+    test: RawPairs | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def read_parts(path: Path, labels: Path | None = None) -> RawParts:
     """Pairs from one file that holds both, or from a folder with `noisy/` and `clean/`.
 
     Args:
         path: of the file or folder.
-        labels: a file of labels, in place of those that lie with the pairs.
+        labels: a file of labels, in place of those that lie with the pairs to train on.
 
     Raises:
         FileError: missing, of an unknown kind, or damaged.
         PairsError: what it holds does not make pairs.
     """
     if path.is_dir():
-        return _read_folders(path, labels)
+        return RawParts(_read_folders(path, labels))
     _require_file(path)
     name = path.name.lower()
     if name.endswith(_PICKLE_SUFFIXES):
-        noisy, clean, own_labels = _take_apart(read_pickle(path), path)
+        contents = take_apart(read_pickle(path), str(path))
     elif name.endswith(".npz"):
-        noisy, clean, own_labels = _take_apart(_read_npz(path), path)
+        contents = take_apart(_read_npz(path), str(path))
     else:
         raise FileError(
             f"{path} does not hold both noisy and clean images",
             expected="a pickle or .npz with X and y, or a folder with noisy/ and clean/",
             remedy="Give two files as --noisy FILE --clean FILE",
         )
-    return make_raw_pairs(noisy, clean, own_labels if labels is None else read_array(labels), str(path))
+    noisy, clean, own_labels = contents.parts.pop("train")
+    train = make_raw_pairs(noisy, clean, own_labels if labels is None else read_array(labels), str(path))
+    aside = {part: make_raw_pairs(*triple, f"{path} ({part})") for part, triple in contents.parts.items()}
+    warnings = (f"{path} also holds {quote(contents.unused)}, not used",) if contents.unused else ()
+    return RawParts(train, aside.get("val"), aside.get("test"), warnings)
+
+
+def read_pairs(path: Path, labels: Path | None = None, *, part: str = "train") -> RawPairs:
+    """The pairs of one part, "train", "val" or "test"; all pairs of what knows no parts.
+
+    Raises:
+        FileError, PairsError: as `read_parts`, or the file has other parts only.
+    """
+    parts = read_parts(path, labels)
+    found: RawPairs | None = getattr(parts, part)
+    if found is None and (parts.val or parts.test):
+        raise PairsError(f"{path} has its own parts, but none called {part!r}", expected="pairs, or such a part")
+    return found or parts.train
 
 
 def read_two(noisy: Path, clean: Path, labels: Path | None = None) -> RawPairs:
@@ -159,24 +185,6 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise FileError(
             f"{path} cannot be read as .npz ({type(error).__name__}: {str(error)[:80]})", expected="arrays X and y"
         ) from None
-
-
-def _take_apart(content: object, path: Path) -> tuple[object, object, object]:
-    """(X, y, labels) from a tuple, a list or a dict."""
-    if isinstance(content, dict):
-        lower = {str(key).lower(): value for key, value in content.items()}
-        for noisy, clean, *more in _KEYS:
-            if noisy in lower and clean in lower:
-                labels = next((lower[key] for key in (*_LABEL_KEYS, *more) if key in lower), None)
-                return lower[noisy], lower[clean], labels
-        raise PairsError(
-            f"{path} holds {', '.join(map(repr, lower)) or 'nothing'}",
-            expected="'X' and 'y' (or 'noisy' and 'clean'), and 'labels' if there are any",
-        )
-    if isinstance(content, (tuple, list)) and len(content) in (2, 3):
-        return content[0], content[1], content[2] if len(content) == 3 else None
-    what = f"{len(content)} things" if isinstance(content, (tuple, list)) else f"a {type(content).__name__}"
-    raise PairsError(f"{path} holds {what}", expected="(X, y), (X, y, labels) or a dict of them")
 
 
 def _image_files(folder: Path) -> dict[str, Path]:

@@ -1,10 +1,10 @@
 """From what the user typed to a data set: a task's name, one file or folder, or two files."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from smidgen.data.checks import RawPairs
-from smidgen.data.formats import read_pairs, read_two
+from smidgen.data.formats import RawParts, read_pairs, read_parts, read_two
 from smidgen.data.pairs import Dataset
 from smidgen.data.scale import Scales
 from smidgen.data.split import split_pairs
@@ -29,7 +29,7 @@ def open_dataset(
         pairs: a task's name, a file that holds both, or a folder with `noisy/` and `clean/`.
         noisy, clean: instead of `pairs`, one file or folder each.
         labels: a file of labels, in place of what `pairs` holds.
-        val, test: pairs to validate and test on instead of parts of the above.
+        val, test: pairs to validate and test on, instead of what a file sets aside or of parts of the above.
         data: the folder with the original data sets, for a task.
         scales: a model's; see `split_pairs`.
 
@@ -44,16 +44,20 @@ def open_dataset(
             )
         return load_task(pairs, data)
     raw = _read(pairs, noisy, clean, labels)
-    return split_pairs(
-        raw, val=read_pairs(val) if val else None, test=read_pairs(test) if test else None, scales=scales
+    dataset = split_pairs(
+        raw.train,
+        val=read_pairs(val, part="val") if val else raw.val,
+        test=read_pairs(test, part="test") if test else raw.test,
+        scales=scales,
     )
+    return replace(dataset, warnings=raw.warnings + dataset.warnings)
 
 
-def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Path | None) -> RawPairs:
+def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Path | None) -> RawParts:
     if pairs is not None and (noisy or clean):
         raise InputError("both PAIRS and --noisy/--clean are given", expected="one or the other")
     if noisy and clean:
-        return read_two(noisy, clean, labels)
+        return RawParts(read_two(noisy, clean, labels))
     if noisy or clean:
         raise InputError("only one of --noisy and --clean is given", expected="both")
     if pairs is None:
@@ -63,4 +67,4 @@ def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Pat
         raise FileError(
             f"{pairs} is neither a file, a folder nor a task", expected=f"one of {', '.join(TASKS)}, or a path"
         )
-    return read_pairs(path, labels)
+    return read_parts(path, labels)

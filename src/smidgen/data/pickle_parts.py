@@ -1,0 +1,72 @@
+"""What a pickle is made of that is neither array, container, text nor number: names and records of calls."""
+
+from typing import Any
+
+from smidgen.errors import FileError
+
+USE_AN_ARRAY = "Put the images into one array and save that"
+KEY_TYPES = {str, int, bytes}  # others may take for ever to compare
+_MOST_PARTS = 2_000_000
+
+
+class Named:
+    """A name that a pickle asks for. It stands for itself: nothing is imported.
+
+    Attributes:
+        name: with its module.
+        kind: without it; modules changed from version to version.
+    """
+
+    __slots__ = ("kind", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name, self.kind = name, name.rpartition(".")[2]
+
+
+class Made:
+    """What a pickle says is made by calling a name: kept as it was written, since nothing is called.
+
+    Attributes:
+        name, kind: of what would have been called.
+        args: what it would have been called with.
+        state: what it was to be given afterwards.
+        slot: the place in the pickle's memo that it was put into last, if any.
+    """
+
+    __slots__ = ("args", "kind", "name", "slot", "state")
+
+    def __init__(self, named: Named, args: tuple[Any, ...]) -> None:
+        self.name, self.kind, self.args = named.name, named.kind, args
+        self.state: Any = None
+        self.slot: int | None = None
+
+
+class Meter:
+    """Bytes that may be made of what a pickle holds, in proportion to its size."""
+
+    def __init__(self, content_size: int) -> None:
+        # A number takes at least a byte in the file and at most eight in an array, and one that is used
+        # once more takes two and sixteen or so.
+        self.most_bytes = 16 * content_size + 2**20
+        self._left = self.most_bytes
+
+    def take(self, size: int) -> None:
+        """So many bytes are made from, or looked at in, what the pickle holds and could use again and again."""
+        self._left -= size
+        if self._left < 0:
+            raise FileError("the pickle unfolds to far more than itself: it uses the same parts again and again")
+
+
+def check_parts(n: int) -> None:
+    """Refuse more containers and objects than a list of images, each an array with all that describes it, needs."""
+    if n > _MOST_PARTS:
+        raise FileError(f"the pickle is made of more than {_MOST_PARTS:,} parts", remedy=USE_AN_ARRAY)
+
+
+def set_items(content: dict[Any, Any], keys: list[Any], values: list[Any]) -> None:
+    """Put items into a dict, whose keys must be of `KEY_TYPES`."""
+    odd = set(map(type, keys)) - KEY_TYPES
+    if odd or len(keys) != len(values):
+        names = ", ".join(sorted(kind.__name__ for kind in odd)) or "none"
+        raise FileError(f"the pickle holds a dict with keys of type {names}", expected="keys that are texts or numbers")
+    content.update(zip(keys, values, strict=True))

@@ -3,8 +3,9 @@
 import os
 import pickle
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
@@ -38,14 +39,32 @@ def full_data() -> Path:
     return Path(folder)
 
 
-def needs_debian(program: str) -> str:
-    """The path of a program from the Debian package of its name; without it the test skips, or fails in CI."""
+def needs_debian(program: str, package: str = "") -> str:
+    """The path of a program from a Debian package, of its name unless another is given.
+
+    Without it the test skips, or fails where SMIDGEN_REQUIRE_ALL is set.
+    """
     path = shutil.which(program)
     if path is None:
+        missing = f"Debian's package {package or program} is not installed; make debian installs what tests need"
         if os.environ.get("SMIDGEN_REQUIRE_ALL"):
-            pytest.fail(f"Debian's package {program} is not installed")
-        pytest.skip(f"Debian's package {program} is not installed")
+            pytest.fail(missing)
+        pytest.skip(missing)
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiling() -> Iterator[None]:
+    """Exports to C are compiled to check them: a test that comes to that without a compiler skips like the others."""
+    find = shutil.which
+
+    def find_or_skip(program: str, *settings: Any, **more: Any) -> str | None:
+        found = find(program, *settings, **more)
+        return needs_debian("gcc") if program == "cc" and not found else found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "which", find_or_skip)
+        yield
 
 
 @pytest.fixture(scope="session")

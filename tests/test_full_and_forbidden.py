@@ -30,7 +30,7 @@ def run() -> Run:
     """
     before: tuple[str, ...] = ()
     if os.getuid() == 0:
-        needs_debian("setpriv")
+        needs_debian("setpriv", "util-linux")
         before = (*NO_PRIVILEGES, *NOBODY)
         reads = subprocess.run([*before, sys.executable, "-c", "import smidgen"], capture_output=True, check=False)
         before = before if reads.returncode == 0 else NO_PRIVILEGES

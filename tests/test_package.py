@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -5,23 +6,11 @@ import zipfile
 from importlib import resources
 from pathlib import Path
 
+import pytest
+
 import smidgen
 
 ROOT = Path(__file__).parents[1]
-
-
-def test_every_module_has_its_test_file():
-    """Tests mirror modules: src/smidgen/a/b.py is tested in tests/test_a_b.py."""
-    source = Path(smidgen.__file__).parent
-    modules = [
-        path.relative_to(source).with_suffix("") for path in source.rglob("*.py") if not path.stem.startswith("_")
-    ]
-    missing = {
-        name
-        for name in ("_".join(module.parts) for module in modules)
-        if not (ROOT / "tests" / f"test_{name}.py").exists()
-    }
-    assert missing == set()
 
 
 def test_every_pinned_version_has_hashes():
@@ -34,21 +23,62 @@ def test_every_pinned_version_has_hashes():
     assert locked == {name: version for name, version in pinned.items() if name != "torch"}
 
 
-def test_wheel_is_small_and_whole(tmp_path: Path):
-    """The wheel is under 10 MB and holds the sample, the reader, the template and all licences."""
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+def test_only_make_debian_installs_with_apt():
+    """`make test` and `make demo` leave the system's packages alone; continuous integration asks for them first."""
+    for target, installs in (("demo", False), ("test", False), ("debian", True)):
+        command = ["make", "--dry-run", "--always-make", target]
+        said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        assert ("apt-get" in said) == installs
+    steps = [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.startswith("make ")]
+    assert steps == ["make debian", "make test"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, freshly built."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+def test_wheel_is_small_and_whole(wheel: Path):
+    """The wheel is under 10 MB and holds the sample, the reader, the template and all licences."""
     assert wheel.stat().st_size < 10_000_000
     names = set(zipfile.ZipFile(wheel).namelist())
-    for name in ("data/sample/mnist.npz", "data/sample/fashion-mnist.npz", "data/sample/MNIST-LICENCE.txt",
-                 "data/sample/FASHION-MNIST-LICENCE.txt", "judging/digits.onnx", "runs/report.html.jinja",
-                 "export/denoiser.c.jinja", "export/page.html.jinja", "export/engine.js",
+    for name in ("data/sample/mnist.npz", "data/sample/fashion-mnist.npz", "judging/digits.onnx",
+                 "runs/report.html.jinja", "export/denoiser.c.jinja", "export/page.html.jinja", "export/engine.js",
                  "model/shipped/digits-on-garments.onnx", "web/pages/reading.html", "web/pages/playground.js",
                  "web/pages/style.css", "py.typed"):  # fmt: skip
         assert f"smidgen/{name}" in names
-    assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert any(name.endswith("licenses/NOTICE") for name in names)
+    for name in ("LICENSE", "NOTICE", "MNIST-LICENCE.txt", "FASHION-MNIST-LICENCE.txt"):
+        assert any(re.search(rf"/licenses/(.*/)?{name}$", found) for found in names)
+
+
+def test_an_installed_wheel_works(wheel: Path, tmp_path: Path):
+    """Installed where the source is not, the command and the package find all that ships with them."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path)], check=True)
+    python = tmp_path / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run([*pip, str(wheel)], check=True)
+    # The packages that it needs are those of this environment, whose own smidgen comes by a link that is not followed.
+    (site,) = (tmp_path / "lib").glob("python*/site-packages")
+    (site / "others.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=tmp_path, env=clean, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    program = str(tmp_path / "bin" / "smidgen")
+    assert run(program, "--version").split() == ["smidgen", smidgen.__version__]
+    assert "digits-on-garments" in run(program, "models")
+    run(program, "inspect", "digits-on-garments-sample")
+    script = (
+        "import smidgen; print(smidgen.__file__, smidgen.load('digits-on-garments').denoise([[0.0] * 9] * 9).shape)"
+    )
+    assert run(str(python), "-c", script).split(maxsplit=1) == [str(site / "smidgen" / "__init__.py"), "(9, 9)\n"]
 
 
 def test_running_needs_no_torch(tiny_model: Path):

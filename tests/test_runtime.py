@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +71,13 @@ def test_impossible_threads_are_refused(tiny_model: Path, threads: int):
     """A number of threads that would hang the machine is an error of the input."""
     with pytest.raises(InputError, match="threads"):
         Runtime(tiny_model, threads)
+
+
+def test_threads_share_a_runtime(deep_model: Runtime, monkeypatch: pytest.MonkeyPatch):
+    """Images that are computed in tiles by many threads at once come out, bit for bit, as they do alone."""
+    monkeypatch.setattr("smidgen.runtime._TILE", 32)
+    noisy = np.random.default_rng(0).random((8, 1, 100, 90, 1), dtype=np.float32)
+    alone = [deep_model.denoise(image) for image in noisy]
+    with ThreadPoolExecutor(len(noisy)) as pool:
+        for _ in range(5):
+            np.testing.assert_array_equal(list(pool.map(deep_model.denoise, noisy)), alone)

@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from smidgen.errors import FileError
 from smidgen.files import refuse_bomb
 from smidgen.images.deep_png import png_depth, read_deep_png, write_deep_png
+from smidgen.images.jpeg import check_scans
 from smidgen.images.tiff import (
     ALPHA_APART,
     WHITE_IS_ZERO,
@@ -86,11 +87,11 @@ class Limits:
     pages: int = 64
 
 
-def read_picture(source: Path | bytes, limits: Limits | None = None) -> Picture:
+def read_picture(source: Path | bytes | BinaryIO, limits: Limits | None = None) -> Picture:
     """All an image file holds, upright (EXIF orientation applied).
 
     Args:
-        source: a file or its content.
+        source: a file, its content, or an open file, which is closed in the end.
         limits: refuse what is beyond them before it is unpacked; without them only pages of more than
             `MOST_PIXELS` are refused.
 
@@ -148,8 +149,10 @@ def pack_picture(picture: Picture) -> bytes:
     return file.getvalue()
 
 
-def _open(source: Path | bytes) -> BinaryIO:
-    return source.open("rb") if isinstance(source, Path) else io.BytesIO(source)
+def _open(source: Path | bytes | BinaryIO) -> BinaryIO:
+    if isinstance(source, Path):
+        return source.open("rb")
+    return io.BytesIO(source) if isinstance(source, bytes) else source
 
 
 def _check_size(name: str, height: int, width: int, most_pixels: int) -> None:
@@ -268,6 +271,9 @@ def _read_other(file: BinaryIO, name: str, most_pixels: int) -> Picture:
             raise FileError(f"{name} is a {image.format} file", expected=f"a {_KINDS_IN_WORDS} file")
         if kind != "mpo" and getattr(image, "n_frames", 1) > 1:
             raise FileError(f"{name} is an animation of {getattr(image, 'n_frames', 1)} frames", expected="one image")
+        if kind in ("jpeg", "mpo"):
+            file.seek(0)
+            check_scans(name, file.read())
         # A profile of print or Lab colours says nothing about what they are turned into.
         profile = None if image.mode in ("CMYK", "LAB", "YCbCr", "HSV") else image.info.get("icc_profile")
         # Pillow reduces all 16-bit PNGs but grey ones to 8 bits.

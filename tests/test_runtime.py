@@ -1,3 +1,4 @@
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -6,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smidgen.errors import InputError, PairsError
+from smidgen.errors import InputError, PairsError, StoppedError
 from smidgen.model import ModelInfo, write_model
 from smidgen.network.spec import PyramidSpec
-from smidgen.runtime import Runtime
+from smidgen.runtime import Runtime, Stop
 from tests.conftest import random_weights
 
 
@@ -81,3 +82,26 @@ def test_threads_share_a_runtime(deep_model: Runtime, monkeypatch: pytest.Monkey
     with ThreadPoolExecutor(len(noisy)) as pool:
         for _ in range(5):
             np.testing.assert_array_equal(list(pool.map(deep_model.denoise, noisy)), alone)
+
+
+def test_computing_is_stopped_from_another_thread(deep_model: Runtime):
+    """Who is asked to stop does so in the middle of a picture; others on the same model go on."""
+    stop, begun = Stop(), threading.Event()
+    image = np.random.default_rng(0).random((9000, 1500, 1), dtype=np.float32)
+    strips = []
+
+    def read(first: int, last: int) -> np.ndarray:
+        begun.set()
+        return image[first:last]
+
+    def compute() -> None:
+        strips.extend(top for top, _ in deep_model.until(stop).denoise_strips(read, *image.shape[:2]))
+
+    with ThreadPoolExecutor(1) as pool:
+        computing = pool.submit(compute)
+        begun.wait()
+        stop.ask()
+        with pytest.raises(StoppedError):
+            computing.result()
+    assert strips == []
+    assert deep_model.denoise(image[None, :50]).shape == (1, 50, 1500, 1)

@@ -160,7 +160,7 @@ def test_describes_itself(address: str):
     assert set(description["paths"]) == {"/denoise", "/model", "/health"}
     operation = description["paths"]["/denoise"]["post"]
     assert {"image/png", "image/tiff"} <= set(operation["requestBody"]["content"])
-    assert {"200", "408", "413", "415", "422", "503"} <= set(operation["responses"])
+    assert {"200", "408", "413", "415", "422", "503", "504"} <= set(operation["responses"])
     assert "Error" in description["components"]["schemas"]
     model = httpx.get(f"{address}model").json()
     assert (model["name"], model["num_parameters"]) == (MODEL, 3527)

@@ -1,5 +1,6 @@
 """The one way to denoise: what `evaluate` scores is exactly what users get."""
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.errors import InputError, PairsError, SmidgenError
+from smidgen.errors import InputError, PairsError, SmidgenError, StoppedError
 from smidgen.model import open_session, read_content
 from smidgen.pairs.pairs import Images
 from smidgen.tiles import Span, plan_spans
@@ -30,6 +31,24 @@ _PIXELS_AT_ONCE = 50_000
 def model_file(path: Path) -> Path:
     """The model file that a path means: itself, or the one in a run folder."""
     return path / MODEL_FILE if path.is_dir() else path
+
+
+class Stop:
+    """Asks computing that is under way in other threads to end, for good."""
+
+    def __init__(self) -> None:
+        import onnxruntime
+
+        self.options = onnxruntime.RunOptions()
+
+    def ask(self) -> None:
+        """Let what computes raise StoppedError, within about one layer of one tile."""
+        self.options.terminate = True
+
+    def check(self) -> None:
+        """Go on, or raise StoppedError where the end was asked for."""
+        if self.options.terminate:
+            raise StoppedError("The computing was stopped.")
 
 
 class Runtime:
@@ -55,6 +74,13 @@ class Runtime:
             self.name, content = str(path), read_content(path)
         self._session, self.info = open_session(content, self.name, threads)
         self._network = self.info.spec.network()
+        self._stop = Stop()
+
+    def until(self, stop: Stop) -> "Runtime":
+        """The same open model, whose computing ends when `stop` asks for it."""
+        other = copy.copy(self)
+        other._stop = stop
+        return other
 
     def denoise_values(self, noisy: NDArray[Any]) -> NDArray[np.float32]:
         """As `denoise`, for images on X's own scale; the result is in y's units.
@@ -125,8 +151,9 @@ class Runtime:
         """All at once."""
         ready = np.ascontiguousarray(noisy.transpose(0, 3, 1, 2))
         try:
-            (result,) = self._session.run(["denoised"], {"noisy": ready})
+            (result,) = self._session.run(["denoised"], {"noisy": ready}, self._stop.options)
         except Exception as error:  # ONNX Runtime has a dozen kinds of its own
+            self._stop.check()
             raise SmidgenError(f"{self.name} cannot be run on {noisy.shape}: {str(error)[:100]!r}") from None
         return np.asarray(result).transpose(0, 2, 3, 1)
 

@@ -10,9 +10,15 @@ from pathlib import Path
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The address it says, and the process, which is interrupted in the end."""
-    command = [sys.executable, "-m", "smidgen", *arguments]
+def serving(*arguments: str, patch: str = "") -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address it says, and the process, which is interrupted in the end.
+
+    Args:
+        arguments: of the command line.
+        patch: Python that is run first.
+    """
+    patched = f"import sys\n{patch}\nfrom smidgen.cli.main import main\nsys.exit(main())"
+    command = [sys.executable, *(["-c", patched] if patch else ["-m", "smidgen"]), *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         said = []
@@ -26,7 +32,11 @@ def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        try:
+            process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 def take_picture(page: object, name: str) -> None:

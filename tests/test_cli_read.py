@@ -1,5 +1,9 @@
 import json
+import signal
+import socket
+import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -52,6 +56,24 @@ def test_ends_with_a_table_or_json(tmp_path: Path):
         process.send_signal(2)
         printed, _ = process.communicate(timeout=30)
     assert json.loads(printed)["answered"] == 6
+    assert process.returncode == 0
+
+
+def test_a_signal_ends_it_whatever_is_under_way(tmp_path: Path):
+    """SIGTERM ends it within two seconds, be an answer half sent; nothing is said but where the study is kept."""
+    command = ["read", MODEL, SAMPLE_TASK, "--images", "6", "--out", str(tmp_path), "--no-browser"]
+    with serving(*command) as (address, process):
+        place = urlsplit(address)
+        with socket.create_connection((place.hostname, place.port)) as connection:
+            head = f"PUT /answers/0 HTTP/1.1\r\nhost: {place.netloc}\r\ncontent-length: 10\r\n\r\n"
+            connection.sendall(head.encode())
+            httpx.get(f"{address}study").raise_for_status()  # so what was sent before has come
+            started = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+            assert time.monotonic() - started < 4  # twice what is promised: the machine may be busy
+            assert b" 503 " in connection.recv(1000).split(b"\r\n")[0]
+        assert process.stderr.read().splitlines() == [f"0 of 6 answered and kept in {tmp_path}"]
     assert process.returncode == 0
 
 

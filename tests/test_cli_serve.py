@@ -1,10 +1,47 @@
+import contextlib
+import io
+import signal
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from PIL import Image
 
 from smidgen.cli.main import main
 from tests.servers import serving
+
+SLOW_MODEL = "digits-on-garments-2-passes"
+# Says when a picture is about to be computed.
+ANNOUNCE = """
+import smidgen.web.playground as playground
+def announce(*given, really=playground.denoise_picture):
+    print("computing", file=sys.stderr, flush=True)
+    return really(*given)
+playground.denoise_picture = announce
+"""
+# Reading a picture takes a minute, in C, where nothing can interrupt it.
+READ_SLOWLY = """
+import time, smidgen.web.playground as playground
+def read(*given):
+    print("reading", file=sys.stderr, flush=True)
+    time.sleep(60)
+playground.read_picture = read
+"""
+SHORT_LIMITS = """
+import smidgen.web.computing as computing
+computing._COMPUTING_SECONDS, computing._AT_ONCE, computing._WAITING_SECONDS = 0.5, 1, 5
+"""
+
+
+def large_picture() -> bytes:
+    """As large as is allowed, in colour: many seconds of work."""
+    file = io.BytesIO()
+    Image.new("RGB", (2000, 2000)).save(file, "png")
+    return file.getvalue()
 
 
 def test_a_run_folder_is_served_under_its_name(tiny_model: Path):
@@ -23,3 +60,52 @@ def test_no_such_model(capsys: pytest.CaptureFixture[str]):
     """A model that is not there ends with exit code 2 before anything is served."""
     assert main(["serve", "nothing.onnx"]) == 2
     assert "there is no model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("patch", [ANNOUNCE, READ_SLOWLY])
+def test_ends_within_two_seconds_whatever_it_computes(number: signal.Signals, patch: str):
+    """With a picture under way a signal ends the server with exit code 0, and who waits is told so."""
+    with ThreadPoolExecutor(1) as pool, serving("serve", SLOW_MODEL, "--no-browser", patch=patch) as (address, process):
+        waiting = pool.submit(httpx.post, f"{address}denoise", content=large_picture(), timeout=60)
+        assert process.stderr.readline().strip() in ("computing", "reading")
+        started = time.monotonic()
+        process.send_signal(number)
+        process.wait(60)
+        assert time.monotonic() - started < 4  # twice what is promised: the machine may be busy
+        answer = waiting.result()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+    assert (answer.status_code, answer.json()) == (503, {"error": "The server is ending."})
+
+
+def test_a_picture_has_its_time():
+    """What takes too long is given up with a word on what to do, and its place is free again soon after."""
+    with serving("serve", SLOW_MODEL, "--no-browser", patch=SHORT_LIMITS) as (address, _):
+        answer = httpx.post(f"{address}denoise", content=large_picture(), timeout=60)
+        assert answer.status_code == 504
+        assert "smaller" in answer.json()["error"]
+        small = io.BytesIO()
+        Image.new("L", (28, 28)).save(small, "png")
+        # With one place only, and 5 seconds to wait for it, where the large picture would take many more.
+        assert httpx.post(f"{address}denoise", content=small.getvalue(), timeout=60).status_code == 200
+
+
+def test_health_is_told_whatever_is_under_way():
+    """Pictures being computed and in line, silent connections, and as many bodies as are held: /health answers."""
+    with (
+        ThreadPoolExecutor(8) as pool,
+        serving("serve", SLOW_MODEL, "--no-browser") as (address, _),
+        contextlib.ExitStack() as stack,
+    ):
+        place = urlsplit(address)
+        content = large_picture()
+        pictures = [pool.submit(httpx.post, f"{address}denoise", content=content, timeout=60) for _ in range(8)]
+        head = f"POST /denoise HTTP/1.1\r\nhost: {place.netloc}\r\ncontent-length: {2**24}\r\n\r\n".encode()
+        for number in range(300):
+            connection = stack.enter_context(socket.create_connection((place.hostname, place.port)))
+            if number < 9:
+                connection.sendall(head + bytes(2**24 - 1))
+        for _ in range(20):
+            assert httpx.get(f"{address}health", timeout=5).json() == {"status": "ok"}
+        assert not all(picture.done() for picture in pictures)

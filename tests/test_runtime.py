@@ -1,3 +1,5 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -5,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smidgen.errors import InputError, PairsError
+from smidgen.errors import InputError, PairsError, StoppedError
 from smidgen.model.file import write_model
 from smidgen.model.records import ModelInfo
-from smidgen.model.runtime import Runtime
+from smidgen.model.runtime import Runtime, Stop
 from smidgen.network.spec import PyramidSpec
 from tests.conftest import random_weights
 
@@ -71,3 +73,36 @@ def test_impossible_threads_are_refused(tiny_model: Path, threads: int):
     """A number of threads that would hang the machine is an error of the input."""
     with pytest.raises(InputError, match="threads"):
         Runtime(tiny_model, threads)
+
+
+def test_threads_share_a_runtime(deep_model: Runtime, monkeypatch: pytest.MonkeyPatch):
+    """Images that are computed in tiles by many threads at once come out, bit for bit, as they do alone."""
+    monkeypatch.setattr("smidgen.model.runtime._TILE", 32)
+    noisy = np.random.default_rng(0).random((8, 1, 100, 90, 1), dtype=np.float32)
+    alone = [deep_model.denoise(image) for image in noisy]
+    with ThreadPoolExecutor(len(noisy)) as pool:
+        for _ in range(5):
+            np.testing.assert_array_equal(list(pool.map(deep_model.denoise, noisy)), alone)
+
+
+def test_computing_is_stopped_from_another_thread(deep_model: Runtime):
+    """Who is asked to stop does so in the middle of a picture; others on the same model go on."""
+    stop, begun = Stop(), threading.Event()
+    image = np.random.default_rng(0).random((9000, 1500, 1), dtype=np.float32)
+    strips = []
+
+    def read(first: int, last: int) -> np.ndarray:
+        begun.set()
+        return image[first:last]
+
+    def compute() -> None:
+        strips.extend(top for top, _ in deep_model.until(stop).denoise_strips(read, *image.shape[:2]))
+
+    with ThreadPoolExecutor(1) as pool:
+        computing = pool.submit(compute)
+        begun.wait()
+        stop.ask()
+        with pytest.raises(StoppedError):
+            computing.result()
+    assert strips == []
+    assert deep_model.denoise(image[None, :50]).shape == (1, 50, 1500, 1)

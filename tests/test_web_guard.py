@@ -38,7 +38,7 @@ def ask(
         sent.append(message)
 
     pairs = [(name.encode(), value.encode()) for name, value in ({"host": HOST} | (headers or {})).items()]
-    scope = {"type": "http", "method": method, "headers": pairs, "query_string": query.encode()}
+    scope = {"type": "http", "method": method, "path": "/denoise", "headers": pairs, "query_string": query.encode()}
     guarded = Guard(application, hosts=frozenset({HOST, "LocalHost:80"}), token=token)
     # In a thread of its own: the browser of other tests keeps a loop in this one.
     with ThreadPoolExecutor(1) as pool:

@@ -2,6 +2,7 @@ import base64
 import io
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from smidgen.data.tasks import example_pairs
-from smidgen.images.picture import read_picture
+from smidgen.images.picture import pack_picture, read_picture
+from smidgen.model.pictures import denoise_picture
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
 from tests.conftest import random_weights
@@ -83,6 +85,18 @@ def test_denoises_what_is_posted(address: str, shape: tuple[int, ...], kind: str
     np.testing.assert_allclose(picture.pages[0] / 255, expected, atol=0.6 / 255)
 
 
+def test_pictures_at_once_get_their_own_answers(address: str, generator: np.random.Generator):
+    """Different large pictures posted at once: each gets, to the byte, what the runtime makes of it alone."""
+    contents = [png(generator.integers(0, 256, (840, 850), np.uint8)) for _ in range(4)]
+    runtime = Runtime(find_model(MODEL))
+    alone = [pack_picture(denoise_picture(runtime, read_picture(content))[0]) for content in contents]
+    with ThreadPoolExecutor(len(contents)) as pool:
+        found = list(
+            pool.map(lambda content: httpx.post(f"{address}denoise", content=content, timeout=60).content, 3 * contents)
+        )
+    assert [answer == expected for answer, expected in zip(found, 3 * alone, strict=True)] == [True] * len(found)
+
+
 def test_depth_and_inversion(address: str, generator: np.random.Generator):
     """A deeper result and dark on light are asked for in the address."""
     image = generator.integers(0, 256, (28, 28), np.uint8)
@@ -146,7 +160,7 @@ def test_describes_itself(address: str):
     assert set(description["paths"]) == {"/denoise", "/model", "/health"}
     operation = description["paths"]["/denoise"]["post"]
     assert {"image/png", "image/tiff"} <= set(operation["requestBody"]["content"])
-    assert {"200", "408", "413", "415", "422", "503"} <= set(operation["responses"])
+    assert {"200", "408", "413", "415", "422", "503", "504"} <= set(operation["responses"])
     assert "Error" in description["components"]["schemas"]
     model = httpx.get(f"{address}model").json()
     assert (model["name"], model["num_parameters"]) == (MODEL, 3527)

@@ -34,6 +34,10 @@ class BudgetError(InputError):
     """A network would store more learned numbers than the budget allows."""
 
 
+class StoppedError(SmidgenError):
+    """Another thread asked the computing to end."""
+
+
 class MissingPartError(InputError):
     """An optional part of the installation is needed and absent."""
 

@@ -147,7 +147,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _open(self) -> Runtime:
         check_is_fitted(self, "model_")
-        return Runtime(self.model_, _cores(self.n_jobs), fast=False)
+        return Runtime(self.model_, _cores(self.n_jobs))
 
     def _denoise(self, model: Runtime, images: ArrayLike) -> NDArray[np.float32]:
         noisy = check_array(images, dtype="numeric", allow_nd=True, input_name="X")

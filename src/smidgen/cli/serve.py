@@ -1,15 +1,19 @@
 """`smidgen serve`."""
 
 import argparse
+import os
 import sys
 
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
 from smidgen.web.server import run, title_of, wants_browser
 
+_SECONDS_TO_END = 0.3
+
 
 def serve(arguments: argparse.Namespace) -> int:
     """Open the playground and the API."""
+    from smidgen.web.computing import Computing
     from smidgen.web.playground import make_playground
 
     given = [arguments.model, *([arguments.beside] if arguments.beside else [])]
@@ -20,8 +24,11 @@ def serve(arguments: argparse.Namespace) -> int:
         print(f"{address}  (Ctrl-C stops; the API is described in {address.split('?')[0]}openapi.json)",
               file=sys.stderr, flush=True)  # fmt: skip
 
+    computing = Computing()
     run(
-        make_playground(models), host=arguments.host, port=arguments.port,
+        make_playground(models, computing), host=arguments.host, port=arguments.port,
         open_browser=wants_browser(arguments.no_browser), say=say,
     )  # fmt: skip
+    if not computing.has_ended(within=_SECONDS_TO_END):
+        os._exit(0)  # what reads or packs a picture cannot always be stopped, and Python would wait for it
     return 0

@@ -38,11 +38,11 @@ def read_image(path: Path) -> NDArray[Any]:
     return picture.pages[0]
 
 
-def read_picture(source: Path | bytes, limits: Limits | None = None) -> Picture:
+def read_picture(source: Path | bytes | BinaryIO, limits: Limits | None = None) -> Picture:
     """All an image file holds, upright (EXIF orientation applied).
 
     Args:
-        source: a file or its content.
+        source: a file, its content, or an open file, which is closed in the end.
         limits: refuse what is beyond them before it is unpacked; without them only pages of more than
             `MOST_PIXELS` are refused.
 
@@ -107,8 +107,10 @@ def left_out(picture: Picture) -> list[str]:
     return [f"{picture.kind} cannot hold {', '.join(lost)}; left out"] if lost else []
 
 
-def _open(source: Path | bytes) -> BinaryIO:
-    return source.open("rb") if isinstance(source, Path) else io.BytesIO(source)
+def _open(source: Path | bytes | BinaryIO) -> BinaryIO:
+    if isinstance(source, Path):
+        return source.open("rb")
+    return io.BytesIO(source) if isinstance(source, bytes) else source
 
 
 def _read_array(file: BinaryIO, name: str) -> Picture:

@@ -24,6 +24,7 @@ from smidgen.images.exif import (
     strip_mark,
     unpack_exif,
 )
+from smidgen.images.jpeg import check_scans
 from smidgen.images.kinds import KINDS, KINDS_IN_WORDS, Picture, check_size
 from smidgen.images.metadata import MOST_BYTES, Metadata, check_resolution, fit_metadata
 from smidgen.images.png_chunks import add_png_metadata, read_png_metadata
@@ -51,6 +52,9 @@ def read_raster(file: BinaryIO, name: str, most_pixels: int) -> Picture:
             raise FileError(f"{name} is a {image.format} file", expected=f"a {KINDS_IN_WORDS} file")
         if kind != "mpo" and getattr(image, "n_frames", 1) > 1:
             raise FileError(f"{name} is an animation of {getattr(image, 'n_frames', 1)} frames", expected="one image")
+        if kind in ("jpeg", "mpo"):
+            file.seek(0)
+            check_scans(name, file.read())
         # Pillow reduces all 16-bit PNGs but grey ones to 8 bits.
         if kind == "png" and image.mode in ("RGB", "RGBA", "LA") and png_depth(file) == 16:
             array: NDArray[Any] = read_deep_png(file, name, image)

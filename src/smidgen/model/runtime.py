@@ -1,5 +1,6 @@
 """The one way to denoise: what `evaluate` scores is exactly what users get."""
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Iterator
@@ -10,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.pairs import Images
-from smidgen.errors import InputError, PairsError, SmidgenError
-from smidgen.fast import Run, has_fast_engine, open_fast_engine
+from smidgen.errors import InputError, PairsError, SmidgenError, StoppedError
 from smidgen.model.file import parse_model, read_content
 from smidgen.model.graph import make_onnx
 from smidgen.model.tiles import Span, plan_spans
@@ -34,16 +34,33 @@ def model_file(path: Path) -> Path:
     return path / MODEL_FILE if path.is_dir() else path
 
 
-class Runtime:
-    """A model, ready to denoise: by ONNX Runtime, large images by OpenVINO where it is installed."""
+class Stop:
+    """Asks computing that is under way in other threads to end, for good."""
 
-    def __init__(self, model: str | Path | bytes, threads: int = 0, *, fast: bool = True) -> None:
+    def __init__(self) -> None:
+        import onnxruntime
+
+        self.options = onnxruntime.RunOptions()
+
+    def ask(self) -> None:
+        """Let what computes raise StoppedError, within about one layer of one tile."""
+        self.options.terminate = True
+
+    def check(self) -> None:
+        """Go on, or raise StoppedError where the end was asked for."""
+        if self.options.terminate:
+            raise StoppedError("The computing was stopped.")
+
+
+class Runtime:
+    """A model, ready to denoise; any number of threads may use it at once."""
+
+    def __init__(self, model: str | Path | bytes, threads: int = 0) -> None:
         """Open a model.
 
         Args:
             model: a model file, a run folder, or a file's content.
             threads: of the processor; 0 uses all cores.
-            fast: whether large images may go to OpenVINO.
 
         Raises:
             FileError: missing, damaged, or not a model of ours.
@@ -52,15 +69,20 @@ class Runtime:
         if not 0 <= threads <= MOST_THREADS:
             raise InputError(f"{threads} threads are asked for", expected=f"0 (all cores) to {MOST_THREADS}")
         if isinstance(model, bytes):
-            self.name, self._content = "the model", model
+            self.name, content = "the model", model
         else:
             path = model_file(Path(model))
-            self.name, self._content = str(path), read_content(path)
-        self._threads = threads
-        self.info, weights = parse_model(self._content, self.name)
+            self.name, content = str(path), read_content(path)
+        self.info, weights = parse_model(content, self.name)
         self._network = self.info.spec.network()
         self._session = _open_session(make_onnx(self._network, weights).SerializeToString(), threads)
-        self._fast = fast and has_fast_engine()
+        self._stop = Stop()
+
+    def until(self, stop: Stop) -> "Runtime":
+        """The same open model, whose computing ends when `stop` asks for it."""
+        other = copy.copy(self)
+        other._stop = stop
+        return other
 
     def denoise_values(self, noisy: NDArray[Any]) -> NDArray[np.float32]:
         """As `denoise`, for images on X's own scale; the result is in y's units.
@@ -113,47 +135,35 @@ class Runtime:
         cut = {"reach": self._network.reach, "stride": self._network.stride}
         columns = plan_spans(width, self._tile, **cut)
         for span in plan_spans(height, self._tile if width <= _WIDE else min(self._tile, _LOW_TILE), **cut):
-            yield span.start, self._denoise_strip(read(span.first, span.last), span, columns, height * width)
+            yield span.start, self._denoise_strip(read(span.first, span.last), span, columns)
 
-    def _denoise_strip(self, strip: Images, rows: Span, columns: list[Span], pixels: int) -> Images:
-        """The inner rows of a strip, from all of its rows, of an image of so many pixels."""
-        large = pixels > self._tile**2
+    def _denoise_strip(self, strip: Images, rows: Span, columns: list[Span]) -> Images:
+        """The inner rows of a strip, from all of its rows."""
         denoised = np.empty((rows.stop - rows.start, *strip.shape[1:]), np.float32)
         for column in columns:
             tile = strip[:, column.first : column.last]
             if self.info.spec.channels == 1:
-                result = np.concatenate(
-                    [self._run(tile[None, ..., [c]], large=large)[0] for c in range(tile.shape[2])], axis=2
-                )
+                result = np.concatenate([self._run(tile[None, ..., [c]])[0] for c in range(tile.shape[2])], axis=2)
             else:
-                result = self._run(tile[None], large=large)[0]
+                result = self._run(tile[None])[0]
             denoised[:, column.start : column.stop] = result[rows.inner, column.inner]
         return denoised
 
-    def _run(self, noisy: Images, *, large: bool = False) -> Images:
+    def _run(self, noisy: Images) -> Images:
         """All at once."""
         ready = np.ascontiguousarray(noisy.transpose(0, 3, 1, 2))
-        if large and self._fast:
-            return self._fast_engine(ready).transpose(0, 2, 3, 1)
         try:
-            (result,) = self._session.run(["denoised"], {"noisy": ready})
+            (result,) = self._session.run(["denoised"], {"noisy": ready}, self._stop.options)
         except Exception as error:  # ONNX Runtime has a dozen kinds of its own
+            self._stop.check()
             raise SmidgenError(f"{self.name} cannot be run on {noisy.shape}: {str(error)[:100]!r}") from None
         return np.asarray(result).transpose(0, 2, 3, 1)
 
     @property
     def _tile(self) -> int:
         """The side of a tile; smaller where layers are very wide."""
-        return min(_TILE, math.isqrt(_MOST_TILE_BYTES // (4 * self._widest)))
-
-    @functools.cached_property
-    def _widest(self) -> int:
-        """Channels of the widest layer; before a gate there are twice as many."""
-        return 2 * max(layer.channels for layer in self._network.layers)
-
-    @functools.cached_property
-    def _fast_engine(self) -> Run:
-        return open_fast_engine(self._content, self._threads)
+        widest = 2 * max(layer.channels for layer in self._network.layers)  # twice: before a gate
+        return min(_TILE, math.isqrt(_MOST_TILE_BYTES // (4 * widest)))
 
 
 def _rows(image: Images, first: int, last: int) -> Images:

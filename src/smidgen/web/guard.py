@@ -18,6 +18,8 @@ MOST_BYTES = 16 * 2**20
 _MOST_BYTES_HELD = 128 * 2**20  # by all requests under way
 _MOST_BYTES_DRAINED = 64 * 2**20
 _BODY_SECONDS = 10.0
+_MOST_UNDER_WAY = 256
+_ALWAYS_ANSWERED = "/health"  # however much else is under way
 _SAFE_METHODS = ("GET", "HEAD")
 # Scripts, styles and pictures come from this server only; no other page may frame this one.
 _HEADERS = {
@@ -57,6 +59,12 @@ class Guard:
         self._app, self._token, self._cookie = app, token, cookie
         self._hosts = frozenset(host.lower() for host in hosts)
         self._held = 0
+        self._under_way: set[Any] = set()
+
+    def end(self) -> None:
+        """Give up all requests under way; those without an answer are told so."""
+        for task in self._under_way:
+            task.cancel()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -64,14 +72,38 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
+        begun = False
+
+        async def answer(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        task = asyncio.current_task()
+        self._under_way.add(task)
+        try:
+            await self._handle(scope, receive, answer)
+        except asyncio.CancelledError:
+            if not begun:
+                await _refuse(send, RefusedError(503, "The server is ending."))
+        finally:
+            self._under_way.discard(task)
+
+    async def _handle(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         body = _Body(receive)
         try:
             cookie = self._check(scope, headers)
+            if scope["path"] == _ALWAYS_ANSWERED:
+                await self._app(scope, receive, _with_headers(send, cookie))
+                return
+            if len(self._under_way) > _MOST_UNDER_WAY:
+                raise RefusedError(503, "The server is busy. Try again.")
             content = await asyncio.wait_for(self._hold(body, headers), _BODY_SECONDS)
         except TimeoutError:
             await _refuse(send, RefusedError(408, f"The body did not come within {_BODY_SECONDS:.0f} seconds."))
         except RefusedError as refusal:
+            self._release(body)
             # Closing on a client that still sends would reset the connection before it reads the answer.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(body.drain(), _BODY_SECONDS)
@@ -79,7 +111,12 @@ class Guard:
         else:
             await self._app(scope, _replay(content, receive), _with_headers(send, cookie))
         finally:
-            self._held -= body.held
+            self._release(body)
+
+    def _release(self, body: "_Body") -> None:
+        self._held -= body.held
+        body.held = 0
+        body.parts.clear()
 
     async def _hold(self, body: "_Body", headers: dict[str, str]) -> bytes:
         """All of a body, as long as it is not too large by itself or together with all others."""
@@ -87,17 +124,18 @@ class Guard:
         announced = headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > MOST_BYTES:
             raise too_large
-        parts: list[bytes] = []
         while not body.ended:
             part = await body.next_part()
+            if body.held + len(part) > MOST_BYTES:
+                raise too_large
+            if part and self._held + len(part) > _MOST_BYTES_HELD:
+                raise RefusedError(503, "The server is busy. Try again.")
             body.held += len(part)
             self._held += len(part)
-            if body.held > MOST_BYTES:
-                raise too_large
-            if self._held > _MOST_BYTES_HELD:
-                raise RefusedError(503, "The server is busy. Try again.")
-            parts.append(part)
-        return b"".join(parts)
+            body.parts.append(part)
+        content = b"".join(body.parts)
+        body.parts.clear()
+        return content
 
     def _check(self, scope: Message, headers: dict[str, str]) -> str:
         """Let a request through, with the cookie to set, or raise."""
@@ -130,10 +168,11 @@ class Guard:
 
 
 class _Body:
-    """The body of a request as it comes in; `held` counts the bytes of it that are kept."""
+    """The body of a request as it comes in; `held` counts the bytes of it that are kept, first in `parts`."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive, self.ended, self.held = receive, False, 0
+        self.parts: list[bytes] = []
 
     async def next_part(self) -> bytes:
         message = await self._receive()

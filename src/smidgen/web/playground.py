@@ -3,13 +3,11 @@
 import base64
 import functools
 import io
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 import numpy as np
-from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from numpy.typing import NDArray
@@ -27,12 +25,12 @@ from smidgen.judging.legibility import read_digits
 from smidgen.judging.scores import psnr
 from smidgen.model.file import describe_model
 from smidgen.model.pictures import DEPTHS, Handling, denoise_picture, full_scale
-from smidgen.model.runtime import Runtime
+from smidgen.model.runtime import Runtime, Stop
+from smidgen.web.computing import Computing, StoppableFile
 from smidgen.web.server import make_app
 
 MOST_PIXELS = 4_000_000
 _MOST_SIDE = 512  # of what the page tries; its script shrinks larger pictures
-_MOST_WAITING = 32
 _EXAMPLES = 10
 _GARMENTS = {"garment-averaged": "a garment, averaged", "garment-over": "a garment, the brighter of both"}
 _IMAGE_TYPES = ("image/png", "image/tiff", "image/jpeg", "image/bmp", "image/webp")
@@ -65,28 +63,23 @@ _DENOISE_ANSWERS: dict[int | str, dict[str, Any]] = {
             413: "The body is too large.",
             415: "The Content-Type is none of an image.",
             422: "The image cannot be read, is too large, or has other channels than the model.",
-            503: "The server is busy.",
+            503: "The server is busy or ending.",
+            504: "The picture took too long.",
         }.items()
     },
 }
 
 
-def make_playground(models: Sequence[tuple[str, Runtime]]) -> FastAPI:
+def make_playground(models: Sequence[tuple[str, Runtime]], computing: Computing) -> FastAPI:
     """The application.
 
     Args:
         models: names to show, which must not tell where files are, and the models; the API uses the first.
+        computing: what runs them.
     """
     app: FastAPI = make_app("Smidgen", page="playground", openapi=True)
-    limiter = CapacityLimiter(os.cpu_count() or 1)
     runtime = models[0][1]
     offer = _offer(models)
-
-    async def compute(work: Callable[[], Any]) -> Any:
-        """On one of as many threads as there are cores; nobody waits in an endless line."""
-        if limiter.statistics().tasks_waiting >= _MOST_WAITING:
-            return JSONResponse({"error": "The server is busy. Try again."}, 503, {"retry-after": "1"})
-        return await to_thread.run_sync(work, limiter=limiter)
 
     @app.get("/health", summary="Whether the server is up")
     async def health() -> dict[Literal["status"], Literal["ok"]]:
@@ -113,12 +106,13 @@ def make_playground(models: Sequence[tuple[str, Runtime]]) -> FastAPI:
         content = await request.body()
         handling = Handling(depth=DEPTHS[depth] if depth else None, inverted=invert)
 
-        def work() -> Response:
-            picture, _ = denoise_picture(runtime, read_picture(content, Limits(MOST_PIXELS)), handling)
+        def work(stop: Stop) -> Response:
+            picture = read_picture(StoppableFile(content, stop), Limits(MOST_PIXELS))
+            picture, _ = denoise_picture(runtime.until(stop), picture, handling)
+            stop.check()
             return Response(pack_picture(picture), media_type=f"image/{picture.kind}")
 
-        answer: Response = await compute(work)
-        return answer
+        return await computing.run(work)
 
     @app.get("/playground", include_in_schema=False)
     async def playground() -> dict[str, Any]:
@@ -132,9 +126,12 @@ def make_playground(models: Sequence[tuple[str, Runtime]]) -> FastAPI:
         seed: Annotated[int, Query(ge=0, lt=2**32)] = 0,
     ) -> Response:
         content = await request.body()
-        work = functools.partial(_try, models, content, corruption, strength, seed)
-        answer = await compute(work)
-        return answer if isinstance(answer, Response) else JSONResponse(answer)
+
+        def work(stop: Stop) -> dict[str, Any]:
+            tried = [(name, runtime.until(stop)) for name, runtime in models]
+            return _try(tried, StoppableFile(content, stop), corruption, strength, seed)
+
+        return JSONResponse(await computing.run(work))
 
     return app
 
@@ -168,7 +165,7 @@ def _offer(models: Sequence[tuple[str, Runtime]]) -> dict[str, Any]:
 
 
 def _try(
-    models: Sequence[tuple[str, Runtime]], content: bytes, corruption: str, strength: float, seed: int
+    models: Sequence[tuple[str, Runtime]], content: BinaryIO, corruption: str, strength: float, seed: int
 ) -> dict[str, Any]:
     """Corrupt what was sent, denoise it with each model, and show and read what came of it."""
     picture = read_picture(content, Limits(_MOST_SIDE**2, pages=1))

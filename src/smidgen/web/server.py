@@ -1,5 +1,6 @@
 """Runs a page's application on this machine until Ctrl-C."""
 
+import asyncio
 import contextlib
 import hashlib
 import ipaddress
@@ -10,13 +11,17 @@ import webbrowser
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smidgen.errors import InputError, MissingPartError, SmidgenError
 from smidgen.model.runtime import MODEL_FILE
 
+if TYPE_CHECKING:
+    from smidgen.web.guard import Guard
+
 _HEADER_SECONDS, _ANSWER_SECONDS = 10.0, 30.0
-_MOST_CONNECTIONS = 256
+# Told to end, the server gives requests under way the first of these to be done, and all together the second.
+_GRACE_SECONDS, _END_SECONDS = 0.5, 1
 _USUAL_PORT, _HTTP_PORT, _LAST_PORT = 8000, 80, 65535
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -65,7 +70,7 @@ def make_app(title: str, *, page: str, openapi: bool = False) -> Any:
 
     @app.exception_handler(HTTPException)
     async def say_refusal(request: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": str(error.detail)}, error.status_code)
+        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def say_mistake(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -101,15 +106,14 @@ def run(app: Any, *, host: str, port: int | None, open_browser: bool, say: Calla
         guarded = Guard(app, hosts=frozenset(hosts), token=token, cookie=f"smidgen-token-{port}")
         config = uvicorn.Config(
             guarded, http=_impatient_protocol(), ws="none", lifespan="off", log_level="warning", access_log=False,
-            server_header=False, limit_concurrency=_MOST_CONNECTIONS, timeout_keep_alive=round(_HEADER_SECONDS),
-            timeout_graceful_shutdown=2,
+            server_header=False, timeout_keep_alive=round(_HEADER_SECONDS), timeout_graceful_shutdown=_END_SECONDS,
         )  # fmt: skip
         address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
         say(address)
         if open_browser:
             webbrowser.open(address)
         with contextlib.suppress(KeyboardInterrupt):  # how a server ends
-            uvicorn.Server(config).run(sockets=[listener])
+            _server_of(config, guarded).run(sockets=[listener])
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
@@ -162,6 +166,20 @@ def _own_addresses(name: str) -> list[str]:
     except OSError:
         return []
     return [f"[{address}]" if ":" in address else address for address in sorted(found)]
+
+
+def _server_of(config: Any, guard: "Guard") -> Any:
+    """A server that ends requests under way when it is told to end itself."""
+    import uvicorn
+
+    class EndingServer(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            asyncio.get_running_loop().call_later(_GRACE_SECONDS, guard.end)
+            await super().shutdown(sockets)
+            for connection in self.server_state.connections:
+                connection.transport.abort()  # its client reads no answer
+
+    return EndingServer(config)
 
 
 def _impatient_protocol() -> Any:

@@ -186,6 +186,7 @@ function askToEnd(what) {
 }
 
 const goOn = () => once(async () => {
+  byId("place").textContent = "";
   show("ask");
   await turnTo(Math.min(place, study.n - 1)); // its clock starts anew
 });

@@ -1,7 +1,10 @@
 import contextlib
 import io
+import json
 import signal
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -77,6 +80,15 @@ def test_ends_within_two_seconds_whatever_it_computes(number: signal.Signals, pa
         assert process.stderr.read() == ""
     assert process.returncode == 0
     assert (answer.status_code, answer.json()) == (503, {"error": "The server is ending."})
+
+
+def test_clients_at_once_get_what_each_would_get_alone():
+    """A few seconds of the load that `benchmarks/serving_pictures.py` makes: all answers right, /health in no time."""
+    program = Path(__file__).parents[1] / "benchmarks" / "serving_pictures.py"
+    command = [sys.executable, program, "--seconds", "3", "--clients", "4", "--largest", "0.8", "--each", "2"]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert found["answers"].keys() == {"right"}
+    assert found["longest_health_s"] < 1
 
 
 def test_a_picture_has_its_time():

@@ -177,9 +177,7 @@ def _describe(
         floor, start = bce_floor(clean), bce(blank, clean)
     else:
         floor, start = 0.0, float(mse(blank, clean).mean())
-    verdict = judge_history(
-        trained.history, floor=floor, start=start, ending=trained.ending, annealed=settings.annealed
-    )
+    verdict = judge_history(trained.history, floor=floor, start=start, ending=trained.ending)
     best = min((record["val_loss"] for record in trained.history), default=None)
     return {
         "version": smidgen.__version__,

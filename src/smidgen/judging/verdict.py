@@ -3,15 +3,21 @@
 The rule, in this order, on the losses less the floor that no model can pass:
 
 1. Still improving: fewer than 5 epochs.
-2. The validation loss ended more than 3 % above its best. Overfit, if the training loss went on
-   falling since that epoch; otherwise, or where the loss became NaN, the training was unstable and,
-   with a smaller rate, is still improving.
-3. Still improving: stopped by hand in its best epoch; or the last fifth of the epochs lowered the
-   best validation loss by more than 2 %. A rate that falls to nothing always gains in its last
-   fifth, so there it takes 5 %, and what would gain is a longer schedule.
+2. The validation loss ended more than 3 % above its best. Overfit, if it crept up while the training
+   loss went on falling. Otherwise, or where it leapt by 10 % at once, or where the loss became NaN,
+   the training was unstable and, with a smaller rate, is still improving.
+3. Still improving: stopped by hand in its best epoch; or the last two thirds of the epochs lowered
+   the best validation loss by more than 12 %, the second half by more than 4 %. A shorter stretch
+   says little: where the rate falls to nothing, every training is calm at its end.
 4. Underfit: more than 30 % of the loss of a blank output is left: the network, or the way it was
    trained, hardly learned.
 5. Converged: none of these.
+
+How often it is right, against trainings that really were twice as long or went on (`benchmarks/verdict.py`, where
+right is defined: above all, "converged" where these took less than 5 % off): 135 of 155, 87 % (95 % interval 81 to 91);
+of those called converged 23 of 28, of those still improving 97 of 108. With the threshold of rule 3 chosen on the other
+tasks, 127 of 155. The rule before it, which looked at the last fifth of the epochs, was right in 83, and in 27 of the
+75 that it called converged. It is weakest where patience stopped an annealed training: 22 of 31.
 """
 
 from collections.abc import Sequence
@@ -19,10 +25,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 _RISE = 0.03
+_LEAP = 0.1
 _FALL = 0.01
-_PROGRESS = 0.02
-_PROGRESS_ANNEALED = 0.05
-_TAIL = 0.2
+_PROGRESS = 0.12
+_STILL = 0.04
 _LEARNED = 0.3
 _FEWEST_EPOCHS = 5
 
@@ -44,9 +50,7 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def judge_history(
-    history: Sequence[dict[str, float]], *, floor: float, start: float, ending: str, annealed: bool = False
-) -> Verdict:
+def judge_history(history: Sequence[dict[str, float]], *, floor: float, start: float, ending: str) -> Verdict:
     """The verdict on a training.
 
     Args:
@@ -54,7 +58,6 @@ def judge_history(
         floor: the loss of a perfect output (`bce_floor`, or 0 for MSE).
         start: the loss of an output that says nothing: the mean of the targets everywhere.
         ending: as `Trained.ending` tells.
-        annealed: whether the rate fell to nothing at the end.
     """
     if not history:
         return Verdict(Fit.STILL_IMPROVING, ("no epoch was finished",))
@@ -68,29 +71,26 @@ def judge_history(
 
     above = max(val[best], 1e-12)
     rise = val[-1] / above - 1
+    leapt = rise > _RISE and min(val[best + 1 :]) / above - 1 > _LEAP
     fall = (history[best]["loss"] - history[-1]["loss"]) / above
     if len(val) < _FEWEST_EPOCHS:
         return verdict(Fit.STILL_IMPROVING, f"{len(val)} epochs are too few to tell more")
     if ending == "diverged":
         return verdict(Fit.STILL_IMPROVING, "then the loss became NaN: the learning rate is too high")
-    if rise > _RISE and fall > _FALL:
-        return verdict(Fit.OVERFIT, f"since then validation rose by {rise:.0%} above the floor while training fell")
-    if rise > _RISE:
+    if rise > _RISE and (leapt or fall <= _FALL):
         return verdict(
-            Fit.STILL_IMPROVING, f"since then both losses rose, validation by {rise:.0%}: try a smaller rate"
+            Fit.STILL_IMPROVING, f"then it leapt and ended {rise:.0%} higher above the floor: try a smaller rate"
         )
+    if rise > _RISE:
+        return verdict(Fit.OVERFIT, f"since then validation rose by {rise:.0%} above the floor while training fell")
     if ending == "interrupted" and best == len(val) - 1:
         return verdict(Fit.STILL_IMPROVING, "it was interrupted while the last epoch was the best")
 
-    tail = max(1, round(len(val) * _TAIL))
-    gain = 1 - above / max(min(val[:-tail]), above)
-    schedule_ended = annealed and ending == "finished"
-    if gain > (_PROGRESS_ANNEALED if schedule_ended else _PROGRESS):
-        more = "; a longer schedule would gain more" if schedule_ended else ""
-        return verdict(
-            Fit.STILL_IMPROVING, f"the last {tail} epochs still lowered it by {gain:.1%} above the floor{more}"
-        )
+    two_thirds, half = (1 - above / max(min(val[: len(val) // part]), above) for part in (3, 2))
+    progress = f"the last two thirds of the epochs lowered it by {two_thirds:.1%} above the floor"
+    if two_thirds > _PROGRESS and half > _STILL:
+        return verdict(Fit.STILL_IMPROVING, f"{progress}; training twice as long should gain more")
     left = val[best] / (start - floor) if start > floor else 0.0
     if left > _LEARNED:
         return verdict(Fit.UNDERFIT, f"{left:.0%} of the loss of a blank output is left, above the floor")
-    return verdict(Fit.CONVERGED, f"the last {tail} epochs lowered it by {gain:.1%} above the floor")
+    return verdict(Fit.CONVERGED, f"{progress}; training twice as long should gain little")

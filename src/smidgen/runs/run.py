@@ -128,7 +128,7 @@ def _describe(experiment: Experiment, trained: Trained, judged: Judgement) -> Ru
         floor, start = bce_floor(clean), bce(blank, clean)
     else:
         floor, start = 0.0, float(mse(blank, clean).mean())
-    verdict = judge_history(trained.history, floor=floor, start=start, ending=trained.ending, annealed=recipe.annealed)
+    verdict = judge_history(trained.history, floor=floor, start=start, ending=trained.ending)
     return RunRecord(
         version=smidgen.__version__,
         command=experiment.command,

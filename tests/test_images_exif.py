@@ -21,14 +21,12 @@ from tests.pictures import (
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 def test_upright_pictures_say_so(tmp_path: Path, denoise: Denoise, suffix: str, orientation: int):
-    """Pixels are turned upright once: what is written is upright, and says so in EXIF, also of its width and height."""
+    """Pixels are turned upright once: what is written is upright, and says so in EXIF."""
     exif = make_exif(orientation)
     Image.fromarray(GREY8).save(tmp_path / f"a.{suffix}", exif=exif)
     with Image.open(denoise(tmp_path / f"a.{suffix}", f"out.{suffix}")) as image:
         width, height = (24, 36) if orientation >= 5 else (36, 24)
         assert image.size == (width, height)
-        camera = image.getexif().get_ifd(ExifTags.IFD.Exif)
-        assert (camera[0xA002], camera[0xA003]) == image.size
         assert ImageOps.exif_transpose(image).size == image.size
         assert image.getexif()[0x0112] == 1
         assert told_by(image.getexif()) == TOLD

@@ -1,9 +1,11 @@
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
+from smidgen.images.picture import pack_picture, read_picture
 from smidgen.images.tiff import count_tiff_pixels, turn_upright, turn_white
 
 
@@ -33,3 +35,16 @@ def test_white_turns_both_ways():
     image = np.arange(5, dtype=np.uint16)
     np.testing.assert_array_equal(turn_white(turn_white(image, True), True), image)
     np.testing.assert_array_equal(turn_white(image.astype(float), True), image)
+
+
+def test_an_alpha_of_no_known_kind(tmp_path: Path):
+    """A fourth channel that is called something unheard of is kept as an unspecified one."""
+    image = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extrasamples=["unassalpha"], metadata=None)
+    content = (tmp_path / "a.tif").read_bytes()
+    tag = struct.pack("<HHIH", 338, 3, 1, 2)
+    (tmp_path / "a.tif").write_bytes(content.replace(tag, struct.pack("<HHIH", 338, 3, 1, 66)))
+    (tmp_path / "b.tif").write_bytes(pack_picture(read_picture(tmp_path / "a.tif")))
+    with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
+        assert tiff.pages.first.extrasamples == (0,)
+        np.testing.assert_array_equal(tiff.asarray(), image)

@@ -1,17 +1,26 @@
 """What an image file says beside its pixels, and which kind of file can say it."""
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from smidgen.images.directory import Tag
-from smidgen.images.exif import ABOUT, DESCRIPTION, RESOLUTION, pack_exif, tell_resolution, tells_resolution
+from PIL.ExifTags import Base
 
-XMP = 700  # the tag of a TIFF
+from smidgen.images.exif import ABOUT, RESOLUTION, pack_resolution, tells_resolution
+
 MOST_BYTES = 16 * 2**20  # of everything together; more is no description of a picture
 _MOST_PER_INCH = 5e7  # what PNG and BMP can write
+
+
+class Tag(NamedTuple):
+    """A tag of a TIFF, as tifffile wants to have it: texts in bytes, one or several numbers, two for each fraction."""
+
+    code: int
+    kind: int
+    number: int
+    value: Any
+    once: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,25 +71,14 @@ def check_resolution(found: object) -> tuple[float, float] | None:
     return sides if all(math.isfinite(side) and 0 < side <= _MOST_PER_INCH for side in sides) else None
 
 
+def lays_out(tag: Tag) -> bool:
+    """Whether a tag is a description by which ImageJ or microscopes' programs lay out stacks."""
+    return tag.code == Base.ImageDescription and (is_imagej(tag) or tag.value.rstrip(b"\0 \r\n\t").endswith(b"OME>"))
+
+
 def is_imagej(tag: Tag) -> bool:
     """Whether a tag is a description that ImageJ lays out stacks by, and knows lengths from."""
-    return tag.code == DESCRIPTION and tag.value.startswith((b"ImageJ=", b"SCIFIO="))
-
-
-def count_images(description: bytes) -> int:
-    """How many images a description of ImageJ's is of."""
-    found = re.search(rb"^images=(\d{1,12})\s*$", description, re.MULTILINE)
-    return int(found[1]) if found else 1
-
-
-def is_ome(tag: Tag) -> bool:
-    """Whether a tag is a description in OME-XML."""
-    return tag.code == DESCRIPTION and tag.value.rstrip(b"\0 \r\n\t").endswith(b"OME>")
-
-
-def is_shape(tag: Tag) -> bool:
-    """Whether a tag is a description of an array's shape, as tifffile writes it."""
-    return tag.code == DESCRIPTION and tag.value.startswith(b'{"shape":')
+    return tag.code == Base.ImageDescription and tag.value.startswith((b"ImageJ=", b"SCIFIO="))
 
 
 def fit_metadata(metadata: Metadata, kind: str) -> tuple[Metadata, list[str]]:
@@ -98,7 +96,7 @@ def fit_metadata(metadata: Metadata, kind: str) -> tuple[Metadata, list[str]]:
             lost.append(words)
     fitted = Metadata(order=metadata.order, **kept)
     if kind == "webp" and metadata.resolution and not metadata.exif:
-        fitted = replace(fitted, exif=pack_exif(tell_resolution(metadata.resolution)))
+        fitted = replace(fitted, exif=pack_resolution(metadata.resolution))
     if fitted.exif and tells_resolution(fitted.exif):
         lost = [words for words in lost if words != _WORDS["resolution"]]
     return fitted, lost
@@ -106,5 +104,4 @@ def fit_metadata(metadata: Metadata, kind: str) -> tuple[Metadata, list[str]]:
 
 def _tells_more(pages: Iterable[tuple[Tag, ...]]) -> bool:
     """Whether tags tell what no EXIF block does."""
-    tags = [tag for page in pages for tag in page]
-    return any(tag.code not in (*ABOUT, *RESOLUTION) or is_imagej(tag) or is_ome(tag) for tag in tags)
+    return any(tag.code not in (*ABOUT, *RESOLUTION) or lays_out(tag) for page in pages for tag in page)

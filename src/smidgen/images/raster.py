@@ -2,37 +2,34 @@
 
 import io
 import struct
-from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.ExifTags import Base
 
 from smidgen.errors import FileError
 from smidgen.files import refuse_bomb
-from smidgen.images.deep_png import png_depth, read_deep_png, write_deep_png
 from smidgen.images.exif import (
-    ORIENTATION,
+    MARK,
     SIDEWAYS,
-    add_mark,
-    find_orientation,
     find_xmp_orientation,
     make_upright,
     make_xmp_upright,
     resolution_of,
-    strip_mark,
     unpack_exif,
 )
 from smidgen.images.jpeg import check_scans
 from smidgen.images.kinds import KINDS, KINDS_IN_WORDS, Picture, check_size
 from smidgen.images.metadata import MOST_BYTES, Metadata, check_resolution, fit_metadata
-from smidgen.images.png_chunks import add_png_metadata, read_png_metadata
+from smidgen.images.png import png_depth, read_deep_png, read_texts, write_png
 from smidgen.images.tiff import turn_upright
 
 _LOSSY_QUALITY = 95
-# Colours that become RGB, of which their profile says nothing.
+# Colours that become RGB.
 _OTHER_COLOURS = ("CMYK", "LAB", "YCbCr", "HSV")
+_OLD_EXIF = "Raw profile type exif"  # as PNGs had it once: hexadecimal digits behind three lines
 
 
 def read_raster(file: BinaryIO, name: str, most_pixels: int) -> Picture:
@@ -58,6 +55,7 @@ def read_raster(file: BinaryIO, name: str, most_pixels: int) -> Picture:
         # Pillow reduces all 16-bit PNGs but grey ones to 8 bits.
         if kind == "png" and image.mode in ("RGB", "RGBA", "LA") and png_depth(file) == 16:
             array: NDArray[Any] = read_deep_png(file, name, image)
+            image.load()  # for what stands behind the samples
         else:
             array = _as_array(image)
         metadata, orientation = _read_metadata(file, image, kind)
@@ -74,47 +72,38 @@ def _read_metadata(file: BinaryIO, image: Image.Image, kind: str) -> tuple[Metad
 
     To be asked after loading: Pillow turns TIFFs itself while it loads them, and then forgets the tag.
     """
-    profile = image.info.get("icc_profile")
-    # A profile of print or Lab colours says nothing about what they are turned into.
-    profile = profile if isinstance(profile, bytes) and image.mode not in _OTHER_COLOURS else None
+    info = image.info
+    parts = {name: info.get(name) for name in ("exif", "icc_profile", "xmp", "comment")}
+    if image.mode in _OTHER_COLOURS:  # a profile of them says nothing about what they are turned into
+        del parts["icc_profile"]
     if kind == "tiff":
-        return Metadata(icc_profile=profile), image.getexif().get(ORIENTATION, 1)
-    found = read_png_metadata(file) if kind == "png" else _read_info(image.info)
-    found = replace(found, icc_profile=found.icc_profile if profile else None)
-    orientation: int | None = None
-    if found.exif:
-        try:
-            orientation = find_orientation(found.exif)
-            told = unpack_exif(found.exif)
-            exif = make_upright(found.exif, sideways=orientation in SIDEWAYS)
-            found = replace(found, exif=exif, resolution=found.resolution or resolution_of(told.main, told.order))
-        except (ValueError, OverflowError, struct.error):
-            found = replace(found, exif=None, remarks=(*found.remarks, "its EXIF is damaged and left out"))
-    if found.xmp:
-        orientation = orientation or find_xmp_orientation(found.xmp)
-        found = replace(found, xmp=make_xmp_upright(found.xmp))
-    if orientation in SIDEWAYS and found.resolution:
-        found = replace(found, resolution=found.resolution[::-1])
-    return found, orientation or 1
-
-
-def _read_info(info: dict[str | tuple[int, int], Any]) -> Metadata:
-    """What Pillow found in a JPEG, WebP or BMP."""
-    parts = [info.get(name) for name in ("exif", "icc_profile", "xmp", "comment")]
-    large = any(isinstance(part, bytes) and len(part) > MOST_BYTES for part in parts)
-    exif, profile, xmp, comment = (
-        part if isinstance(part, bytes) and len(part) <= MOST_BYTES else None for part in parts
-    )
+        return Metadata(icc_profile=parts.get("icc_profile")), image.getexif().get(Base.Orientation, 1)
+    told = {name: part for name, part in parts.items() if isinstance(part, bytes) and part}
+    kept: dict[str, Any] = {name: part for name, part in told.items() if len(part) <= MOST_BYTES}
+    kept["chunks"], skipped = read_texts(file, MOST_BYTES) if kind == "png" else ((), False)
+    remarks = ["metadata of many megabytes are left out"] if skipped or told.keys() - kept.keys() else []
     # Of a JPEG that does not tell it Pillow says 72, or what its EXIF says.
-    told = None if info.get("jfif_unit") == 0 or ("exif" in info and "jfif_unit" not in info) else info.get("dpi")
-    return Metadata(
-        resolution=check_resolution(told),
-        exif=strip_mark(exif) if exif else None,
-        icc_profile=profile,
-        xmp=xmp,
-        comment=comment,
-        remarks=("metadata of many megabytes are left out",) if large else (),
-    )
+    guessed = info.get("jfif_unit") == 0 or (kind in ("jpeg", "mpo") and "exif" in info and "jfif_unit" not in info)
+    kept["resolution"] = None if guessed else check_resolution(info.get("dpi"))
+    orientation = None
+    if "exif" in kept or _OLD_EXIF in info:
+        try:
+            block = kept.pop("exif", None) or bytes.fromhex("".join(info[_OLD_EXIF].split("\n")[3:]))
+            while block.startswith(MARK):
+                block = block.removeprefix(MARK)
+            exif = unpack_exif(block)
+            found = exif.get(Base.Orientation)
+            orientation = found if isinstance(found, int) and 1 <= found <= 8 else None
+            kept["exif"] = make_upright(block, sideways=orientation in SIDEWAYS)
+            kept["resolution"] = kept["resolution"] or check_resolution(resolution_of(exif))
+        except (ValueError, TypeError, struct.error):
+            remarks.append("its EXIF is damaged and left out")
+    if "xmp" in kept:
+        orientation = orientation or find_xmp_orientation(kept["xmp"])
+        kept["xmp"] = make_xmp_upright(kept["xmp"])
+    if orientation in SIDEWAYS and kept["resolution"]:
+        kept["resolution"] = kept["resolution"][::-1]
+    return Metadata(remarks=tuple(remarks), **kept), orientation or 1
 
 
 def _as_array(image: Image.Image) -> NDArray[Any]:
@@ -143,37 +132,26 @@ def write_raster(file: BinaryIO, picture: Picture) -> None:
     """
     page, alpha = picture.pages[0], picture.alphas[0]
     image = page if alpha is None else np.concatenate([page, alpha], axis=2)
-    deep = image.dtype == np.uint16 and picture.kind == "png"
-    if image.dtype != np.uint8 and not deep:
+    if image.dtype != np.uint8 and not (image.dtype == np.uint16 and picture.kind == "png"):
         raise FileError(
             f"{picture.kind} cannot hold {image.dtype} values", remedy="Write a .tif file, or add --depth 8"
         )
     if alpha is not None and picture.kind in ("jpeg", "bmp"):
         raise FileError(f"{picture.kind} cannot hold transparency", remedy="Write a .png file")
     metadata, _ = fit_metadata(picture.metadata, picture.kind)
-    if picture.kind == "png":
-        packed = io.BytesIO()
-        if deep and image.shape[2] > 1:
-            write_deep_png(packed, image)
-        else:
-            _to_pillow(image).save(packed, format="png")
-        file.write(add_png_metadata(packed.getvalue(), metadata))
-        return
     settings: dict[str, Any] = {
         "dpi": metadata.resolution, "icc_profile": metadata.icc_profile, "xmp": metadata.xmp,
-        "comment": metadata.comment,
-        "exif": add_mark(metadata.exif) if metadata.exif else None,
+        "comment": metadata.comment, "exif": MARK + metadata.exif if metadata.exif else None,
         "quality": _LOSSY_QUALITY if picture.kind in ("jpeg", "webp") else None,
     }  # fmt: skip
     told = {name: value for name, value in settings.items() if value is not None}
+    if picture.kind == "png":
+        write_png(file, image, metadata.chunks, **told)
+        return
     try:
-        _to_pillow(image).save(file, format=picture.kind, **told)
+        Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, format=picture.kind, **told)
     except (ValueError, OSError) as error:  # JPEG and WebP know no long sides
         raise FileError(
             f"{picture.kind} cannot hold a picture of {image.shape[0]} x {image.shape[1]} ({error})",
             remedy="Write a .png file",
         ) from None
-
-
-def _to_pillow(image: NDArray[Any]) -> Image.Image:
-    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)

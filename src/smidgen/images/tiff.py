@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -9,9 +10,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.errors import FileError
 from smidgen.files import check_inflated
-from smidgen.images.directory import HEIGHT, WIDTH, read_directory, read_layout, read_sizes
-from smidgen.images.metadata import count_images
+from smidgen.images.tiff_scan import scan_tiff
 
 SUFFIXES = frozenset({".tif", ".tiff"})
 # Values of TIFF tags 262, 284 and 338.
@@ -44,11 +45,15 @@ def count_tiff_pixels(path: Path) -> int:
         return 0
     try:
         with path.open("rb") as file:
-            layout, offset = read_layout(file)
-            found = read_sizes(file, layout, read_directory(file, layout, offset)[0])
-            return found[WIDTH] * found[HEIGHT]
-    except (ValueError, KeyError, OSError):  # whoever reads it will say what is wrong
+            return scan_tiff(file, str(path))
+    except (FileError, ValueError, OSError):  # whoever reads it will say what is wrong
         return 0
+
+
+def count_images(description: bytes) -> int:
+    """How many images a description of ImageJ's is of."""
+    found = re.search(rb"^images=(\d{1,12})\s*$", description, re.MULTILINE)
+    return int(found[1]) if found else 1
 
 
 def count_stacked(page: Any, pages: int) -> int:
@@ -97,7 +102,8 @@ def has_all_pieces(page: Any) -> bool:
 
 def alpha_kind(page: Any) -> int:
     """How alpha is told (tag 338): 0 unspecified, 1 multiplied in, 2 apart."""
-    return int(page.extrasamples[0]) if page.extrasamples else ALPHA_APART
+    kind = int(page.extrasamples[0]) if page.extrasamples else ALPHA_APART
+    return kind if kind in (0, 1, 2) else 0
 
 
 def read_page(page: Any) -> NDArray[Any] | None:

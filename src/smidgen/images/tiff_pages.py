@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import FileError
-from smidgen.images.directory import MOST_PAGES, read_structure
 from smidgen.images.kinds import Limits, Picture, check_size
 from smidgen.images.raster import read_raster
 from smidgen.images.tiff import (
@@ -22,8 +21,8 @@ from smidgen.images.tiff import (
     read_page,
     turn_white,
 )
-from smidgen.images.tiff_metadata import read_tiff_metadata
-from smidgen.images.tiff_settings import TiffSettings
+from smidgen.images.tiff_metadata import TiffSettings, read_tiff_metadata
+from smidgen.images.tiff_scan import MOST_PAGES, scan_tiff
 
 _BIG_BYTES = 2**31
 
@@ -41,7 +40,7 @@ def read_tiff(file: BinaryIO, name: str, most_pixels: int, limits: Limits | None
         FileError: it is too large, or of a make that cannot be read.
         Exception: nearly any, on damaged input.
     """
-    structure = read_structure(file, name)
+    scan_tiff(file, name)
     file.seek(0)
     usual = file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     file.seek(0)
@@ -50,7 +49,7 @@ def read_tiff(file: BinaryIO, name: str, most_pixels: int, limits: Limits | None
     # Palettes, black-and-white, print colours and some compressions are Pillow's.
     picture = found or replace(read_raster(file, name, most_pixels), kind="tiff")
     shapes = [(*page.shape[:2], page.shape[2] + (alpha is not None)) for page, alpha in _parts(picture)]
-    metadata = read_tiff_metadata(file, structure, shapes)
+    metadata = read_tiff_metadata(file, shapes)
     if found is None:
         metadata = replace(metadata, icc_profile=picture.metadata.icc_profile)
     return replace(picture, metadata=metadata)
@@ -113,15 +112,15 @@ def write_tiff(file: BinaryIO, picture: Picture) -> None:
     big = sum(page.nbytes for page in picture.pages) > _BIG_BYTES
     images = [_join(picture, page, alpha) for page, alpha in _parts(picture)]
     with import_tifffile().TiffWriter(file, bigtiff=big, byteorder=settings.order) as writer:
+        settings.begin(writer, big)
         if settings.stacked and len({(image.shape, image.dtype) for image, _ in images}) == 1:
             image, how = images[0]
             shape = (len(images), *image.shape) if len(images) > 1 else image.shape
             values = (image for image, _ in images)
-            writer.write(values, shape=shape, dtype=image.dtype, **how, **settings.of_page(0, image.dtype, big))
+            writer.write(values, shape=shape, dtype=image.dtype, **how, **settings.of_page(0, image.dtype))
         else:
             for number, (image, how) in enumerate(images):
-                writer.write(image, contiguous=False, **how, **settings.of_page(number, image.dtype, big))
-    settings.finish(file)
+                writer.write(image, contiguous=False, **how, **settings.of_page(number, image.dtype))
 
 
 def _join(picture: Picture, page: NDArray[Any], alpha: NDArray[Any] | None) -> tuple[NDArray[Any], dict[str, Any]]:

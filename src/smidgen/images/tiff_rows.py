@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import FileError
-from smidgen.images.directory import read_structure
 from smidgen.images.metadata import Metadata
 from smidgen.images.tiff import (
     DEFLATE,
@@ -25,8 +24,8 @@ from smidgen.images.tiff import (
     orientation_of,
     piece_size,
 )
-from smidgen.images.tiff_metadata import read_tiff_metadata
-from smidgen.images.tiff_settings import TiffSettings
+from smidgen.images.tiff_metadata import TiffSettings, read_tiff_metadata
+from smidgen.images.tiff_scan import scan_tiff
 
 _TILE = 256
 _MOST_SEGMENT_BYTES = 64 * 2**20
@@ -53,7 +52,7 @@ class TiffRows:
         self._name = str(path)
         try:
             with path.open("rb") as file:
-                structure = read_structure(file, str(path))
+                scan_tiff(file, str(path))
             self._tiff = open_tiff(path)
         except FileError:
             raise
@@ -64,7 +63,7 @@ class TiffRows:
             self._check(page, max(len(self._tiff.pages), count_stacked(page, len(self._tiff.pages))))
             shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
             with path.open("rb") as file:
-                self.metadata = read_tiff_metadata(file, structure, [shape])
+                self.metadata = read_tiff_metadata(file, [shape])
         except FileError:
             self._tiff.close()
             raise
@@ -158,6 +157,7 @@ class TiffRows:
         strips = settings.stacked  # ImageJ knows no tiles, and nothing compressed
         compressed = self.compressed and not strips
         with import_tifffile().TiffWriter(path, bigtiff=big, byteorder=settings.order) as writer:
+            settings.begin(writer, big)
             writer.write(
                 iter(rows) if strips else _tiles(rows, self.width, samples),
                 shape=(self.height, self.width) + ((samples,) if samples > 1 else ()),
@@ -170,10 +170,8 @@ class TiffRows:
                 compression="zlib" if compressed else None,
                 predictor=compressed and dtype.kind == "u",
                 maxworkers=1,  # of compressing; more would gather a quarter of a gigabyte first
-                **settings.of_page(0, dtype, big),
+                **settings.of_page(0, dtype),
             )
-        with path.open("r+b") as file:
-            settings.finish(file)
 
 
 def _tiles(rows: Iterable[NDArray[Any]], width: int, samples: int) -> Iterator[NDArray[Any]]:

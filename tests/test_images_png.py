@@ -2,12 +2,26 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import png
 import pytest
 from PIL import Image, PngImagePlugin
 
-from smidgen.images.picture import Picture, pack_picture
+from smidgen.images.picture import Picture, pack_picture, read_picture
 from tests.conftest import Denoise
 from tests.pictures import COLOUR8, GREY8, PROFILE, TOLD, add_chunk, chunks, make_exif, told_by, xmp
+
+
+@pytest.mark.parametrize("interlace", [False, True])
+@pytest.mark.parametrize("samples", [2, 3, 4])
+def test_16_bit_colour_png(tmp_path: Path, samples: int, interlace: bool):
+    """PNGs of 16 bits keep all bits of their colours and their alpha, in whatever order their rows come."""
+    image = (np.arange(60 * samples).reshape(6, 10, samples) * 270).astype(np.uint16)
+    writer = png.Writer(10, 6, greyscale=samples == 2, alpha=samples != 3, bitdepth=16, interlace=interlace)
+    with (tmp_path / "a.png").open("wb") as file:
+        writer.write(file, image.reshape(6, -1).tolist())
+    picture = read_picture(tmp_path / "a.png")
+    parts = [part for part in (picture.pages[0], picture.alphas[0]) if part is not None]
+    np.testing.assert_array_equal(np.concatenate(parts, axis=2), image)
 
 
 def save_png(path: Path, samples: str) -> None:

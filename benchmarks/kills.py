@@ -177,8 +177,8 @@ def main() -> None:
     args = parser.parse_args()
     choose = random.Random(args.seed)
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
-    for module in ("search", "train"):  # so that forked processes need not
-        importlib.import_module(f"smidgen.cli.{module}")
+    for module in ("cli.search", "cli.train", "runs.run", "search.workers"):  # so that forked processes need not
+        importlib.import_module(f"smidgen.{module}")
     checkpoint._SECONDS_BETWEEN_CHECKPOINTS = 0.0  # the more is written, the more is there to be torn
     if args.trainings:
         kill_trainings(args.trainings, choose, folder)

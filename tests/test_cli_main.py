@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smidgen.cli.main import main
+from smidgen.cli.main import COMMANDS, main
 
 COMMAND = [sys.executable, "-m", "smidgen"]
 
@@ -27,6 +27,7 @@ COMMAND = [sys.executable, "-m", "smidgen"]
         ["summary", "{pickled}"],
         ["report", "missing"],
         ["inspect", "missing"],
+        ["corrupt", "{pickled}", "--with", "magic", "-o", "x.npz"],
         ["dance"],
         [],
     ],
@@ -69,6 +70,30 @@ def test_import_is_light():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]):
+    """--help of each command shows how it is used and what it does."""
+    with pytest.raises(SystemExit) as ending:
+        main([command, "--help"])
+    assert ending.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: smidgen {command}")
+    assert " ".join(COMMANDS[command][1:].split()) in " ".join(shown.split())
+
+
+def test_help_is_light():
+    """The help text of no command needs the packages that take long to import."""
+    script = (
+        "import contextlib, sys, smidgen.cli.main as m\n"
+        "for name in m.COMMANDS:\n"
+        "    with contextlib.suppress(SystemExit): m.main([name, '--help'])\n"
+        "heavy = ('torch', 'onnxruntime', 'skimage', 'scipy', 'matplotlib', 'optuna', 'sklearn', 'fastapi')\n"
+        "print([n for n in heavy if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]):

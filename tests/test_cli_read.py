@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from smidgen.cli.main import main
-from smidgen.cli.read import results_table
+from smidgen.cli.read import results_text
 from smidgen.data.tasks import SAMPLE_TASK
 from smidgen.web.study import COMPARE, READ, Plan, work_out
 from smidgen.web.study import Answer as Given
@@ -25,7 +25,7 @@ MODEL = "digits-on-garments"
     [
         (["--images", "2"], "from 3 to 1000"),
         (["--images", "1001"], "from 3 to 1000"),
-        (["--against", "nobody"], "neither a model nor a baseline"),
+        (["--against", "nobody"], "no model and no baseline"),
         (["--port", "-1"], "there is no port -1"),
     ],
 )
@@ -89,13 +89,13 @@ def test_a_model_against_another_by_name(tmp_path: Path):
 def test_the_tables():
     """Rates with intervals by condition, dashes where there is no machine reader; the share of those decided."""
     plan = Plan(kind=READ, sources=(0, 1, 2), conditions=("noisy", "denoised", "clean"), labels=(12, 3, 4))
-    text = results_table(work_out(plan, [Given("?", 1.0), Given("3", 2.0), None]))
+    text = results_text(work_out(plan, [Given("?", 1.0), Given("3", 2.0), None]))
     assert "100.0% (20.7% to 100.0%)" in text
     assert "–" in text
     assert "clean" not in text
     compared = Plan(kind=COMPARE, sources=(0, 1), conditions=("left", "right"))
-    assert "of 1 decided, 1 undecided" in results_table(work_out(compared, [Given("left", 1.0), Given("?", 1.0)]))
-    assert "never decided" in results_table(work_out(compared, [Given("?", 1.0), None]))
+    assert "of 1 decision; undecided: 1" in results_text(work_out(compared, [Given("left", 1.0), Given("?", 1.0)]))
+    assert "no decision" in results_text(work_out(compared, [Given("?", 1.0), None]))
 
 
 def test_numbers_of_several_digits(tmp_path: Path, browser):

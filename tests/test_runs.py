@@ -95,11 +95,11 @@ def test_the_split_asked_for_is_scored(small_dataset: Dataset, tmp_path: Path):
 def test_ctrl_c_while_judging_leaves_the_report(small_dataset: Dataset, tmp_path: Path):
     """The model and its own scores are reported; the baselines that are missing are said to be."""
 
-    def say(text: str) -> None:
-        if "wavelet" in text:
+    def watch(what: str) -> None:
+        if what == "wavelet":
             raise KeyboardInterrupt
 
-    record = make_run(experiment_on(small_dataset), folder=tmp_path / "r", say=say).record
+    record = make_run(experiment_on(small_dataset), folder=tmp_path / "r", watch_judging=watch).record
     assert record.evaluation.interrupted
     assert list(record.evaluation.baselines) == ["doing nothing", "median", "total variation"]
     assert "judging was interrupted" in (tmp_path / "r" / "report.html").read_text()

@@ -24,7 +24,6 @@ from smidgen.model.runtime import Runtime
 from smidgen.network.spec import DEFAULT_BUDGET, choose_spec
 from smidgen.training.experiment import Experiment
 from smidgen.training.losses import mse
-from smidgen.training.recipe import default_recipe
 from smidgen.training.train import train
 
 _LEAST_ERROR = 1e-10
@@ -118,14 +117,13 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         for warning in dataset.warnings:
             warnings.warn(warning, stacklevel=2)
         spec = choose_spec(self.network, self.budget, dataset.shape[2])
-        recipe = default_recipe(
-            spec, len(dataset.train), dataset.pixels,
+        experiment = Experiment.plan(
+            dataset, spec, self.budget,
             epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
             optimizer=self.optimizer, loss=self.loss, patience=self.patience, seed=seed,
             threads=_cores(self.n_jobs),
         )  # fmt: skip
-        experiment = Experiment(dataset=dataset, spec=spec, recipe=recipe, budget=self.budget)
-        trained = train(dataset, spec, recipe)
+        trained = train(dataset, spec, experiment.recipe)
         info = ModelInfo.of(experiment, best_epoch=trained.best_epoch, ending=trained.ending)
         self.model_ = pack_model(info, trained.weights)
         self.history_ = trained.history

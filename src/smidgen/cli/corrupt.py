@@ -5,20 +5,35 @@ import io
 import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 
+from smidgen.cli import options
 from smidgen.data.checks import make_raw_pairs
 from smidgen.data.corruptions import KINDS
 from smidgen.data.formats import read_array
 from smidgen.data.scale import fit_scale
-from smidgen.errors import InputError
+from smidgen.errors import Exit, InputError, plural
 from smidgen.files import FileKind, check_target, write_whole
 
 _NPZ_FILE = FileKind(name="an .npz file", endings=(".npz",), start=re.compile(rb"PK\x03\x04.{26}[^/]*\.npy", re.DOTALL))
 
 
-def corrupt(arguments: argparse.Namespace) -> int:
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What to spoil, and how."""
+    command.add_argument(
+        "clean", type=Path, metavar="CLEAN", help="a .npy, .npz, IDX or pickle file, or a folder of images"
+    )
+    command.add_argument("--with", dest="kind", required=True, choices=KINDS, help="the corruption")
+    command.add_argument("--strength", type=float, metavar="S", help="(default: a usual one for the corruption)")
+    command.add_argument("--labels", type=Path, metavar="FILE", help="labels to go with the pairs")
+    options.add(command, "--seed")
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="PAIRS", help="the .npz file to write")
+    options.add(command, "--json")
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Make pairs from clean images."""
     kind = KINDS[arguments.kind]
     strength = kind.usual if arguments.strength is None else arguments.strength
@@ -40,5 +55,5 @@ def corrupt(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(facts))
     else:
-        print(f"{arguments.out}: {len(clean):,} pairs, {kind.title} of {strength:g} ({kind.unit})")
-    return 0
+        print(f"{arguments.out}: {plural(len(clean), 'pair')}, {kind.title} of {strength:g} ({kind.unit})")
+    return Exit.DONE

@@ -1,19 +1,21 @@
 """`smidgen denoise`."""
 
 import argparse
+import functools
 import glob
 import math
 import os
 import re
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from smidgen.cli.show import renew_line
+from smidgen.cli import options
+from smidgen.cli.progress import Display
 from smidgen.data.scale import Scale
-from smidgen.errors import FileError, InputError, SmidgenError
+from smidgen.errors import Exit, FileError, InputError, SmidgenError, plural
 from smidgen.files import FileKind, check_target, make_folder, write_whole
 from smidgen.images.picture import KINDS, MOST_PIXELS, left_out, pack_picture, read_picture
 from smidgen.images.tiff import count_tiff_pixels
@@ -30,7 +32,6 @@ _PICTURE_FILE = FileKind(
 # Larger TIFFs are read by rows, where their make allows.
 _LARGE_PIXELS = 8_000_000
 _NARROWEST = 1e-12
-_SECONDS_BETWEEN_SIGNS = 0.2
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,21 @@ class _Job:
     target: Path | None
 
 
-def denoise(arguments: argparse.Namespace) -> int:
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Which model, which images, and how to take their values."""
+    options.add(command, "model")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders, patterns, or - for standard input")
+    out = "a file; a folder for several images; - for standard output"
+    command.add_argument("-o", "--out", metavar="OUT", help=out)
+    command.add_argument("--depth", choices=DEPTHS, help="bits of the result (default: as the image)")
+    limits = "values of black and white in the images (default: chosen by the type of the values)"
+    command.add_argument("--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help=limits)
+    invert = "the images are dark on light and the model's light on dark, or the reverse"
+    command.add_argument("--invert", action="store_true", help=invert)
+    options.add(command, "--threads")
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Denoise image files, folders of them, or standard input."""
     handling = Handling(
         depth=DEPTHS[arguments.depth] if arguments.depth else None,
@@ -53,29 +68,31 @@ def denoise(arguments: argparse.Namespace) -> int:
         if job.target and job.target.suffix.lower() in KINDS:
             check_target(job.target, _PICTURE_FILE)
     runtime = Runtime(find_model(arguments.model), arguments.threads)
-    progress = _Progress(len(jobs))
     failed = 0
     remarked: dict[str, int] = {}
-    for number, job in enumerate(jobs):
-        progress.begin(number, job)
-        try:
-            for remark in _denoise_one(runtime, job, handling, progress):
-                remarked[remark] = remarked.get(remark, 0) + 1
-                if len(jobs) == 1 or remarked[remark] == 1:
-                    progress.say(f"{job.source or 'standard input'}: {remark}")
-        except Exception as error:  # whatever one image brings about, the others are done
-            if len(jobs) == 1:
-                raise
-            failed += 1
-            what = error if isinstance(error, SmidgenError | OSError) else f"{type(error).__name__}: {error}"
-            progress.say(f"skipped {job.source}: {what}")
-    progress.end()
-    for remark, count in remarked.items():
-        if count > 1:
-            progress.say(f"the same of {count - 1} more: {remark.split(';')[0]}")
-    if failed:
-        progress.say(f"{failed} of {len(jobs)} images could not be denoised")
-    return 1 if failed else 0
+    with Display() as display:
+        for number, job in enumerate(jobs):
+            name = str(job.source or "standard input")
+            watch = functools.partial(display.denoising, number, len(jobs), name)
+            watch(0.0)
+            try:
+                for remark in _denoise_one(runtime, job, handling, watch):
+                    remarked[remark] = remarked.get(remark, 0) + 1
+                    if remarked[remark] == 1:
+                        display.note(f"smidgen: {name}: {remark}")
+            except Exception as error:  # whatever one image brings about, the others are done
+                if len(jobs) == 1:
+                    raise
+                failed += 1
+                what = error if isinstance(error, SmidgenError | OSError) else f"{type(error).__name__}: {error}"
+                display.note(f"smidgen: skipped {name}: {what}")
+        for remark, count in remarked.items():
+            if count > 1:
+                more = plural(count - 1, "more image")
+                display.note(f"smidgen: the same is true of {more}: {remark.split(';')[0]}")
+        if failed:
+            display.note(f"smidgen: {failed} of {plural(len(jobs), 'image')} could not be denoised")
+    return Exit.FAILED if failed else Exit.DONE
 
 
 def _plan(images: list[str], out: str | None) -> list[_Job]:
@@ -161,7 +178,7 @@ def _walk(folder: Path) -> list[Path]:
     )
 
 
-def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, progress: "_Progress") -> list[str]:
+def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, watch: Callable[[float], None]) -> list[str]:
     if job.source is None:
         content: Path | bytes = _standard(sys.stdin).buffer.read()
         if not content:
@@ -171,7 +188,7 @@ def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, progress: "_Pr
         suffix = "" if job.target is None else job.target.suffix.lower()
         if job.target is not None and KINDS.get(suffix) == "tiff" and _goes_by_rows(job.source):
             make_folder(job.target.parent)
-            return denoise_large_tiff(runtime, job.source, job.target, handling, progress.watch)
+            return denoise_large_tiff(runtime, job.source, job.target, handling, watch)
     picture, remarks = denoise_picture(runtime, read_picture(content), handling)
     if job.target is None:
         _standard(sys.stdout).buffer.write(pack_picture(picture))
@@ -213,36 +230,3 @@ def _parse_range(given: list[float] | None) -> Scale | None:
     if not (math.isfinite(low) and math.isfinite(high) and high - low > _NARROWEST):
         raise InputError(f"the range {low:g} {high:g} is impossible", expected="--range LOW HIGH with LOW below HIGH")
     return Scale(low, high)
-
-
-class _Progress:
-    """A line on standard error that renews itself; silent off a terminal."""
-
-    def __init__(self, jobs: int) -> None:
-        self._jobs, self._number, self._name = jobs, 0, ""
-        self._last = time.monotonic()
-        self._shown = False
-
-    def begin(self, number: int, job: _Job) -> None:
-        self._number, self._name = number, str(job.source or "standard input")
-        self.watch(0.0)
-
-    def watch(self, share: float) -> None:
-        """So much of the image under way is done."""
-        now = time.monotonic()
-        if not sys.stderr.isatty() or now - self._last < _SECONDS_BETWEEN_SIGNS:
-            return
-        self._last, self._shown = now, True
-        many = f"{self._number + 1} of {self._jobs}  " if self._jobs > 1 else ""
-        renew_line(f"{many}{self._name}  {share:.0%}")
-
-    def say(self, text: str) -> None:
-        """A line that stays."""
-        self.end()
-        print(f"smidgen: {text}", file=sys.stderr)
-
-    def end(self) -> None:
-        """Clear the line."""
-        if self._shown:
-            renew_line("")
-            self._shown = False

@@ -2,13 +2,27 @@
 
 import argparse
 import json
+from pathlib import Path
 
+from smidgen.cli import options
 from smidgen.cli.summary import parse_size
+from smidgen.errors import Exit
 from smidgen.export.export import Exported, export_model
 from smidgen.model.zoo import find_model
 
 
-def export(arguments: argparse.Namespace) -> int:
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Which model, in which form."""
+    options.add(command, "model")
+    command.add_argument("--to", choices=("keras", "h5", "c", "html"), required=True, help="the form")
+    command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the file to write")
+    size = "size of the images; the page takes any, and starts with this one (default: that of training)"
+    command.add_argument("--size", metavar="HxW", help=size)
+    command.add_argument("--int8", action="store_true", help="store the kernels of the C file in 8 bits")
+    options.add(command, "--json")
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Write a model in another form."""
     exported = export_model(
         find_model(arguments.model),
@@ -19,7 +33,7 @@ def export(arguments: argparse.Namespace) -> int:
     )
     if arguments.json:
         print(json.dumps(_to_dict(exported)))
-        return 0
+        return Exit.DONE
     noisy, clean = exported.noisy_scale, exported.clean_scale
     height, width = exported.size
     if arguments.to == "html":
@@ -32,7 +46,7 @@ def export(arguments: argparse.Namespace) -> int:
     for name, value in exported.facts.items():
         if isinstance(value, int):
             print(f"  {name.replace('_', ' ')}: {value:,}")
-    return 0
+    return Exit.DONE
 
 
 def _to_dict(exported: Exported) -> dict[str, object]:

@@ -3,55 +3,76 @@
 import argparse
 import json
 import re
-import sys
+from pathlib import Path
 
-from smidgen.cli.pairs_options import open_pairs
-from smidgen.cli.show import table, text_picture
-from smidgen.data.pairs import Labels
+import numpy as np
+
+from smidgen.cli import options
+from smidgen.cli.show import table
+from smidgen.data.pairs import Dataset, Images, Labels
+from smidgen.errors import Exit, plural
 from smidgen.files import FileKind, check_target, write_whole
 from smidgen.model.records import to_plain
 
+_SHADES = " ░▒▓█"
+_WIDEST = 36
 _PNG_FILE = FileKind(name="a PNG picture", endings=(".png",), start=re.compile(rb"\x89PNG\r\n\x1a\n"))
 
 
-def inspect(arguments: argparse.Namespace) -> int:
-    """Show what pairs are: shapes, ranges, splits, oddities and the first pair."""
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Which pairs."""
+    options.add(command, *options.PAIRS)
+    command.add_argument("--picture", type=Path, metavar="PNG", help="also draw the first pair into this file")
+    options.add(command, "--json")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show what pairs are: shapes, scales, splits, oddities and the first pair."""
     if arguments.picture:
         check_target(arguments.picture, _PNG_FILE)
-    dataset = open_pairs(arguments)
-    first = dataset.train.example(1)
+    dataset = options.open_pairs(arguments)
     if arguments.picture:
         from smidgen.runs.figures import draw_first_pair
 
-        write_whole(arguments.picture, draw_first_pair(first))
-    if arguments.json:
-        about = {"origin": dataset.origin, "scales": dataset.scales, "warnings": dataset.warnings}
-        print(json.dumps(to_plain(about)))
-        return 0
+        write_whole(arguments.picture, draw_first_pair(dataset.train.example(1)))
+    about = {"origin": dataset.origin, "scales": dataset.scales, "warnings": dataset.warnings}
+    print(json.dumps(to_plain(about)) if arguments.json else _text(dataset))
+    return Exit.DONE
+
+
+def _text(dataset: Dataset) -> str:
     height, width, channels = dataset.shape
-    print(f"{dataset.name}: images of {height} x {width} with {channels} channel{'s' * (channels > 1)}\n")
+    parts = [f"{dataset.name}: images of {height} x {width} with {plural(channels, 'channel')}"]
     if dataset.found:
         rows = [["as found", "shape", "type", "smallest", "largest"]]
         for name, facts in dataset.found.items():
             shape = " x ".join(map(str, facts.shape))
             rows.append([name, shape, facts.type, f"{facts.low:g}", f"{facts.high:g}"])
-        print(table(rows), end="\n\n")
+        parts.append(table(rows))
     rows = [["part", "pairs", "labels"], ["train", f"{len(dataset.train):,}", _span(dataset.train.labels)]]
-    rows += [
-        [name, f"{len(part):,}", _span(part.labels)] for name, part in (("val", dataset.val), ("test", dataset.test))
+    for name in ("val", "test"):
+        part = dataset.part(name)
+        rows.append([name, f"{len(part):,}", _span(part.labels)])
+    parts.append(table(rows))
+    scales = f"X values from {dataset.scales.noisy} and y values from {dataset.scales.clean} are scaled to 0..1"
+    drawn = "pairing and noise are drawn afresh each epoch" if dataset.fresh else "the pairs stay the same each epoch"
+    parts.append("\n".join(filter(None, (scales, dataset.scales.reason, drawn))))
+    first = dataset.train.example(1)
+    picture = [
+        f"{left}    {right}".rstrip()
+        for left, right in zip(text_picture(first.noisy[0]), text_picture(first.clean[0]), strict=True)
     ]
-    print(table(rows))
-    print(f"\nvalues of X {dataset.scales.noisy} and of y {dataset.scales.clean} are brought to 0..1")
-    if dataset.scales.reason:
-        print(dataset.scales.reason)
-    print("pairing and noise are drawn afresh each epoch" if dataset.fresh else "pairs are fixed")
-    print("\nthe first pair, noisy and clean:")
-    for left, right in zip(text_picture(first.noisy[0]), text_picture(first.clean[0]), strict=True):
-        print(f"{left}    {right}".rstrip())
-    for warning in dataset.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    return 0
+    parts.append("\n".join(["the first pair, noisy and clean:", *picture]))
+    return "\n\n".join(parts)
 
 
 def _span(labels: Labels | None) -> str:
     return "–" if labels is None else f"{labels.min()}..{labels.max()}"
+
+
+def text_picture(image: Images) -> list[str]:
+    """An image `(H, W, C)` in [0, 1] as lines of shaded blocks, two characters a pixel."""
+    grey = np.clip(image.mean(2), 0, 1)
+    step = max(1, -(-max(grey.shape) // _WIDEST))
+    shades = np.rint(grey[::step, ::step] * (len(_SHADES) - 1)).astype(int)
+    return ["".join(_SHADES[shade] * 2 for shade in row) for row in shades]

@@ -3,30 +3,47 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from smidgen.cli.pairs_options import open_pairs
-from smidgen.cli.show import share, table
-from smidgen.errors import InputError
+from smidgen.cli import options, show
+from smidgen.data.pairs import Images, Pairs
+from smidgen.errors import Exit, InputError, plural
 from smidgen.files import lock_folder
 from smidgen.model.records import Interval
-from smidgen.model.runtime import Runtime
+from smidgen.model.runtime import Runtime, model_file
 from smidgen.model.zoo import find_model, zoo_names
-from smidgen.web.server import hash_file, run, title_of, wants_browser
+from smidgen.web.server import hash_file, title_of, wants_browser
+from smidgen.web.server import run as serve
 from smidgen.web.study import CONDITIONS, READ, work_out
 
 
-def read(arguments: argparse.Namespace) -> int:
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What is shown, and where."""
+    options.add(command, "model", *options.PAIRS, "--split", "--out")
+    command.add_argument("--images", type=int, default=150, metavar="N", help="how many to show (default: 150)")
+    command.add_argument(
+        "--against",
+        metavar="DENOISER",
+        help="ask which of two images is closer to the clean one: the model's, or that of another model or a baseline "
+        "(default for pairs without labels: the best baseline)",
+    )
+    seed = "random seed for the choice and the order (default: one that nobody knows)"
+    command.add_argument("--seed", type=int, metavar="N", help=seed)
+    options.add(command, *options.SERVER, "--json")
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Show images to a person, blind and shuffled, and say what was read."""
     from smidgen.web.reading import make_reading, open_study
 
     path = find_model(arguments.model)
     runtime = Runtime(path)
-    dataset = open_pairs(arguments, runtime.info.scales)
-    pairs = dataset.test if arguments.split == "test" else dataset.val
+    dataset = options.open_pairs(arguments, runtime.info.scales)
+    pairs = dataset.part(arguments.split)
     compare = arguments.against is not None or pairs.labels is None
-    denoise = {"the model": runtime.denoise}
+    denoise: dict[str, Callable[[Images], Images]] = {"the model": runtime.denoise}
     about = {
         "model": hash_file(path.read_bytes()),
         "pairs": dataset.fingerprint or Path(dataset.name).name,
@@ -36,38 +53,37 @@ def read(arguments: argparse.Namespace) -> int:
         name, other, identity = _find_other(arguments.against, dataset.val)
         denoise[name] = other
         about |= {"other": name, "other_hash": identity}
-    folder = arguments.out or Path("runs") / f"{Path(dataset.name).stem}-{'compared' if compare else 'read'}"
+    folder = arguments.out or options.RUNS / f"{Path(dataset.name).stem}-{'compared' if compare else 'read'}"
     with lock_folder(folder, "a reading test"):
         study, shown = open_study(
             folder, dataset, pairs, denoise,
             n=arguments.images, compare=compare, seed=arguments.seed, about=about,
         )  # fmt: skip
         if study.done and not study.ended:
-            print(f"going on at image {study.done + 1} of {len(study.plan)}", file=sys.stderr)
-
-        def say_end(text: str) -> None:
-            print(f"{text}; results are in {folder}. Ctrl-C closes the page", file=sys.stderr)
-
-        def say_address(address: str) -> None:
-            print(f"{address}  (Ctrl-C stops; the same command goes on)", file=sys.stderr, flush=True)
-
-        app = make_reading(study, shown, label_names=dataset.label_names, say=say_end)
-        run(
+            _say(f"{study.done} of {len(study.plan)} images are answered already; continuing with the next")
+        app = make_reading(
+            study, shown, label_names=dataset.label_names,
+            say=lambda text: _say(f"{text}; results are in {folder}. Press Ctrl-C to close the page"),
+        )  # fmt: skip
+        serve(
             app, host=arguments.host, port=arguments.port, open_browser=wants_browser(arguments.no_browser),
-            say=say_address,
+            say=lambda address: _say(f"{address}  (Ctrl-C stops; run the same command again to continue)"),
         )  # fmt: skip
     if not study.ended:
-        print(f"{study.done} of {len(study.plan)} answered and kept in {folder}", file=sys.stderr)
-        return 0
+        _say(f"{study.done} of {len(study.plan)} images are answered; the answers are kept in {folder}")
+        return Exit.DONE
     results = work_out(study.plan, study.answers)
-    print(json.dumps(results) if arguments.json else results_table(results))
-    return 0
+    print(json.dumps(results) if arguments.json else results_text(results))
+    return Exit.DONE
 
 
-def _find_other(name: str | None, val: Any) -> tuple[str, Any, str]:
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _find_other(name: str | None, val: Pairs) -> tuple[str, Callable[[Images], Images], str]:
     """Name, function and identity of what to compare with: a model, or a classical denoiser, the best by default."""
     from smidgen.judging.baselines import choose_baselines
-    from smidgen.model.runtime import model_file
 
     if name is not None and (model_file(Path(name)).is_file() or name in zoo_names()):
         path = find_model(name)
@@ -77,19 +93,18 @@ def _find_other(name: str | None, val: Any) -> tuple[str, Any, str]:
         name = min(baselines, key=lambda name: baselines[name].error)
     if name not in baselines:
         raise InputError(
-            f"there is neither a model nor a baseline {name!r}", expected=f"{', '.join(baselines)}, or a model"
+            f"there is no model and no baseline {name!r}", expected=f"a model, or one of {', '.join(baselines)}"
         )
     return name, baselines[name].denoise, f"strength {baselines[name].strength:g}"
 
 
-def results_table(results: dict[str, Any]) -> str:
-    """The rates, one row for each condition."""
+def results_text(results: dict[str, Any]) -> str:
+    """The rates, one row for each condition; of a comparison, how often the model's image was preferred."""
     if results["kind"] != READ:
         found = results["preferred"]
-        rate = share(Interval(**found)) if found else "never decided"
-        n = found["n"] if found else 0
-        return f"the model's image was found closer in {rate} of {n} decided, {results['cannot_tell']} undecided"
-    rows = [["shown", "images", "read (95 % interval)", "cannot tell", "median s", "machine reads", "kappa"]]
+        rate = f"{show.share(Interval(**found))} of {plural(found['n'], 'decision')}" if found else "no decision"
+        return f"the model's image was judged closer to the clean one in {rate}; undecided: {results['cannot_tell']}"
+    rows = [["shown", "images", "read (95% interval)", "cannot tell", "median s", "machine reads", "kappa"]]
     for name in CONDITIONS[READ]:
         found = results["conditions"][name]
         if not found["read"]:
@@ -99,11 +114,11 @@ def results_table(results: dict[str, Any]) -> str:
             [
                 name,
                 str(found["read"]["n"]),
-                share(Interval(**found["read"])),
+                show.share(Interval(**found["read"])),
                 str(found["cannot_tell"]),
                 f"{found['median_seconds']:.1f}",
                 f"{machine['rate']:.1%}" if machine else "–",
                 "–" if kappa is None else f"{kappa:.2f}",
             ]
         )
-    return table(rows)
+    return show.table(rows)

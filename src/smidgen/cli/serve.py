@@ -4,14 +4,24 @@ import argparse
 import os
 import sys
 
+from smidgen.cli import options
+from smidgen.errors import Exit
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
-from smidgen.web.server import run, title_of, wants_browser
+from smidgen.web.server import run as serve
+from smidgen.web.server import title_of, wants_browser
 
 _SECONDS_TO_END = 0.3
 
 
-def serve(arguments: argparse.Namespace) -> int:
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Which models, and where."""
+    options.add(command, "model")
+    command.add_argument("--beside", metavar="MODEL", help="another model to show side by side")
+    options.add(command, *options.SERVER)
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Open the playground and the API."""
     from smidgen.web.computing import Computing
     from smidgen.web.playground import make_playground
@@ -25,10 +35,10 @@ def serve(arguments: argparse.Namespace) -> int:
               file=sys.stderr, flush=True)  # fmt: skip
 
     computing = Computing()
-    run(
+    serve(
         make_playground(models, computing), host=arguments.host, port=arguments.port,
         open_browser=wants_browser(arguments.no_browser), say=say,
     )  # fmt: skip
     if not computing.has_ended(within=_SECONDS_TO_END):
         os._exit(0)  # what reads or packs a picture cannot always be stopped, and Python would wait for it
-    return 0
+    return Exit.DONE

@@ -1,89 +1,105 @@
-"""What the terminal shows: tables, progress, small pictures."""
+"""What the terminal shows of scores and runs: tables, rates, durations."""
 
-import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from smidgen.errors import plural
+from smidgen.model.records import Interval, Scores
+from smidgen.model.runtime import MODEL_FILE
 
 if TYPE_CHECKING:
-    from smidgen.model.records import Interval
-    from smidgen.training.loop import Progress
+    from smidgen.judging.evaluate import Evaluation
+    from smidgen.runs.run import Run
 
-_SHADES = " ░▒▓█"
-_WIDEST = 36
+SCORES = ("BCE", "MSE", "PSNR dB", "legible")
 
 
-def table(rows: Sequence[Sequence[str]], *, header: bool = True) -> str:
-    """Rows as aligned columns, the first to the left and the others to the right."""
+def table(rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)) -> str:
+    """Rows as aligned columns, the first row as the header; the columns `left` to the left, the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
+            cell.ljust(width) if column in left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
-    if header:
-        lines.insert(1, "  ".join("─" * width for width in widths))
+    lines.insert(1, "  ".join("─" * width for width in widths))
     return "\n".join(lines)
 
 
-def text_picture(image: NDArray[np.float32]) -> list[str]:
-    """An image `(H, W, C)` in [0, 1] as lines of shaded blocks, two characters a pixel."""
-    grey = np.clip(image.mean(2), 0, 1)
-    step = max(1, -(-max(grey.shape) // _WIDEST))
-    grey = grey[::step, ::step]
-    shades = np.rint(grey * (len(_SHADES) - 1)).astype(int)
-    return ["".join(_SHADES[shade] * 2 for shade in row) for row in shades]
-
-
-def share(interval: "Interval") -> str:
+def share(interval: Interval) -> str:
     """A rate with its interval, in per cent."""
     return f"{interval.rate:.1%} ({interval.low:.1%} to {interval.high:.1%})"
 
 
+def score_cells(scores: Scores) -> list[str]:
+    """One cell for each of `SCORES`."""
+    return [f"{scores.bce:.4f}", f"{scores.mse:.2e}", _psnr(scores), legible(scores)]
+
+
+def legible(scores: Scores) -> str:
+    """The share of the denoised images that is read as what it is."""
+    return f"{scores.legibility.denoised.rate:.1%}" if scores.legibility else "–"
+
+
+def _psnr(scores: Scores) -> str:
+    return "∞" if scores.psnr_db is None else f"{scores.psnr_db:.2f}"
+
+
 def duration(seconds: float) -> str:
-    """Seconds as `1:02:03` or `2:03`."""
-    if not np.isfinite(seconds):
-        return "?"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    """Seconds as `1:02:03`."""
+    return str(timedelta(seconds=round(seconds)))
 
 
-def progress_line(stream: TextIO | None = None) -> Callable[["Progress"], None]:
-    """Something to watch a training with: one line that renews itself, silent off a terminal."""
-    out = stream or sys.stderr
-    rollbacks = 0
-
-    def watch(progress: "Progress") -> None:
-        nonlocal rollbacks
-        if progress.rollbacks > rollbacks:
-            rollbacks = progress.rollbacks
-            renew_line("the loss became NaN: back to the best epoch, with a third of the learning rate",
-                       last=True, stream=out)  # fmt: skip
-        val = (
-            "" if np.isnan(progress.val_loss) else f"  val {progress.val_loss:.4f} (best {progress.best_val_loss:.4f})"
-        )
-        line = (
-            f"epoch {progress.epoch}/{progress.epochs}  step {progress.step}/{progress.total_steps}  "
-            f"loss {progress.loss:.4f}{val}  {progress.images_per_second:.0f} images/s  "
-            f"{duration(progress.seconds_left)} left"
-        )
-        renew_line(line, last=progress.step >= progress.total_steps, stream=out)
-
-    return watch
-
-
-def renew_line(text: str, *, last: bool = False, stream: TextIO | None = None) -> None:
-    """Write over the line that stands on a terminal, and stay on it unless it is the last; silent elsewhere."""
-    out = stream or sys.stderr
-    if out.isatty():
-        print(f"\r\033[K{text}", end="\n" if last else "", file=out, flush=True)
+def scores_text(judged: "Evaluation") -> str:
+    """The model and the baselines, one row each, and legibility digit by digit."""
+    rows = [["", "BCE", "MSE", "PSNR dB", "SSIM", "legible (95% interval)"]]
+    rows.append([f"model, {plural(judged.num_parameters, 'parameter')}", *_cells(judged.scores)])
+    for name, scores in judged.baselines.items():
+        strength = judged.strengths[name]
+        rows.append([f"{name} {strength:g}" if strength else name, *_cells(scores)])
+    floor = judged.scores.bce_floor
+    if judged.scores.legibility:
+        rows.append(["clean images", f"{floor:.4f}", "0", "∞", "1.000", share(judged.scores.legibility.clean)])
+    parts = [f"{judged.pairs}, {judged.split} part, {plural(judged.n, 'pair')} (BCE floor {floor:.4f})", table(rows)]
+    if judged.legibility_by_digit:
+        digits = [["digit", *judged.legibility_by_digit], ["legible %"], ["images"]]
+        digits[1] += [f"{100 * interval.rate:.1f}" for interval in judged.legibility_by_digit.values()]
+        digits[2] += [str(interval.n) for interval in judged.legibility_by_digit.values()]
+        parts.append(table(digits))
+    if judged.truth_by == "reader":
+        parts.append("no labels: the digit reader's answer for the clean image counts as the truth if it is 99% sure")
+    if judged.no_legibility:
+        parts.append(f"no legibility: {judged.no_legibility}")
+    if judged.interrupted:
+        parts.append("interrupted: the missing baselines were not scored")
+    return "\n\n".join(parts)
 
 
-def say(text: str) -> None:
-    """A sentence about what goes on, on standard error; silent off a terminal."""
-    renew_line(text, last=True)
+def _cells(scores: Scores) -> list[str]:
+    return [
+        f"{scores.bce:.4f}",
+        f"{scores.mse:.5f}",
+        _psnr(scores),
+        "–" if scores.ssim is None else f"{scores.ssim:.3f}",
+        share(scores.legibility.denoised) if scores.legibility else "–",
+    ]
+
+
+def run_text(run: "Run") -> str:
+    """The scores of a run, how its training went and where its files are."""
+    from smidgen.runs.run import REPORT_FILE
+
+    record = run.record
+    facts = {
+        "verdict": f"{record.verdict.fit} ({'; '.join(record.verdict.reasons)})",
+        "pairs": ", ".join(f"{size:,} {part}" for part, size in record.origin.sizes.items()),
+        "scale": record.scales.reason,
+        "training": f"{record.ending} after {plural(record.epochs_done, 'epoch')}, {duration(record.seconds)}",
+        "model": run.folder / MODEL_FILE,
+        "report": run.folder / REPORT_FILE,
+    }
+    lines = [f"{name + ':':<10}{fact}" for name, fact in facts.items() if fact]
+    return "\n".join([scores_text(record.evaluation), "", *lines])

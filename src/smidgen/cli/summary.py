@@ -4,8 +4,9 @@ import argparse
 import json
 from typing import Any
 
+from smidgen.cli import options
 from smidgen.cli.show import table
-from smidgen.errors import InputError
+from smidgen.errors import Exit, InputError
 from smidgen.model.card import write_card
 from smidgen.model.file import describe_model
 from smidgen.model.runtime import Runtime
@@ -13,7 +14,17 @@ from smidgen.model.zoo import find_model
 from smidgen.network.layers import Kind, Layer, Network, size_at_scale
 
 
-def summary(arguments: argparse.Namespace) -> int:
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Which model, and what of it."""
+    options.add(command, "model")
+    command.add_argument("--card", action="store_true", help="print the model card instead")
+    command.add_argument(
+        "--size", metavar="HxW", help="image size for the shapes and the work memory (default: that of training)"
+    )
+    options.add(command, "--json")
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Show what a model file holds."""
     size = parse_size(arguments.size)
     path = find_model(arguments.model)
@@ -23,7 +34,7 @@ def summary(arguments: argparse.Namespace) -> int:
     if arguments.card:
         card = write_card(str(arguments.model), info)
         print(json.dumps({"card": card}) if arguments.json else card, end="\n" if arguments.json else "")
-        return 0
+        return Exit.DONE
     facts: dict[str, Any] = {
         "model": runtime.name,
         "size_bytes": path.stat().st_size,
@@ -36,7 +47,7 @@ def summary(arguments: argparse.Namespace) -> int:
     }
     if arguments.json:
         print(json.dumps(facts))
-        return 0
+        return Exit.DONE
     print(_layer_table(network, height, width))
     print(f"\nparameters    {info.spec.num_parameters:,} of {info.budget:,} (shared weights counted once)")
     print(f"file          {facts['size_bytes']:,} bytes")
@@ -47,7 +58,7 @@ def summary(arguments: argparse.Namespace) -> int:
     about = facts["metadata"]
     for name, content in (("trained on", about["origin"]), ("recipe", about["recipe"]), ("scores", about["judged"])):
         print(f"{name:<13} {_flat(content or {})}")
-    return 0
+    return Exit.DONE
 
 
 def _layer_table(network: Network, height: int, width: int) -> str:
@@ -61,15 +72,7 @@ def _layer_table(network: Network, height: int, width: int) -> str:
         again = [name for name in layer.weights if name not in new]
         notes = ", ".join(layer.weights) + (f" ({', '.join(again)}: counted above)" if again else "")
         rows.append([_layer_name(layer), _shape(layer, height, width), f"{count:,}" if layer.weights else "", notes])
-    return table([[name, shape, count] for name, shape, count, _ in rows]) if not seen else _with_notes(rows)
-
-
-def _with_notes(rows: list[list[str]]) -> str:
-    """The table with its last column to the left."""
-    lines = table([row[:3] for row in rows]).split("\n")
-    notes = [rows[0][3], "─" * max(len(row[3]) for row in rows), *(row[3] for row in rows[1:])]
-    widest = max(map(len, lines))
-    return "\n".join(f"{line.ljust(widest)}  {note}".rstrip() for line, note in zip(lines, notes, strict=True))
+    return table(rows, left=(0, 3))
 
 
 def _layer_name(layer: Layer) -> str:

@@ -1,116 +1,69 @@
-"""`smidgen demo`, `smidgen train` and `smidgen report`."""
+"""`smidgen train`."""
 
 import argparse
 import json
-import os
-import shlex
-import sys
 from pathlib import Path
 
-from smidgen.cli.evaluate import scores_table
-from smidgen.cli.pairs_options import open_pairs
-from smidgen.cli.show import duration, progress_line, say
-from smidgen.data.open import open_dataset
-from smidgen.data.pairs import Dataset
-from smidgen.data.tasks import SAMPLE_TASK
-from smidgen.errors import InputError
+from smidgen.cli import options, show
+from smidgen.cli.progress import Display
+from smidgen.errors import Exit, InputError, plural
 from smidgen.model.records import to_plain
-from smidgen.model.runtime import MODEL_FILE
-from smidgen.network.spec import DEFAULT_BUDGET, choose_spec, default_spec, parse_budget
-from smidgen.runs.run import REPORT_FILE, Run, make_run, write_report
+from smidgen.network.spec import NETWORKS, choose_spec, parse_budget
 from smidgen.training.experiment import Experiment
-from smidgen.training.recipe import default_recipe
+from smidgen.training.recipe import LOSSES, OPTIMIZERS
 
-RUNS = Path("runs")
-_DEMO_EPOCHS = 14
+_CHOSEN = ("epochs", "batch_size", "learning_rate", "optimizer", "loss", "patience", "seed")
 
 
-def demo(arguments: argparse.Namespace) -> int:
-    """Train on the embedded sample, judge on its test part and show the result."""
-    dataset = open_dataset(SAMPLE_TASK)
-    spec = default_spec()
-    settings = default_recipe(spec, len(dataset.train), dataset.pixels, epochs=_DEMO_EPOCHS, threads=cores())
-    folder = arguments.out or _free_folder("demo")
-    say(f"{SAMPLE_TASK}: {len(dataset.train):,} digits and garments, paired afresh each epoch")
-    experiment = Experiment(
-        dataset=dataset, spec=spec, recipe=settings, budget=DEFAULT_BUDGET, command="smidgen demo", split="test"
+def add_options(command: argparse.ArgumentParser) -> None:
+    """What to train, on what, and how."""
+    options.add(command, *options.PAIRS, "--out", "--budget")
+    command.add_argument(
+        "--network",
+        choices=NETWORKS,
+        default=NETWORKS[0],
+        help="pyramid: several scales, as wide as fits; plain: the classic autoencoder (default: pyramid)",
     )
-    run = make_run(experiment, folder=folder, watch=progress_line(), say=say)
-    return _finish(run, arguments.json)
+    passes = "passes over the pyramid; 2 are more accurate and take 1.7 times as long (default: 1)"
+    command.add_argument("--passes", type=int, default=1, metavar="N", help=passes)
+    command.add_argument("--resume", action="store_true", help="continue from the last checkpoint in the run folder")
+    options.add(command, "--epochs")
+    command.add_argument("--batch-size", type=int, metavar="N", help="pairs per step (default: set by the recipe)")
+    peak = "peak learning rate (default: set by the recipe)"
+    command.add_argument("--learning-rate", type=float, metavar="RATE", help=peak)
+    command.add_argument("--optimizer", choices=OPTIMIZERS, help="(default: set by the recipe)")
+    command.add_argument("--loss", choices=LOSSES, help="(default: bce)")
+    patience = "stop after N epochs without a better validation loss"
+    command.add_argument("--patience", type=int, metavar="N", help=patience)
+    options.add(command, "--seed", "--threads", "--split", "--json")
 
 
-def train(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Train on the user's pairs or a task."""
     budget = parse_budget(arguments.budget)
-    dataset = open_pairs(arguments)
-    channels = dataset.shape[2]
-    spec = choose_spec(arguments.network, budget, channels, arguments.passes)
-    settings = default_recipe(
-        spec,
-        len(dataset.train),
-        dataset.pixels,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        optimizer=arguments.optimizer,
-        loss=arguments.loss,
-        patience=arguments.patience,
-        seed=arguments.seed,
-        threads=arguments.threads or cores(),
-    )
-    say(
-        f"{dataset.name}: {len(dataset.train):,} training, {len(dataset.val):,} validation and "
-        f"{len(dataset.test):,} test pairs; {spec.num_parameters:,} of {budget:,} parameters, {settings.epochs} epochs"
-    )
-    for warning in dataset.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    experiment = Experiment(
-        dataset=dataset, spec=spec, recipe=settings, budget=budget,
-        command=shlex.join(["smidgen", *sys.argv[1:]]), split=arguments.split,
+    if arguments.resume and not arguments.out:
+        raise InputError("--resume is given without a run to continue", remedy="Name its folder with --out")
+    dataset = options.open_pairs(arguments)
+    spec = choose_spec(arguments.network, budget, dataset.shape[2], arguments.passes)
+    experiment = Experiment.plan(
+        dataset, spec, budget, command=arguments.command, split=arguments.split,
+        threads=arguments.threads or options.cores(), **{name: getattr(arguments, name) for name in _CHOSEN},
     )  # fmt: skip
-    folder = _choose_folder(arguments, dataset)
-    run = make_run(experiment, folder=folder, resume=arguments.resume, watch=progress_line(), say=say)
-    return _finish(run, arguments.json)
+    folder = arguments.out or options.free_folder(Path(dataset.name).stem or "run")
+    return train_and_show(experiment, folder, resume=arguments.resume, as_json=arguments.json)
 
 
-def report(arguments: argparse.Namespace) -> int:
-    """Write a run's report anew."""
-    print(write_report(arguments.run))
-    return 0
+def train_and_show(experiment: Experiment, folder: Path, *, resume: bool = False, as_json: bool = False) -> int:
+    """Leave a run in a folder and print what came of it."""
+    from smidgen.runs.run import make_run
 
-
-def _finish(run: Run, as_json: bool) -> int:
-    record = run.record
-    if as_json:
-        print(json.dumps(to_plain(record)))
-    else:
-        print(scores_table(record.evaluation))
-        print(f"\nverdict:  {record.verdict.fit} ({'; '.join(record.verdict.reasons)})")
-        print(f"pairs:    {', '.join(f'{size:,} {part}' for part, size in record.origin.sizes.items())}")
-        if record.scales.reason:
-            print(f"scale:    {record.scales.reason}")
-        print(f"training: {record.ending} after {record.epochs_done} epochs, {duration(record.seconds)}")
-        print(f"model:    {run.folder / MODEL_FILE}")
-        print(f"report:   {run.folder / REPORT_FILE}")
-    return int(record.ending in ("interrupted", "diverged") or record.evaluation.interrupted)
-
-
-def _choose_folder(arguments: argparse.Namespace, dataset: Dataset) -> Path:
-    if arguments.out:
-        return Path(arguments.out)
-    if arguments.resume:
-        raise InputError("--resume needs to know which run", remedy="Name its folder with --out")
-    return _free_folder(Path(dataset.name).stem or "run")
-
-
-def _free_folder(name: str) -> Path:
-    """`runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3`… that does not exist."""
-    folder, number = RUNS / name, 2
-    while folder.exists():
-        folder, number = RUNS / f"{name}-{number}", number + 1
-    return folder
-
-
-def cores() -> int:
-    """Of the processor, as many as this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    dataset, spec = experiment.dataset, experiment.spec
+    with Display() as display:
+        display.say(
+            f"{dataset.name}: {len(dataset.train):,} training, {len(dataset.val):,} validation and "
+            f"{len(dataset.test):,} test pairs; {spec.num_parameters:,} of {plural(experiment.budget, 'parameter')}, "
+            f"{plural(experiment.recipe.epochs, 'epoch')}"
+        )
+        run = make_run(experiment, folder=folder, resume=resume, watch=display.training, watch_judging=display.judging)
+    print(json.dumps(to_plain(run.record)) if as_json else show.run_text(run))
+    return Exit.FAILED if run.record.interrupted or run.record.ending == "diverged" else Exit.DONE

@@ -116,6 +116,10 @@ class Dataset:
     partner_names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def part(self, split: str) -> Pairs:
+        """The pairs to score on: "val" or "test"."""
+        return self.test if split == "test" else self.val
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(H, W, C) of every image."""

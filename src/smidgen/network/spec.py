@@ -145,7 +145,8 @@ class PyramidSpec:
 
 
 Spec = PlainSpec | PyramidSpec
-_KINDS: dict[str, type[PlainSpec] | type[PyramidSpec]] = {spec.kind: spec for spec in (PlainSpec, PyramidSpec)}
+_KINDS: dict[str, type[PlainSpec] | type[PyramidSpec]] = {spec.kind: spec for spec in (PyramidSpec, PlainSpec)}
+NETWORKS = tuple(_KINDS)
 
 
 def default_spec(budget: int = DEFAULT_BUDGET, channels: int = 1, passes: int = 1) -> PyramidSpec:
@@ -177,7 +178,7 @@ def choose_spec(network: str, budget: int, channels: int, passes: int = 1) -> Sp
     if network == PyramidSpec.kind:
         return default_spec(budget, channels, passes)
     if network != PlainSpec.kind:
-        raise InputError(f"the network {network!r} is not known", expected="pyramid or plain")
+        raise InputError(f"there is no network {network!r}", expected=" or ".join(NETWORKS))
     if passes != 1:
         raise InputError(f"the {network} network makes no passes", remedy="Leave out --passes")
     spec = PlainSpec(channels=channels)
@@ -259,7 +260,7 @@ def spec_from_dict(data: dict[str, Any]) -> Spec:
     fields = dict(data)
     kind = fields.pop("kind", None)
     if kind not in _KINDS:
-        raise InputError(f"the network kind {kind!r} is not known", expected=" or ".join(_KINDS))
+        raise InputError(f"there is no network {kind!r}", expected=" or ".join(NETWORKS))
     if "widths" in fields:
         fields["widths"] = tuple(fields["widths"])
     try:

@@ -10,7 +10,9 @@ from smidgen.data.scale import Scales
 from smidgen.errors import FileError
 from smidgen.judging.evaluate import Evaluation
 from smidgen.judging.verdict import Verdict
-from smidgen.model.records import from_plain
+from smidgen.model.records import from_plain, to_plain
+from smidgen.network.spec import spec_to_dict
+from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import Recipe
 
 RUN_FILE = "run.json"
@@ -51,6 +53,29 @@ class RunRecord:
     evaluation: Evaluation
     names: dict[str, tuple[str, ...]]
     history: tuple[dict[str, float | None], ...]
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the training or the judging was, so that there is more to come."""
+        return self.ending == "interrupted" or self.evaluation.interrupted
+
+
+def find_run(folder: Path, experiment: Experiment) -> RunRecord | None:
+    """What the run in a folder found, if it is this experiment's and was not interrupted.
+
+    Raises:
+        FileError: as for `read_run`.
+    """
+    if not (folder / RUN_FILE).exists():
+        return None
+    found = read_run(folder)
+    same = (
+        found.origin.fingerprint == experiment.dataset.fingerprint
+        and found.spec == to_plain(spec_to_dict(experiment.spec))
+        and found.recipe == experiment.recipe
+        and found.evaluation.split == experiment.split
+    )
+    return found if same and not found.interrupted else None
 
 
 def read_run(folder: Path) -> RunRecord:

@@ -41,7 +41,7 @@ def make_run(
     folder: Path,
     resume: bool = False,
     watch: Callable[[Progress], None] | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    watch_judging: Callable[[str], None] = lambda what: None,
 ) -> Run:
     """Train, judge, and leave the model file, figures and report in a folder.
 
@@ -50,7 +50,7 @@ def make_run(
         folder: made if it is missing.
         resume: go on from the folder's checkpoint.
         watch: called with the progress of the training.
-        say: called with a sentence about each stage.
+        watch_judging: told what is scored next.
 
     Raises:
         FileError: the folder cannot be written to.
@@ -65,13 +65,13 @@ def make_run(
             experiment.dataset, experiment.spec, experiment.recipe,
             folder=folder, resume=resume, watch=watch, on_best=keep_best,
         )  # fmt: skip
-        return leave_run(experiment, trained, folder=folder, say=say)
+        return leave_run(experiment, trained, folder=folder, watch=watch_judging)
 
 
 def leave_run(
-    experiment: Experiment, trained: Trained, *, folder: Path, say: Callable[[str], None] = lambda text: None
+    experiment: Experiment, trained: Trained, *, folder: Path, watch: Callable[[str], None] = lambda what: None
 ) -> Run:
-    """Judge what a training gave, and leave the model file, figures and report; see `make_run`."""
+    """Judge what a training gave, and leave the model file, figures and report; `watch` as in `evaluate`."""
     make_folder(folder)
     dataset, pairs = experiment.dataset, experiment.scored
     info = ModelInfo.of(experiment, best_epoch=trained.best_epoch, ending=trained.ending)
@@ -79,7 +79,7 @@ def leave_run(
     write_model(folder / MODEL_FILE, info, trained.weights)
     judged = evaluate(
         Runtime(folder / MODEL_FILE, experiment.recipe.threads), pairs,
-        name=dataset.name, split=experiment.split, val=dataset.val, watch=lambda what: say(f"judging {what}"),
+        name=dataset.name, split=experiment.split, val=dataset.val, watch=watch,
     )  # fmt: skip
     scores = Judged(pairs=dataset.name, split=experiment.split, n=len(pairs), scores=judged.evaluation.scores)
     write_model(folder / MODEL_FILE, replace(info, judged=scores), trained.weights)

@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,8 +92,12 @@ def _row(trial: FrozenTrial) -> Row:
     )
 
 
-def write_results(study: optuna.Study, plan: Plan, *, command: str, split: str) -> Run | None:
+def write_results(
+    study: optuna.Study, plan: Plan, *, command: str, split: str, watch: Callable[[str], None]
+) -> Run | None:
     """Write `trials.csv`, the figures, and the run of the best model if one was trained to its end.
+
+    `watch` is told what is scored next.
 
     Raises:
         FileError: the folder cannot be written to.
@@ -121,7 +125,7 @@ def write_results(study: optuna.Study, plan: Plan, *, command: str, split: str) 
         dataset=plan.dataset, spec=spec_from_dict(candidate["spec"]), recipe=Recipe(**candidate["settings"]),
         budget=plan.space.budget, command=command, split=split,
     )  # fmt: skip
-    return leave_run(experiment, trained_of(trial), folder=plan.folder / BEST_FOLDER)
+    return leave_run(experiment, trained_of(trial), folder=plan.folder / BEST_FOLDER, watch=watch)
 
 
 def importance(study: optuna.Study) -> dict[str, float]:

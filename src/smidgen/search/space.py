@@ -11,7 +11,7 @@ from typing import Any
 
 from smidgen.data.pairs import Dataset
 from smidgen.errors import FileError, InputError
-from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, check_budget, widest_pyramid
+from smidgen.network.spec import NETWORKS, PlainSpec, PyramidSpec, Spec, check_budget, widest_pyramid
 from smidgen.training.recipe import OPTIMIZERS, Recipe, default_recipe
 
 Value = str | int | float
@@ -211,7 +211,7 @@ def _options(path: Path, name: str, value: Any) -> tuple[Value, ...]:
     if wrong or not options:
         expected = "a number, or a list of numbers" if str not in kinds else "a name, or a list of names"
         raise InputError(f"{name} is {value!r:.40} in the grid {path}", expected=expected)
-    known = {"network": (PyramidSpec.kind, PlainSpec.kind), "optimizer": OPTIMIZERS}.get(name)
+    known = {"network": NETWORKS, "optimizer": OPTIMIZERS}.get(name)
     unknown = [option for option in options if known and option not in known]
     if known and unknown:
         raise InputError(f"{name} is {unknown[0]!r:.40} in the grid {path}", expected=" or ".join(known))

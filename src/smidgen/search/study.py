@@ -65,7 +65,6 @@ class Standing:
         finished, pruned, failed, running: slots; `finished` counts those trained to their end.
         total: slots.
         best: lowest validation loss of a finished one, or None.
-        seconds_left: by the time the slots of this session took; None before one has ended.
     """
 
     finished: int
@@ -74,7 +73,6 @@ class Standing:
     running: int
     total: int
     best: float | None
-    seconds_left: float | None = None
 
     @property
     def done(self) -> int:

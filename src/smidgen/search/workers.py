@@ -8,7 +8,6 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.synchronize import Event
 
@@ -59,13 +58,13 @@ def run_study(plan: Plan, jobs: int, watch: Callable[[Standing], None]) -> tuple
     """
     quiet_optuna()
     study = prepare(plan)
-    started, before = time.monotonic(), standing(study, plan).done
+    left = plan.num_trials - standing(study, plan).done
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     workers: list[SpawnProcess] = []
     deaths, ending = 0, "finished"
     try:
-        workers.extend(_start(context, plan, stop) for _ in range(min(jobs, plan.num_trials - before)))
+        workers.extend(_start(context, plan, stop) for _ in range(min(jobs, left)))
         while True:
             for number, worker in enumerate(workers):
                 if worker.exitcode is not None and worker.exitcode < 0 and deaths < _MOST_WORKER_DEATHS:
@@ -73,9 +72,7 @@ def run_study(plan: Plan, jobs: int, watch: Callable[[Standing], None]) -> tuple
                     workers[number] = _start(context, plan, stop)
             if not any(worker.is_alive() for worker in workers):
                 break
-            now = standing(study, plan)
-            done, seconds = now.done - before, time.monotonic() - started
-            watch(replace(now, seconds_left=seconds / done * (now.total - now.done) if done > 0 else None))
+            watch(standing(study, plan))
             time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
         ending = "interrupted"
@@ -92,7 +89,7 @@ def run_study(plan: Plan, jobs: int, watch: Callable[[Standing], None]) -> tuple
 
 
 def _start(context: SpawnContext, plan: Plan, stop: Event) -> SpawnProcess:
-    """A worker that Ctrl-C does not reach: it would be torn out of its start; the parent says when to stop."""
+    """A worker that Ctrl-C does not reach, not even while it starts; the parent says when to stop."""
     worker = context.Process(target=_work, args=(plan, stop, os.getpid()))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -211,7 +208,7 @@ def _objective(study: optuna.Study, trial: optuna.Trial, plan: Plan, stopped: Ca
         raise
     except (FileError, OSError) as error:
         trial.set_user_attr("stopped", True)
-        raise _BrokenError(f"{error} The trial goes back in line; the same command goes on.") from None
+        raise _BrokenError(f"{error} The trial will be repeated; run the same command again to continue.") from None
     except Exception as error:  # of this candidate; the others go on
         trial.set_user_attr("error", f"{type(error).__name__}: {error}")
         raise _StoppedError from error

@@ -1,10 +1,11 @@
 """Experiment: what is trained, on what, and how."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from smidgen.data.pairs import Dataset, Pairs
 from smidgen.network.spec import Spec, check_budget
-from smidgen.training.recipe import Recipe
+from smidgen.training.recipe import Recipe, default_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,15 @@ class Experiment:
     def __post_init__(self) -> None:
         check_budget(self.spec, self.budget)
 
+    @staticmethod
+    def plan(
+        dataset: Dataset, spec: Spec, budget: int, *, command: str = "", split: str = "val", **chosen: Any
+    ) -> "Experiment":
+        """With the default recipe for these pairs; what was `chosen` replaces parts of it, see `default_recipe`."""
+        recipe = default_recipe(spec, len(dataset.train), dataset.pixels, **chosen)
+        return Experiment(dataset=dataset, spec=spec, recipe=recipe, budget=budget, command=command, split=split)
+
     @property
     def scored(self) -> Pairs:
         """The pairs that are scored."""
-        return self.dataset.test if self.split == "test" else self.dataset.val
+        return self.dataset.part(self.split)

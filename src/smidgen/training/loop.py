@@ -43,7 +43,6 @@ class Progress:
     val_loss: float
     best_val_loss: float
     images_per_second: float
-    seconds_left: float
     rollbacks: int = 0
 
 
@@ -189,7 +188,6 @@ class Loop:
         if self._watch is None:
             return
         history = self.state.history
-        images_left = (self._total_steps - step) * self._settings.batch_size
         self._watch(
             Progress(
                 epoch=min(step // self._steps_an_epoch + 1, self._settings.epochs),
@@ -201,7 +199,6 @@ class Loop:
                 val_loss=history[-1]["val_loss"] if history else math.nan,
                 best_val_loss=self.state.best_val_loss,
                 images_per_second=images_per_second,
-                seconds_left=images_left / images_per_second,
                 rollbacks=self.state.rollbacks,
             )
         )

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smidgen.cli.pairs_options import add_pairs_options, open_pairs
+from smidgen.cli import options
 from smidgen.data.scale import Scale, Scales
 
 
@@ -15,10 +15,10 @@ def test_options_reach_the_data_set(tmp_path: Path):
     np.save(tmp_path / "labels.npy", np.arange(20))
     np.savez(tmp_path / "val.npz", X=clean[:7], y=clean[:7])
     parser = argparse.ArgumentParser()
-    add_pairs_options(parser)
+    options.add(parser, *options.PAIRS)
     names = {"--noisy": "x.npy", "--clean": "y.npy", "--labels": "labels.npy", "--val": "val.npz"}
     arguments = parser.parse_args([part for name, file in names.items() for part in (name, str(tmp_path / file))])
-    dataset = open_pairs(arguments, Scales(Scale(0, 2.5), Scale(0, 1), Scale(0, 2.5)))
+    dataset = options.open_pairs(arguments, Scales(Scale(0, 2.5), Scale(0, 1), Scale(0, 2.5)))
     assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (18, 7, 2)
     assert dataset.train.labels is not None
     assert dataset.scales.noisy == Scale(0, 2.5)

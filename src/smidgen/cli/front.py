@@ -1,0 +1,80 @@
+"""`smidgen front`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from smidgen.cli import options, show
+from smidgen.cli.progress import Display
+from smidgen.errors import Exit, plural
+from smidgen.files import write_whole
+from smidgen.model.records import to_plain
+from smidgen.network.spec import default_spec, parse_budget
+from smidgen.training.experiment import Experiment
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Which budgets, on what."""
+    options.add(command, *options.PAIRS, "--out")
+    usual = "450,900,1800,3600"
+    command.add_argument("--budgets", default=usual, metavar="SIZES", help=f"separated by commas (default: {usual})")
+    options.add(command, "--epochs", "--seed", "--threads", "--split", "--json")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train the default spec at several budgets and draw what each buys."""
+    from smidgen.runs.figures import draw_front
+
+    budgets = sorted({parse_budget(text) for text in arguments.budgets.split(",")})
+    dataset = options.open_pairs(arguments)
+    chosen = {"epochs": arguments.epochs, "seed": arguments.seed, "threads": arguments.threads or options.cores()}
+    experiments = [  # all are checked before any is trained
+        Experiment.plan(
+            dataset, default_spec(budget, dataset.shape[2]), budget,
+            command=arguments.command, split=arguments.split, **chosen,
+        )
+        for budget in budgets
+    ]  # fmt: skip
+    folder = arguments.out or options.RUNS / f"{Path(dataset.name).stem or 'run'}-front"
+    points = _train_each(experiments, folder)
+    if len(points) < len(experiments):
+        print("smidgen: interrupted; run the same command again to continue", file=sys.stderr)
+        return Exit.FAILED
+    figure = folder / "front.png"
+    drawn = [(f"{point['budget']:,}", point["num_parameters"], point["scores"].mse) for point in points]
+    write_whole(figure, draw_front(drawn))
+    write_whole(folder / "front.json", json.dumps(to_plain(points), indent=1) + "\n")
+    print(json.dumps(to_plain(points)) if arguments.json else f"{_table(points)}\n\nfigure:   {figure}")
+    return Exit.DONE
+
+
+def _train_each(experiments: list[Experiment], folder: Path) -> list[dict[str, Any]]:
+    """What each budget buys; those after an interruption are missing."""
+    from smidgen.runs.record import find_run
+    from smidgen.runs.run import make_run
+
+    points = []
+    with Display() as display:
+        for experiment in experiments:
+            budget, size = experiment.budget, experiment.spec.num_parameters
+            place = folder / str(budget)
+            record = find_run(place, experiment)
+            if record is None:
+                epochs = plural(experiment.recipe.epochs, "epoch")
+                display.say(f"budget {budget:,}: {plural(size, 'parameter')}, {epochs}")
+                record = make_run(
+                    experiment, folder=place, resume=True, watch=display.training, watch_judging=display.judging
+                ).record
+            if record.interrupted:
+                break
+            scores = record.evaluation.scores
+            points.append({"budget": budget, "num_parameters": size, "scores": scores, "run": str(place)})
+    return points
+
+
+def _table(points: list[dict[str, Any]]) -> str:
+    rows = [["budget", "parameters", *show.SCORES]]
+    rows += [[f"{p['budget']:,}", f"{p['num_parameters']:,}", *show.score_cells(p["scores"])] for p in points]
+    return show.table(rows)

@@ -1,0 +1,88 @@
+"""Options that several commands share, and what is made of them."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from smidgen.data.open import open_dataset
+from smidgen.data.pairs import Dataset
+from smidgen.data.scale import Scales
+from smidgen.network.spec import DEFAULT_BUDGET
+
+# Where results go unless --out says otherwise.
+RUNS = Path("runs")
+PAIRS = ("pairs", "--noisy", "--clean", "--labels", "--val", "--test", "--data")
+SERVER = ("--host", "--port", "--no-browser")
+_FILE: dict[str, Any] = {"type": Path, "metavar": "FILE"}
+_NUMBER: dict[str, Any] = {"type": int, "metavar": "N"}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "model": {"metavar": "MODEL", "help": "a model file, a run folder, or the name of a shipped model"},
+    "pairs": {
+        "nargs": "?",
+        "metavar": "PAIRS",
+        "help": "a task's name, a .pkl or .npz file with X and y, or a folder with noisy/ and clean/",
+    },
+    "--noisy": _FILE | {"help": "noisy images, instead of PAIRS"},
+    "--clean": _FILE | {"help": "clean images, instead of PAIRS"},
+    "--labels": _FILE | {"help": "labels of the images, instead of those in PAIRS"},
+    "--val": _FILE | {"help": "validation pairs (default: those that PAIRS sets aside, or a tenth)"},
+    "--test": _FILE | {"help": "test pairs (default: those that PAIRS sets aside, or a tenth)"},
+    "--data": {"type": Path, "metavar": "DIR", "help": "folder with mnist/ and fashion-mnist/, for tasks"},
+    "--out": {"type": Path, "metavar": "RUN", "help": "folder for the results (default: a folder in runs/)"},
+    "--budget": {
+        "default": str(DEFAULT_BUDGET),
+        "metavar": "SIZE",
+        "help": f"most learned numbers to store, or bytes such as 14kB (default: {DEFAULT_BUDGET})",
+    },
+    "--epochs": _NUMBER | {"help": "how often each pair is shown (default: set by the recipe)"},
+    "--seed": _NUMBER | {"default": 0, "help": "random seed (default: 0)"},
+    "--threads": _NUMBER
+    | {"default": 0, "help": "processor cores; in training, their number affects the result (default: all)"},
+    "--split": {
+        "choices": ("val", "test"),
+        "default": "val",
+        "help": "part of the pairs to use: val, or test for figures to be published (default: val)",
+    },
+    "--host": {
+        "default": "127.0.0.1",
+        "metavar": "ADDRESS",
+        "help": "address to serve on; from other machines a token is needed (default: 127.0.0.1)",
+    },
+    "--port": _NUMBER | {"help": "(default: 8000, or a free one if that is taken)"},
+    "--no-browser": {"action": "store_true", "help": "do not open a browser"},
+    "--json": {"action": "store_true", "help": "print one JSON object instead of text"},
+}
+
+
+def add(command: argparse.ArgumentParser, *names: str) -> None:
+    """Give a command these options."""
+    for name in names:
+        command.add_argument(name, **_OPTIONS[name])
+
+
+def open_pairs(arguments: argparse.Namespace, scales: Scales | None = None) -> Dataset:
+    """Open what the options name, and warn of what looks odd; `scales` are a model's.
+
+    Raises:
+        InputError: nothing or too much is given, or what is given cannot be read.
+    """
+    given = {name: getattr(arguments, name) for name in ("noisy", "clean", "labels", "val", "test", "data")}
+    dataset = open_dataset(arguments.pairs, scales=scales, **given)
+    for warning in dataset.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return dataset
+
+
+def free_folder(name: str) -> Path:
+    """`runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3`… that does not exist."""
+    folder, number = RUNS / name, 2
+    while folder.exists():
+        folder, number = RUNS / f"{name}-{number}", number + 1
+    return folder
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

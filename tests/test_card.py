@@ -25,4 +25,4 @@ def test_card_of_a_model_without_a_past():
     """A model that records nothing gets a card that says so."""
     card = write_card("mine", ModelInfo(spec=TINY, budget=99))
     assert "None recorded" in card
-    assert "as of your pairs" in card
+    assert "that of your pairs" in card

@@ -81,8 +81,8 @@ def test_the_ending_decides_the_kind(tmp_path: Path, pictures: Path, tiny_model:
     [
         (["in/a.png"], "in/a.png", "would be replaced"),
         (["in/deeper", "in/deeper/e.tif"], "in", "both be written"),
-        (["in/twice"], "in/twice/more", "holds images already"),
-        (["in/a.png"], "x.gif", "no ending"),
+        (["in/twice"], "in/twice/more", "already holds images"),
+        (["in/a.png"], "x.gif", "ending of an image file"),
         (["in/a.png"], "x.png --range 0 inf", "impossible"),
         (["in/a.png"], "x.png --threads -1", "threads"),
         (["in/a.png", "in/b.bmp"], "-", "standard output"),

@@ -142,7 +142,7 @@ def test_what_cannot_be_denoised(unit: np.ndarray):
     with pytest.raises(InputError, match="NaN"):
         denoise_picture(make_runtime(), picture_of(unit))
     colour = make_runtime(spec=PyramidSpec(channels=3, width=2, hidden=2, scales=1))
-    with pytest.raises(InputError, match="1 channels"):
+    with pytest.raises(InputError, match="has 1 channel"):
         denoise_picture(colour, picture_of(np.zeros((4, 4, 1), np.uint8)))
 
 

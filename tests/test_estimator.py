@@ -104,7 +104,7 @@ def test_same_answers_for_flat_and_image_shaped(images: tuple[np.ndarray, np.nda
     np.testing.assert_array_equal(flat.reshape(whole.shape), whole)
     wide = quick(image_shape=(4, 16)).fit(x.reshape(30, -1), y.reshape(30, -1)).predict(x.reshape(30, -1))
     assert wide.shape == (30, 64)
-    with pytest.raises(ValueError, match="no square image"):
+    with pytest.raises(ValueError, match="do not make a square image"):
         quick().fit(x.reshape(30, -1)[:, :60], y.reshape(30, -1)[:, :60])
 
 

@@ -70,7 +70,7 @@ def test_a_folder_is_locked_for_others_until_the_end(tmp_path: Path):
     command = [sys.executable, "-c", code]
     with lock_folder(folder, "a training"):
         refused = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert "is in use by a test of another process" in refused.stderr
+        assert "is in use: another process runs a test there" in refused.stderr
     assert subprocess.run(command, check=False).returncode == 0
     with lock_folder(folder, "a training"):
         pass

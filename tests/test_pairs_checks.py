@@ -29,10 +29,10 @@ def test_flat_targets_take_the_shape_of_the_images():
     [
         (images(4), images(3), None, "X has 4 images and y has 3"),
         (images(4, 6), images(4, 7), None, "images of X are 6 x 6"),
-        (np.full((2, 3, 3), np.nan), images(2, 3), None, "2 images of X .* NaN"),
+        (np.full((2, 3, 3), np.nan), images(2, 3), None, "NaN or infinity in 2 images of X"),
         (np.full((2, 3, 3), np.inf), images(2, 3), None, "infinity"),
         (np.empty((0, 3, 3)), np.empty((0, 3, 3)), None, "empty"),
-        (images(4).reshape(4, 36)[:, :35], images(4), None, "no square"),
+        (images(4).reshape(4, 36)[:, :35], images(4), None, "square image"),
         (np.zeros((2, 9, 9, 9)), np.zeros((2, 9, 9, 9)), None, "shape"),
         (np.zeros(5), np.zeros(5), None, "shape"),
         (np.array(["a", "b"]), images(2), None, "real numbers"),
@@ -43,7 +43,7 @@ def test_flat_targets_take_the_shape_of_the_images():
         (images(4), images(4), ["a", "b", "c", "d"], "whole numbers"),
         (images(4), images(4), [0.5, 1, 2, 3], "whole numbers"),
         (images(4), images(4), [1e300, 1, 2, 3], "whole numbers"),
-        (images(4), images(4), [[1], [2, 3], [4], [5]], "one row"),
+        (images(4), images(4), [[1], [2, 3], [4], [5]], "do not make an array"),
         ([np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint16)], images(2), None, "differ in type"),
     ],
 )
@@ -94,8 +94,8 @@ def test_constant_and_repeated_images_are_counted():
     clean[11] = 0.5
     clean[21:23] = clean[1:3]
     warnings = odd_things(*(as_pairs(noisy, clean, part) for part in PARTS))
-    assert "1 clean images are constant" in warnings[0]
-    assert "2 clean images stand in both train and test" in warnings[1]
+    assert "1 clean image with a single value everywhere" in warnings[0]
+    assert "2 clean images in both train and test" in warnings[1]
 
 
 def test_fingerprint_follows_the_content():

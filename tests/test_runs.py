@@ -44,7 +44,7 @@ def test_two_trainings_in_one_folder(small_dataset: Dataset, tmp_path: Path):
 
     def watch(progress: object) -> None:
         if not refused:
-            with pytest.raises(FileError, match="in use by a training") as caught:
+            with pytest.raises(FileError, match="another process runs a training there") as caught:
                 make_run(experiment_on(small_dataset), folder=tmp_path, resume=True)
             refused.append(caught)
 

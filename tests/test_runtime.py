@@ -64,7 +64,7 @@ def test_a_run_folder_is_a_model_too(tiny_model: Path):
 
 def test_wrong_channels_are_refused(tiny_model: Path):
     """Colour images for a grey model are an error that names both."""
-    with pytest.raises(PairsError, match="1 channels"):
+    with pytest.raises(PairsError, match="has 1 channel"):
         Runtime(tiny_model).denoise(np.zeros((1, 5, 5, 3), np.float32))
 
 

@@ -142,7 +142,7 @@ def test_a_full_disk_puts_the_slot_back_in_line(plan: Plan, monkeypatch: pytest.
     study = prepare(plan)
     with monkeypatch.context() as patch:
         patch.setattr(module, "train", train)
-        with pytest.raises(Exception, match=r"No space left.*goes back in line"):
+        with pytest.raises(Exception, match=r"No space left.*will be repeated"):
             work(plan)
     work(plan)
     assert standing(study, plan).finished == 1
@@ -167,7 +167,7 @@ def test_a_lost_database_ends_the_worker_with_a_word(plan: Plan, monkeypatch: py
         raise OperationalError("UPDATE", {}, Exception("server closed the connection"))
 
     prepare(plan)
-    with pytest.raises(StorageLostError, match=r"server closed the connection.*same command goes on"):
+    with pytest.raises(StorageLostError, match=r"server closed the connection.*same command again"):
         work(plan, leave)
 
 

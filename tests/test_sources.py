@@ -42,10 +42,10 @@ def test_a_task_a_file_and_two_files(tmp_path: Path, pickled: Path):
     ("arguments", "message"),
     [
         ({}, "no pairs"),
-        ({"pairs": "cats"}, "neither a file"),
-        ({"pairs": "c" * 300}, "neither a file"),
+        ({"pairs": "cats"}, "is not a file, a folder or a task"),
+        ({"pairs": "c" * 300}, "is not a file, a folder or a task"),
         ({"noisy": Path("x.npy")}, "only one"),
-        ({"pairs": "a.pkl", "noisy": Path("x.npy")}, "both PAIRS"),
+        ({"pairs": "a.pkl", "noisy": Path("x.npy")}, "are both given"),
         ({"pairs": "digits-on-garments-sample", "val": Path("v.pkl")}, "its own labels"),
     ],
 )

@@ -68,7 +68,7 @@ def test_download_is_checked_and_kept(tmp_path: Path, monkeypatch: pytest.Monkey
         assert str(path).startswith(str(tmp_path / "cache"))
         path.unlink()
         (home / "a.gz").write_bytes(b"wrong")
-        with pytest.raises(FileError, match="cannot be downloaded"):
+        with pytest.raises(FileError, match="could not be downloaded"):
             archives._download("mnist", "a.gz")
     finally:
         server.shutdown()

@@ -103,8 +103,8 @@ def refuse_bomb(name: str, packed: int, unpacked: int) -> None:
     """
     if unpacked > _BOMB_BYTES and unpacked > _BOMB_RATIO * packed:
         raise FileError(
-            f"{name} promises {unpacked:,} bytes and holds {packed:,}",
-            expected=f"at most {_BOMB_RATIO} times as much as it holds, as honest images do",
+            f"{name} claims to unpack to {unpacked:,} bytes from {packed:,}",
+            expected=f"at most {_BOMB_RATIO} times its own size, as in any honest file",
         )
 
 
@@ -116,7 +116,7 @@ def check_inflated(name: str, packed: bytes, most: int) -> None:
         zlib.error: it is damaged.
     """
     if len(zlib.decompressobj().decompress(packed, most + 1)) > most:
-        raise FileError(f"{name} unpacks to more than its size says", expected=f"at most {most:,} bytes in this piece")
+        raise FileError(f"{name} unpacks to more than its size says", expected=f"at most {most:,} bytes here")
 
 
 def make_folder(path: Path) -> None:
@@ -147,7 +147,9 @@ def lock_folder(path: Path, doing: str) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise FileError(f"{path} is in use by {doing} of another process", remedy="Choose another --out") from None
+        raise FileError(
+            f"{path} is in use: another process runs {doing} there", remedy="Choose another --out"
+        ) from None
     except OSError as error:
         raise FileError(f"the folder {path} cannot be written to ({error.strerror or error})") from error
     try:

@@ -26,7 +26,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "clean", type=Path, metavar="CLEAN", help="a .npy, .npz, IDX or pickle file, or a folder of images"
     )
     command.add_argument("--with", dest="kind", required=True, choices=KINDS, help="the corruption")
-    command.add_argument("--strength", type=float, metavar="S", help="(default: a usual one for the corruption)")
+    command.add_argument("--strength", type=float, metavar="S", help="how strong it is (default: a usual strength)")
     command.add_argument("--labels", type=Path, metavar="FILE", help="labels to go with the pairs")
     options.add(command, "--seed")
     command.add_argument("-o", "--out", type=Path, required=True, metavar="PAIRS", help="the .npz file to write")

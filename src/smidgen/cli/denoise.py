@@ -48,12 +48,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders, patterns, or - for standard input")
     out = "a file; a folder for several images; - for standard output"
     command.add_argument("-o", "--out", metavar="OUT", help=out)
-    command.add_argument("--depth", choices=DEPTHS, help="bits of the result (default: as the image)")
-    limits = "values of black and white in the images (default: chosen by the type of the values)"
+    command.add_argument("--depth", choices=DEPTHS, help="bits per value of the result (default: as in the image)")
+    limits = "values that mean black and white in the images (default: chosen by the type of the values)"
     command.add_argument("--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help=limits)
-    invert = "the images are dark on light and the model's light on dark, or the reverse"
+    invert = "the images are dark on light and the model expects light on dark, or the reverse"
     command.add_argument("--invert", action="store_true", help=invert)
-    options.add(command, "--threads")
+    command.add_argument("--threads", type=int, default=0, metavar="N", help="processor cores to use (default: all)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -120,10 +120,10 @@ def _plan(images: list[str], out: str | None) -> list[_Job]:
     found = _find(images, place)
     several = len(found) > 1 or any(Path(image).is_dir() for image in images)
     if not several and not place.is_dir() and place.suffix and place.suffix.lower() not in KINDS:
-        raise InputError(f"{out} has no ending of an image file", expected=", ".join(sorted(KINDS)))
+        raise InputError(f"{out} does not have the ending of an image file", expected=", ".join(sorted(KINDS)))
     if several or place.is_dir() or place.suffix.lower() not in KINDS:
         if several and place.suffix.lower() in KINDS and not place.is_dir():
-            raise InputError(f"{out} is the name of one file for {len(found)} images", expected="the name of a folder")
+            raise InputError(f"{out} names one file for {len(found)} images", expected="the name of a folder")
         jobs = [_Job(source, place / name) for source, name in found]
     else:
         jobs = [_Job(found[0][0], place)]
@@ -135,7 +135,7 @@ def _plan(images: list[str], out: str | None) -> list[_Job]:
             raise InputError(f"{job.source} and {targets[target]} would both be written to {target}")
         targets[target] = job.source
         if target.resolve() in read:
-            raise InputError(f"{target} is itself to be read and would be replaced", remedy="Choose another -o")
+            raise InputError(f"{target} is also an input and would be replaced", remedy="Choose another -o")
     return jobs
 
 
@@ -147,7 +147,7 @@ def _find(images: list[str], place: Path | None) -> list[tuple[Path, Path]]:
         if path.is_dir():
             if place is not None and path.resolve() in place.resolve().parents and place.is_dir() and _walk(place):
                 raise InputError(
-                    f"{place} lies in {path} and holds images already: whether to read or to replace them is unclear",
+                    f"{place} is inside {path} and already holds images, which would be read and replaced",
                     remedy="Choose another -o",
                 )
             files = _walk(path)
@@ -195,7 +195,7 @@ def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, watch: Callabl
         return [*remarks, *left_out(picture)]
     kind = KINDS.get(job.target.suffix.lower())
     if kind is None:
-        raise InputError(f"{job.target} has no ending of an image file", expected=", ".join(sorted(KINDS)))
+        raise InputError(f"{job.target} does not have the ending of an image file", expected=", ".join(sorted(KINDS)))
     picture = replace(picture, kind=kind)
     packed = pack_picture(picture)
     make_folder(job.target.parent)
@@ -219,7 +219,7 @@ def _goes_by_rows(source: Path) -> bool:
 
 def _standard(stream: TextIO | None) -> TextIO:
     if stream is None:
-        raise InputError("standard input or output is closed", expected="it to be open")
+        raise InputError("standard input or output is closed")
     return stream
 
 

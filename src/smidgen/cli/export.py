@@ -14,7 +14,7 @@ from smidgen.model.zoo import find_model
 def add_options(command: argparse.ArgumentParser) -> None:
     """Which model, in which form."""
     options.add(command, "model")
-    command.add_argument("--to", choices=("keras", "h5", "c", "html"), required=True, help="the form")
+    command.add_argument("--to", choices=("keras", "h5", "c", "html"), required=True, help="format to write")
     command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the file to write")
     size = "size of the images; the page takes any, and starts with this one (default: that of training)"
     command.add_argument("--size", metavar="HxW", help=size)

@@ -16,7 +16,7 @@ from smidgen.errors import Exit, MissingPartError, SmidgenError
 
 # Each is a module beside this one, with `add_options` and `run`.
 COMMANDS = {
-    "demo": "embedded pairs -> train -> judge -> report, in two minutes",
+    "demo": "train, judge and report on the embedded sample, in two minutes",
     "inspect": "show shapes, scales, faults and the first pair",
     "train": "train a denoiser, judge it and write a report",
     "search": "find the best network and training that a budget can buy",
@@ -26,8 +26,8 @@ COMMANDS = {
     "denoise": "denoise images, folders of images, or standard input",
     "export": "write a model as Keras, C or a web page, and check it",
     "report": "write a run's report.html again",
-    "read": "let people read denoised images in the browser, and count",
-    "serve": "open a page to try a model on, and an HTTP API",
+    "read": "test in the browser how well people read denoised images",
+    "serve": "try a model on a web page or through an HTTP API",
     "models": "list the models that ship with Smidgen",
     "corrupt": "make pairs from clean images",
 }

@@ -18,9 +18,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List the models that ship, with licence, data and scores; as JSON with each file's hash too."""
-    infos = {name: Runtime(find_model(name)).info for name in zoo_names()}
+    files = {name: find_model(name) for name in zoo_names()}
+    infos = {name: Runtime(file).info for name, file in files.items()}
     if arguments.json:
-        print(json.dumps({name: describe_model(info) | {"sha256": _hash(name)} for name, info in infos.items()}))
+        hashes = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+        print(json.dumps({name: describe_model(info) | {"sha256": hashes[name]} for name, info in infos.items()}))
         return Exit.DONE
     rows = [["model", "parameters", "trained on", "scored on", *show.SCORES]]
     for name, info in infos.items():
@@ -32,7 +34,3 @@ def run(arguments: argparse.Namespace) -> int:
     for licence in sorted({info.origin.licence for info in infos.values()} - {""}):
         print(f"\nlicence of the training images: {licence}")
     return Exit.DONE
-
-
-def _hash(name: str) -> str:
-    return hashlib.sha256(find_model(name).read_bytes()).hexdigest()

@@ -85,8 +85,8 @@ class Display:
             self._end_stage()
             form = (_BAR if self._terminal else _LINE) if total else "{desc}"
             self._bar = tqdm(
-                desc=head, total=total, initial=done, bar_format=form, file=sys.stderr, smoothing=0, miniters=0,
-                mininterval=0.1 if total else 0, delay=0 if self._terminal else math.inf,
+                desc=head, postfix=text, total=total, initial=done, bar_format=form, file=sys.stderr, smoothing=0,
+                miniters=0, mininterval=0.1 if total else 0, delay=0 if self._terminal else math.inf,
                 leave=stage in ("training", "search"), **_size(),
             )  # fmt: skip
             self._stage, self._said = stage, False

@@ -23,12 +23,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """What is shown, and where."""
     options.add(command, "model", *options.PAIRS, "--split", "--out")
     command.add_argument("--images", type=int, default=150, metavar="N", help="how many to show (default: 150)")
-    command.add_argument(
-        "--against",
-        metavar="DENOISER",
-        help="ask which of two images is closer to the clean one: the model's, or that of another model or a baseline "
-        "(default for pairs without labels: the best baseline)",
-    )
+    against = "ask whose image is closer to the clean one: the model's, or that of another model or a baseline "
+    against += "(default for pairs without labels: the best baseline)"
+    command.add_argument("--against", metavar="DENOISER", help=against)
     seed = "random seed for the choice and the order (default: one that nobody knows)"
     command.add_argument("--seed", type=int, metavar="N", help=seed)
     options.add(command, *options.SERVER, "--json")
@@ -102,7 +99,7 @@ def results_text(results: dict[str, Any]) -> str:
     """The rates, one row for each condition; of a comparison, how often the model's image was preferred."""
     if results["kind"] != READ:
         found = results["preferred"]
-        rate = f"{show.share(Interval(**found))} of {plural(found['n'], 'decision')}" if found else "no decision"
+        rate = f"{Interval(**found)} of {plural(found['n'], 'decision')}" if found else "no decision"
         return f"the model's image was judged closer to the clean one in {rate}; undecided: {results['cannot_tell']}"
     rows = [["shown", "images", "read (95% interval)", "cannot tell", "median s", "machine reads", "kappa"]]
     for name in CONDITIONS[READ]:
@@ -114,7 +111,7 @@ def results_text(results: dict[str, Any]) -> str:
             [
                 name,
                 str(found["read"]["n"]),
-                show.share(Interval(**found["read"])),
+                str(Interval(**found["read"])),
                 str(found["cannot_tell"]),
                 f"{found['median_seconds']:.1f}",
                 f"{machine['rate']:.1%}" if machine else "–",

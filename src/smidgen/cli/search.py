@@ -31,12 +31,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--trials", type=int, metavar="N", help=f"number of proposals to try (default: {_TRIALS})")
     grid = "a TOML file of values; every combination of them is tried"
     command.add_argument("--grid", type=Path, metavar="FILE", help=grid)
-    command.add_argument("--prune", action="store_true", help="stop poor candidates early with --grid, too")
+    command.add_argument(
+        "--prune", action="store_true", help="with --grid, stop poor candidates early, as other searches do"
+    )
     jobs = "trials to run at a time on this machine (default: one for each core)"
     command.add_argument("--jobs", type=int, metavar="N", help=jobs)
-    threads = "processor cores for each trial; their number affects the result (default: 1)"
+    threads = "processor cores for each trial; results depend slightly on their number (default: 1)"
     command.add_argument("--threads", type=int, default=1, metavar="N", help=threads)
-    storage = "a database that machines share, such as postgresql://user@host/name"
+    storage = "a database for several machines to share, such as postgresql://user@host/name"
     command.add_argument("--storage", metavar="URL", help=storage)
     study = "name of the study in the database (default: made from the pairs and the settings)"
     command.add_argument("--study", metavar="NAME", help=study)
@@ -66,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
     if best and best.record.interrupted and ending == "finished":
         ending = "interrupted while judging the best"
     rows = list_rows(study)
-    print(_json(plan, rows, best, ending) if arguments.json else _text(plan, rows, best, ending))
+    about = {"study": plan.name, "ending": ending, "trials": rows, "best": best.record if best else None}
+    print(json.dumps(to_plain(about)) if arguments.json else _text(plan, rows, best, ending))
     return Exit.DONE if ending == "finished" and best else Exit.FAILED
 
 
@@ -112,11 +115,6 @@ def _without_password(command: str) -> str:
     return shlex.join(hide_password(word) if "://" in word else word for word in shlex.split(command))
 
 
-def _json(plan: "Plan", rows: list["Row"], best: "Run | None", ending: str) -> str:
-    content = {"study": plan.name, "ending": ending, "trials": rows, "best": best.record if best else None}
-    return json.dumps(to_plain(content))
-
-
 def _text(plan: "Plan", rows: list["Row"], best: "Run | None", ending: str) -> str:
     """The best trials, how many ended how, and where the best model is."""
     from smidgen.search.results import BEST_FOLDER, TRIALS_FILE
@@ -145,12 +143,9 @@ def _table(shown: list["Row"], rows: list["Row"]) -> str:
     cells = [["val loss", "", "parameters", "epochs", "time", *(name.replace("_", " ") for name in names)]]
     for row in shown:
         epochs = "–" if row.epochs is None else str(row.epochs)
-        values = [_short(row.values.get(name, "")) for name in names]
+        found = [row.values.get(name, "") for name in names]
+        values = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in found]
         cells.append(
             [f"{row.val_loss:.5f}", row.state, f"{row.parameters:,}", epochs, show.duration(row.seconds or 0), *values]
         )
     return show.table(cells)
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

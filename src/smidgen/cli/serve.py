@@ -17,7 +17,7 @@ _SECONDS_TO_END = 0.3
 def add_options(command: argparse.ArgumentParser) -> None:
     """Which models, and where."""
     options.add(command, "model")
-    command.add_argument("--beside", metavar="MODEL", help="another model to show side by side")
+    command.add_argument("--beside", metavar="MODEL", help="a second model to show beside it")
     options.add(command, *options.SERVER)
 
 

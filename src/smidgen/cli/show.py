@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from smidgen.errors import plural
-from smidgen.model.records import Interval, Scores
+from smidgen.model.records import Scores
 from smidgen.model.runtime import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -27,11 +27,6 @@ def table(rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)) -> str:
     ]
     lines.insert(1, "  ".join("─" * width for width in widths))
     return "\n".join(lines)
-
-
-def share(interval: Interval) -> str:
-    """A rate with its interval, in per cent."""
-    return f"{interval.rate:.1%} ({interval.low:.1%} to {interval.high:.1%})"
 
 
 def score_cells(scores: Scores) -> list[str]:
@@ -62,7 +57,7 @@ def scores_text(judged: "Evaluation") -> str:
         rows.append([f"{name} {strength:g}" if strength else name, *_cells(scores)])
     floor = judged.scores.bce_floor
     if judged.scores.legibility:
-        rows.append(["clean images", f"{floor:.4f}", "0", "∞", "1.000", share(judged.scores.legibility.clean)])
+        rows.append(["clean images", f"{floor:.4f}", "0", "∞", "1.000", str(judged.scores.legibility.clean)])
     parts = [f"{judged.pairs}, {judged.split} part, {plural(judged.n, 'pair')} (BCE floor {floor:.4f})", table(rows)]
     if judged.legibility_by_digit:
         digits = [["digit", *judged.legibility_by_digit], ["legible %"], ["images"]]
@@ -84,7 +79,7 @@ def _cells(scores: Scores) -> list[str]:
         f"{scores.mse:.5f}",
         _psnr(scores),
         "–" if scores.ssim is None else f"{scores.ssim:.3f}",
-        share(scores.legibility.denoised) if scores.legibility else "–",
+        str(scores.legibility.denoised) if scores.legibility else "–",
     ]
 
 

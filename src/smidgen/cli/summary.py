@@ -6,7 +6,7 @@ from typing import Any
 
 from smidgen.cli import options
 from smidgen.cli.show import table
-from smidgen.errors import Exit, InputError
+from smidgen.errors import Exit, InputError, plural
 from smidgen.model.card import write_card
 from smidgen.model.file import describe_model
 from smidgen.model.runtime import Runtime
@@ -51,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(_layer_table(network, height, width))
     print(f"\nparameters    {info.spec.num_parameters:,} of {info.budget:,} (shared weights counted once)")
     print(f"file          {facts['size_bytes']:,} bytes")
-    print(f"cost          {facts['multiply_accumulates_per_pixel']:,.0f} multiply-accumulates a pixel")
-    print(f"reach         {network.reach} pixels")
+    print(f"cost          {facts['multiply_accumulates_per_pixel']:,.0f} multiply-accumulates per pixel")
+    print(f"reach         {plural(network.reach, 'pixel')}")
     print(f"work memory   {facts['work_bytes']:,} bytes for {height} x {width}, layer by layer in float32")
     print(f"values        X {info.scales.noisy}, y {info.scales.clean}")
     about = facts["metadata"]
@@ -111,5 +111,5 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     except ValueError:
         height = width = 0
     if min(height, width) < 1:
-        raise InputError(f"the size {text!r} cannot be read", expected="HxW, as 28x28")
+        raise InputError(f"the size {text!r} cannot be read", expected="HxW, such as 28x28")
     return height, width

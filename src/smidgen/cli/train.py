@@ -18,12 +18,8 @@ _CHOSEN = ("epochs", "batch_size", "learning_rate", "optimizer", "loss", "patien
 def add_options(command: argparse.ArgumentParser) -> None:
     """What to train, on what, and how."""
     options.add(command, *options.PAIRS, "--out", "--budget")
-    command.add_argument(
-        "--network",
-        choices=NETWORKS,
-        default=NETWORKS[0],
-        help="pyramid: several scales, as wide as fits; plain: the classic autoencoder (default: pyramid)",
-    )
+    network = "pyramid: several scales, as wide as fits; plain: the classic autoencoder (default: pyramid)"
+    command.add_argument("--network", choices=NETWORKS, default=NETWORKS[0], help=network)
     passes = "passes over the pyramid; 2 are more accurate and take 1.7 times as long (default: 1)"
     command.add_argument("--passes", type=int, default=1, metavar="N", help=passes)
     command.add_argument("--resume", action="store_true", help="continue from the last checkpoint in the run folder")
@@ -31,8 +27,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--batch-size", type=int, metavar="N", help="pairs per step (default: set by the recipe)")
     peak = "peak learning rate (default: set by the recipe)"
     command.add_argument("--learning-rate", type=float, metavar="RATE", help=peak)
-    command.add_argument("--optimizer", choices=OPTIMIZERS, help="(default: set by the recipe)")
-    command.add_argument("--loss", choices=LOSSES, help="(default: bce)")
+    command.add_argument("--optimizer", choices=OPTIMIZERS, help="optimizer (default: set by the recipe)")
+    command.add_argument("--loss", choices=LOSSES, help="loss to minimise (default: bce)")
     patience = "stop after N epochs without a better validation loss"
     command.add_argument("--patience", type=int, metavar="N", help=patience)
     options.add(command, "--seed", "--threads", "--split", "--json")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from smidgen.data.origin import Found
 from smidgen.data.pairs import Images, Pairs
-from smidgen.errors import PairsError
+from smidgen.errors import PairsError, plural
 
 _CHANNELS = range(1, 5)
 _PIXELS_LOOKED_AT = 500_000
@@ -51,7 +51,7 @@ def make_raw_pairs(noisy: object, clean: object, labels: object, source: str) ->
     x, y = _as_numbers(noisy, "X (noisy)", source), _as_numbers(clean, "y (clean)", source)
     if len(x) != len(y):
         raise PairsError(
-            f"{source}: X has {len(x)} images and y has {len(y)}",
+            f"{source}: X has {plural(len(x), 'image')} and y has {len(y):,}",
             expected="one clean image for each noisy one",
         )
     found = {"X": _describe(x), "y": _describe(y)}
@@ -70,12 +70,12 @@ def make_raw_pairs(noisy: object, clean: object, labels: object, source: str) ->
 
 
 def odd_things(train: Pairs, val: Pairs, test: Pairs) -> list[str]:
-    """Warnings about constant images, swapped X and y, and images that stand in two splits."""
+    """Warnings about constant images, swapped X and y, and images that are in two splits."""
     warnings = []
     for what in ("noisy", "clean"):
         constant = sum(int(_is_constant(getattr(part, what)).sum()) for part in (train, val, test))
         if constant:
-            warnings.append(f"{constant} {what} images are constant (one value everywhere)")
+            warnings.append(f"{plural(constant, f'{what} image')} with a single value everywhere")
     if _look_swapped(train):
         warnings.append("X looks cleaner than y: are X (noisy) and y (clean) swapped?")
     parts = {"train": train, "val": val, "test": test}
@@ -85,7 +85,7 @@ def odd_things(train: Pairs, val: Pairs, test: Pairs) -> list[str]:
     for first, second in itertools.combinations(parts, 2):
         common = seen[first] & seen[second]
         if common:
-            warnings.append(f"{len(common)} clean images stand in both {first} and {second}")
+            warnings.append(f"{plural(len(common), 'clean image')} in both {first} and {second}")
     return warnings
 
 
@@ -118,8 +118,8 @@ def _as_numbers(value: object, what: str, source: str) -> NDArray[Any]:
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         bad = int((~np.isfinite(value)).reshape(len(value), -1).any(1).sum()) if value.ndim else 1
         raise PairsError(
-            f"{source}: {bad} images of {what} hold NaN or infinity",
-            remedy="Remove or repair them; a pixel without a value cannot be learned from",
+            f"{source}: NaN or infinity in {plural(bad, 'image')} of {what}",
+            remedy="Remove or repair them",
         )
     if value.ndim < 2:
         raise PairsError(
@@ -161,11 +161,11 @@ def _stack(items: list[object] | tuple[object, ...], what: str, source: str) -> 
             raise PairsError(
                 f"{source}: the images of {what} differ in type ({', '.join(sorted(kinds))})",
                 expected="images of one depth",
-                remedy="Convert them to one depth first: 8 and 16 bits beside each other have no common scale",
+                remedy="Convert them to one depth first; 8-bit and 16-bit values have no common scale",
             )
         return np.stack(arrays)
     except (ValueError, OverflowError):
-        raise PairsError(f"{source}: {what} is a list that does not form images", expected="an array") from None
+        raise PairsError(f"{source}: {what} is a list whose items do not make an array", expected="an array") from None
 
 
 def _as_images(array: NDArray[Any], what: str, source: str) -> NDArray[Any]:
@@ -174,8 +174,8 @@ def _as_images(array: NDArray[Any], what: str, source: str) -> NDArray[Any]:
         side = round(array.shape[1] ** 0.5)
         if side * side != array.shape[1]:
             raise PairsError(
-                f"{source}: {what} has flat rows of {array.shape[1]} numbers, which is no square image",
-                expected="rows of a square image (784 = 28 x 28), or an array (N, H, W)",
+                f"{source}: {what} has flat rows of {array.shape[1]} numbers, which do not make a square image",
+                expected="rows that do (784 = 28 x 28), or an array (N, H, W)",
             )
         return array.reshape(len(array), side, side, 1)
     if array.ndim == 3:
@@ -203,14 +203,17 @@ def make_labels(labels: object, n: int, source: str) -> NDArray[np.int64] | None
         array = array.argmax(1)  # one-hot rows, as Keras courses keep them
     array = array.reshape(-1)
     if len(array) != n:
-        raise PairsError(f"{source}: {len(array)} labels for {n} pairs", expected="one label for each pair")
+        raise PairsError(
+            f"{source}: there are {plural(len(array), 'label')} for {plural(n, 'pair')}",
+            expected="one label for each pair",
+        )
     whole = array.dtype.kind in "ui"
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):  # of what is wider than 64 bits; it is infinite then
             wide = array.astype(np.float64)
         whole = bool((np.abs(wide) < 2**53).all()) and bool((wide == np.floor(wide)).all())
     if not whole:
-        raise PairsError(f"{source}: the labels are of type {array.dtype}", expected="whole numbers")
+        raise PairsError(f"{source}: the labels are not whole numbers (type {array.dtype})")
     return array.astype(np.int64)
 
 
@@ -239,7 +242,7 @@ def _label_array(labels: object, source: str) -> NDArray[Any]:
 
 def _size(images: NDArray[Any]) -> str:
     _, height, width, channels = images.shape
-    return f"{height} x {width} with {channels} channel{'s' * (channels > 1)}"
+    return f"{height} x {width} with {plural(channels, 'channel')}"
 
 
 def _describe(array: NDArray[Any]) -> Found:

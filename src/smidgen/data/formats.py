@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from smidgen.data.checks import RawPairs, make_labels, make_raw_pairs
 from smidgen.data.parts import quote, take_apart
 from smidgen.data.unpickle import read_pickle
-from smidgen.errors import FileError, PairsError
+from smidgen.errors import FileError, PairsError, plural
 from smidgen.files import refuse_bomb
 from smidgen.images.picture import IMAGE_SUFFIXES, read_image
 
@@ -63,7 +63,7 @@ def read_parts(path: Path, labels: Path | None = None) -> RawParts:
         raise FileError(
             f"{path} does not hold both noisy and clean images",
             expected="a pickle or .npz with X and y, or a folder with noisy/ and clean/",
-            remedy="Give two files as --noisy FILE --clean FILE",
+            remedy="If it holds one of the two, give two files: --noisy FILE --clean FILE",
         )
     noisy, clean, own_labels = contents.parts.pop("train")
     train = make_raw_pairs(noisy, clean, own_labels if labels is None else read_array(labels), str(path))
@@ -108,7 +108,8 @@ def read_array(path: Path) -> object:
         content = _read_npz(path)
         if len(content) != 1:
             raise FileError(
-                f"{path} holds {len(content)} arrays ({', '.join(map(repr, list(content)[:5]))})", expected="one"
+                f"{path} holds {plural(len(content), 'array')} ({', '.join(map(repr, list(content)[:5]))})",
+                expected="one",
             )
         return next(iter(content.values()))
     if name.endswith((".idx", "-ubyte", ".gz")):
@@ -116,7 +117,7 @@ def read_array(path: Path) -> object:
     if name.endswith(".csv"):
         return _read_label_rows(path)
     raise FileError(
-        f"{path} is of an unknown kind", expected="a pickle, .npy, .npz, IDX or IDX .gz file, or a folder of images"
+        f"{path} has an unknown ending", expected="a pickle, .npy, .npz, IDX or IDX .gz file, or a folder of images"
     )
 
 
@@ -131,17 +132,17 @@ def read_idx(path: Path) -> NDArray[Any]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             head = file.read(4)
             if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or not 1 <= head[3] <= 4:
-                raise FileError(f"{path} does not begin as an IDX file does")
+                raise FileError(f"{path} does not start like an IDX file")
             sizes = file.read(4 * head[3])
             if len(sizes) < 4 * head[3]:
-                raise FileError(f"{path} ends within its header")
+                raise FileError(f"{path} ends in the middle of its header")
             shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
             kind = np.dtype(_IDX_TYPES[head[2]])
             if 0 in shape:
                 raise FileError(f"{path} is empty: its header says {shape}")
             promised = math.prod(shape) * kind.itemsize
             if promised > MOST_BYTES:
-                raise FileError(f"{path} promises {promised:,} bytes", expected=f"at most {MOST_BYTES:,}")
+                raise FileError(f"{path} claims to hold {promised:,} bytes", expected=f"at most {MOST_BYTES:,}")
             refuse_bomb(str(path), path.stat().st_size, promised)
             # Read in pieces: a header that promises more than there is must not cost that much memory.
             pieces = []
@@ -151,7 +152,7 @@ def read_idx(path: Path) -> NDArray[Any]:
             if promised or file.read(1):
                 raise FileError(f"{path} holds {'fewer' if promised else 'more'} values than its header says {shape}")
     except (OSError, EOFError, zlib.error) as error:
-        raise FileError(f"{path} cannot be read ({error})", expected="an IDX file, whole") from None
+        raise FileError(f"{path} cannot be read ({error})", expected="a complete IDX file") from None
     return np.frombuffer(b"".join(pieces), kind).reshape(shape).astype(kind.newbyteorder("="))
 
 
@@ -175,7 +176,7 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
             if size > MOST_BYTES:
-                raise FileError(f"{path} promises {size:,} bytes", expected=f"at most {MOST_BYTES:,}")
+                raise FileError(f"{path} claims to hold {size:,} bytes", expected=f"at most {MOST_BYTES:,}")
             refuse_bomb(str(path), path.stat().st_size, size)
         with np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
@@ -217,8 +218,9 @@ def _read_two_folders(noisy: Path, clean: Path, labels: Path | None, source: str
     noisy_files, clean_files = _image_files(noisy), _image_files(clean)
     lonely = sorted(noisy_files.keys() ^ clean_files.keys())
     if lonely:
+        some = ", ".join(lonely[:3]) + "…" * (len(lonely) > 3)
         raise PairsError(
-            f"{source}: {len(lonely)} images have no partner ({', '.join(lonely[:3])}{'…' * (len(lonely) > 3)})",
+            f"{source}: no partner for {plural(len(lonely), 'image')} ({some})",
             expected="each name in both noisy/ and clean/",
         )
     names = list(noisy_files)
@@ -250,11 +252,11 @@ def _labels_by_name(path: Path, names: list[str]) -> NDArray[np.int64]:
     found = {Path(name).stem if Path(name).suffix.lower() in IMAGE_SUFFIXES else name: rows[name] for name in rows}
     missing = [name for name in names if name not in found]
     if missing:
-        raise PairsError(f"{path} has no row for {missing[0]!r}", expected="rows 'name,label', one for each image")
+        raise PairsError(f"{path} has no row for {missing[0]!r}", expected="a row 'name,label' for each image")
     try:
         return np.array([int(found[name]) for name in names], np.int64)
     except (ValueError, OverflowError):
-        raise PairsError(f"{path} holds labels that are not whole numbers") from None
+        raise PairsError(f"{path} has labels that are not whole numbers") from None
 
 
 def _read_label_rows(path: Path) -> NDArray[np.int64]:
@@ -264,7 +266,7 @@ def _read_label_rows(path: Path) -> NDArray[np.int64]:
         numbers = values if values[0].strip().lstrip("-").isdigit() else values[1:]
         return np.array([int(value) for value in numbers], np.int64)
     except (ValueError, IndexError, OverflowError):
-        raise PairsError(f"{path} holds labels that are not whole numbers") from None
+        raise PairsError(f"{path} has labels that are not whole numbers") from None
 
 
 def _rows(path: Path) -> list[list[str]]:

@@ -70,11 +70,11 @@ def load_full(name: str, data: Path | None) -> Archive:
             raise FileError(
                 f"{path} does not exist",
                 expected=f"a data folder holding {name}/{file}",
-                remedy="Give it as --data DIR or SMIDGEN_DATA, or leave both out to download",
+                remedy="Name the folder with --data DIR or SMIDGEN_DATA, or leave out both to download the files",
             )
         array = read_idx(path)
         if array.shape != shape:
-            raise FileError(f"{path} holds an array {array.shape}", expected=str(shape))
+            raise FileError(f"{path} holds an array of shape {array.shape}", expected=str(shape))
         return array
 
     images = load("train-images-idx3-ubyte.gz", (60000, 28, 28))
@@ -113,7 +113,7 @@ def _download(name: str, file: str) -> Path:
         )
     except Exception as error:  # requests, urllib3 and pooch each have their own
         raise FileError(
-            f"{name}/{file} cannot be downloaded ({type(error).__name__})",
-            remedy="Give a folder with the original IDX .gz files as --data DIR, or try the task "
+            f"{name}/{file} could not be downloaded ({type(error).__name__})",
+            remedy="Name a folder with the original IDX .gz files with --data DIR, or try the task "
             "digits-on-garments-sample, which needs no download",
         ) from None

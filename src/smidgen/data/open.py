@@ -55,7 +55,7 @@ def open_dataset(
 
 def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Path | None) -> RawParts:
     if pairs is not None and (noisy or clean):
-        raise InputError("both PAIRS and --noisy/--clean are given", expected="one or the other")
+        raise InputError("PAIRS and --noisy or --clean are both given", expected="one or the other")
     if noisy and clean:
         return RawParts(read_two(noisy, clean, labels))
     if noisy or clean:
@@ -64,7 +64,5 @@ def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Pat
         raise InputError("no pairs are given", expected=f"a file, a folder, or a task: {', '.join(TASKS)}")
     path = Path(pairs)
     if not os.path.exists(path):  # noqa: PTH110 (unlike Path.exists it answers for names no system allows)
-        raise FileError(
-            f"{pairs} is neither a file, a folder nor a task", expected=f"one of {', '.join(TASKS)}, or a path"
-        )
+        raise FileError(f"{pairs} is not a file, a folder or a task", expected=f"one of {', '.join(TASKS)}, or a path")
     return read_parts(path, labels)

@@ -110,11 +110,11 @@ def fit_scales(noisy: NDArray[Any], clean: NDArray[Any]) -> Scales:
     # Where X hardly leaves the foot of y's scale, the error there is that of a blank image and says nothing.
     visible = high > shared.low + _LEAST_FILLED * (shared.high - shared.low)
     if visible and together < apart:
-        reason = f"X is taken on y's scale, {shared}, where it lies nearer to y"
-        reason += f" (MSE {together:.4g}) than on its own, {own} ({apart:.4g})"
+        reason = f"X is read on y's scale, {shared}, which brings it closer to y (MSE {together:.4g}) "
+        reason += f"than its own, {own} ({apart:.4g})"
         return Scales(shared, shared, shared.widen(low, high), reason)
-    reason = f"X is taken on its own scale, {own}, where it lies nearer to y"
-    reason += f" (MSE {apart:.4g}) than on y's, {shared} ({together:.4g})"
+    reason = f"X is read on its own scale, {own}, which brings it closer to y (MSE {apart:.4g}) "
+    reason += f"than y's, {shared} ({together:.4g})"
     return Scales(own, shared, own.widen(low, high), reason)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from smidgen.data.checks import RawPairs, fingerprint, odd_things
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.data.scale import Scales, fit_scales
-from smidgen.errors import PairsError
+from smidgen.errors import PairsError, plural
 
 VAL_SHARE = 0.1
 TEST_SHARE = 0.1
@@ -40,7 +40,7 @@ def split_pairs(
     n_test = 0 if test is not None or test_share == 0 else max(1, round(test_share * len(raw)))
     if len(raw) < n_val + n_test + 1:
         raise PairsError(
-            f"{raw.source} holds {len(raw)} pairs",
+            f"{raw.source} holds {plural(len(raw), 'pair')}",
             expected=f"at least {1 + bool(n_val) + bool(n_test)}: one for each of training, validation and test",
         )
     source = fingerprint(raw)
@@ -60,13 +60,13 @@ def split_pairs(
             )
     scales, warnings = _choose_scales(train, scales)
     warnings += [
-        f"the values of X in {part.source} are unlike those in training, {scales.seen}"
+        f"the values of X in {part.source} do not match those in training, {scales.seen}"
         for part in (val, test)
         if part.source != train.source and not scales.seen.suits(part.noisy)
     ]
     outside = sum(scales.clean.outside(part.clean) for part in (train, val, test))
     if outside:
-        warnings.append(f"{outside:,} values of y outside the range {scales.clean} were clipped to it")
+        warnings.append(f"clipped {plural(outside, 'value')} of y to {scales.clean}")
     parts = [_normalise(part, scales) for part in (train, val)]
     parts.append(parts[1] if test is val else _normalise(test, scales))
     return Dataset(
@@ -96,7 +96,7 @@ def _choose_scales(train: RawPairs, given: Scales | None) -> tuple[Scales, list[
     if given is None:
         return own, []
     warning = (
-        f"the model takes X on the scale {given.noisy} and y on {given.clean}; these pairs are on others and "
+        f"the model expects X on the scale {given.noisy} and y on {given.clean}; these pairs use other scales and "
         f"are scored with X on {own.noisy} and y on {own.clean}"
     )
     return own, [warning]

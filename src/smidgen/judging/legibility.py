@@ -58,16 +58,18 @@ def find_truth(pairs: Pairs) -> Truth | str:
     """What the images are, or a sentence that says why the reader cannot be asked."""
     if pairs.clean.shape[1:] != (28, 28, 1):
         height, width, channels = pairs.clean.shape[1:]
-        return f"the digit reader reads 28 x 28 x 1 images, these are {height} x {width} x {channels}"
+        return f"the digit reader takes images of 28 x 28 x 1; these are {height} x {width} x {channels}"
     clean = read_digits(pairs.clean)
     if pairs.labels is not None:
         right = float((clean.digits == pairs.labels).mean())
         if right < _FEWEST_CLEAN_READ:
-            return f"the digit reader reads {right:.0%} of the clean images as labelled, so they are not digits to it"
+            return (
+                f"the digit reader reads only {right:.0%} of the clean images as labelled; they are probably not digits"
+            )
         return Truth(pairs.labels, np.ones(len(pairs), bool), "labels")
     counted = clean.sureness >= SURE
     if counted.mean() < _FEWEST_CLEAN_SURE:
-        return f"there are no labels and the digit reader is sure of only {counted.mean():.0%} of the clean images"
+        return f"there are no labels, and the digit reader is sure about only {counted.mean():.0%} of the clean images"
     return Truth(clean.digits, counted, "reader")
 
 

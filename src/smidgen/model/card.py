@@ -1,5 +1,6 @@
 """The model card: what a model is for, how good it is, and where it fails."""
 
+from smidgen.errors import plural
 from smidgen.model.records import ModelInfo
 from smidgen.network.layers import Network
 
@@ -30,26 +31,26 @@ def write_card(name: str, info: ModelInfo) -> str:
 def _describe(info: ModelInfo, network: Network) -> str:
     height, width = info.size
     return (
-        f"An image denoiser of {info.spec.num_parameters:,} learned numbers, for a budget of {info.budget:,} "
+        f"An image denoiser with {plural(info.spec.num_parameters, 'learned number')}, for a budget of {info.budget:,} "
         f"({4 * info.spec.num_parameters:,} bytes of float32 weights). {_channels(network.channels)} in "
         "and out, any size. "
-        f"{network.multiply_accumulates_per_pixel:,.0f} multiply-accumulates a pixel; a pixel depends on others up to "
-        f"{network.reach} pixels away; {network.work_bytes(height, width):,} bytes of work memory at "
+        f"{network.multiply_accumulates_per_pixel:,.0f} multiply-accumulates per pixel; each pixel depends on others "
+        f"up to {plural(network.reach, 'pixel')} away; {network.work_bytes(height, width):,} bytes of work memory at "
         f"{height} x {width}."
     )
 
 
 def _channels(channels: int) -> str:
-    return "One channel (colour images go through channel by channel)" if channels == 1 else f"{channels} channels"
+    return "One channel (colour images are processed channel by channel)" if channels == 1 else f"{channels} channels"
 
 
 def _use(info: ModelInfo) -> str:
     shape = info.origin.shape
-    size = f", images of {shape[0]} x {shape[1]}" if shape else ""
+    size = f", {shape[0]} x {shape[1]} in size" if shape else ""
     return (
-        f"Images spoiled as those of `{info.origin.name or 'unknown'}` are{size}, with values from {info.scales.noisy} "
-        f"(noisy) brought to {info.scales.clean} (denoised). Meant for cleaning images before a reader, a person or a "
-        "program, sees them."
+        f"For images corrupted like those of `{info.origin.name or 'unknown'}`{size}. It takes noisy values on the "
+        f"scale {info.scales.noisy} and gives denoised values on {info.scales.clean}. Meant for cleaning images before "
+        "a person or a program reads them."
     )
 
 
@@ -59,7 +60,7 @@ def _scores(info: ModelInfo) -> str:
         return "None recorded."
     scores, legibility = judged.scores, judged.scores.legibility
     lines = [
-        f"On {judged.n:,} pairs of `{judged.pairs}`, {judged.split} part:",
+        f"On {plural(judged.n, 'pair')} of `{judged.pairs}`, {judged.split} part:",
         "",
         f"- binary cross-entropy {scores.bce:.4f} (no model can go below {scores.bce_floor:.4f} on these)",
         f"- mean squared error {scores.mse:.2e}",
@@ -68,12 +69,12 @@ def _scores(info: ModelInfo) -> str:
     if legibility:
         denoised = legibility.denoised
         lines.append(
-            f"- legible: {denoised.rate:.1%} (95 % interval {denoised.low:.1%} to {denoised.high:.1%}) as "
+            f"- legible: {denoised.rate:.1%} (95% interval {denoised.low:.1%} to {denoised.high:.1%}) as "
             "read by a digit reader that never saw a denoised image; "
             f"noisy {legibility.noisy.rate:.1%}, clean {legibility.clean.rate:.1%}"
         )
     if judged.split != "test":
-        lines += ["", "These are the pairs that chose the model; on others expect a little less."]
+        lines += ["", "The model was chosen on these pairs; expect slightly worse scores on others."]
     return "\n".join(lines)
 
 
@@ -85,13 +86,15 @@ def _show(score: float | None, form: str) -> str:
 def _limits(info: ModelInfo, network: Network) -> str:
     mean = info.origin.means.get("noisy")
     polarity = (
-        "" if mean is None else f" Training images had a mean of {mean:.2f} of full scale; others may be inverted."
+        ""
+        if mean is None
+        else f" The training images had a mean of {mean:.2f} of full scale; images far from that may be inverted."
     )
     return (
-        "It has seen no other kind of image and no other corruption, and it will paint what it knows: an unreadable "
+        "It has seen no other kind of image and no other corruption, and it paints what it knows: an unreadable "
         "stroke may become a wrong but clean one, and what looks like the corruption is removed even where it is real. "
-        "Do not use it where a wrong reading does harm without a look at the noisy image. "
-        f"Structure larger than {network.reach} pixels is not seen as one.{polarity}"
+        "Where a wrong reading does harm, look at the noisy image, too. It cannot see structures larger than "
+        f"{plural(network.reach, 'pixel')} as a whole.{polarity}"
     )
 
 
@@ -101,8 +104,8 @@ def _training(info: ModelInfo) -> str:
     lines = [f"- pairs: {pairs or 'unknown'}{', corrupted afresh each epoch' if origin.fresh else ''}"]
     if recipe:
         lines.append(
-            f"- {recipe.optimizer}, {recipe.epochs} epochs in batches of {recipe.batch_size}, loss {recipe.loss}, "
-            f"seed {recipe.seed}; the epoch best on validation was {info.best_epoch}"
+            f"- {recipe.optimizer}, {plural(recipe.epochs, 'epoch')} in batches of {recipe.batch_size}, "
+            f"loss {recipe.loss}, seed {recipe.seed}; the best epoch on validation was {info.best_epoch}"
         )
-    lines.append(f"- licence of the images: {origin.licence or 'as of your pairs'}")
+    lines.append(f"- licence of the images: {origin.licence or 'that of your pairs'}")
     return "\n".join(lines)

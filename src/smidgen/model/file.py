@@ -72,7 +72,7 @@ def pack_model(info: ModelInfo, weights: Weights) -> bytes:
     """
     for name, weight in weights.items():
         if not np.isfinite(weight).all():
-            raise SmidgenError(f"The learned tensor {name} holds NaN or infinity; the model is not written.")
+            raise SmidgenError(f"The learned tensor {name} holds NaN or infinity; the model was not written.")
     made = make_onnx(info.spec.network(), weights)
     made.metadata_props.add(key=METADATA_KEY, value=json.dumps(describe_model(info), sort_keys=True))
     return bytes(made.SerializeToString(deterministic=True))
@@ -115,17 +115,17 @@ def parse_model(content: bytes, name: str) -> tuple[ModelInfo, Weights]:
     # The count is a formula, so an absurd description ends here, before its layers are made.
     count = sum(weight.size for weight in weights.values())
     if not info.spec.num_parameters == num_parameters == count:
-        raise FileError(f"{name} holds other learned tensors than its description says")
+        raise FileError(f"{name} does not hold the learned tensors that it describes")
     network = info.spec.network()
     if {weight.name: weight.shape for weight in network.weights} != {key: w.shape for key, w in weights.items()}:
-        raise FileError(f"{name} holds other learned tensors than its description says")
+        raise FileError(f"{name} does not hold the learned tensors that it describes")
     if not all(np.isfinite(weight).all() for weight in weights.values()):
         raise FileError(f"{name} holds learned numbers that are NaN or infinite")
     del found.metadata_props[:]
     made = make_onnx(network, weights)
     if found.SerializeToString(deterministic=True) != made.SerializeToString(deterministic=True):
         raise FileError(
-            f"{name} holds another graph than its description makes",
+            f"{name} holds a graph that does not match its description",
             expected=_EXPECTED,
             remedy="Use the version of Smidgen that wrote it",
         )
@@ -151,7 +151,7 @@ def _read_metadata(text: str, name: str) -> tuple[ModelInfo, int]:
     except FileError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, InputError) as error:
-        raise FileError(f"{name} describes itself in a way that cannot be read ({error})") from None
+        raise FileError(f"{name} has a description that cannot be read ({error})") from None
 
 
 def _upgrade(content: dict[str, Any]) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def read_content(path: Path) -> bytes:
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise FileError(f"{path} is larger than any model of ours", expected=f"at most {_MOST_BYTES:,} bytes")
+            raise FileError(f"{path} is too large for a model", expected=f"at most {_MOST_BYTES:,} bytes")
         return path.read_bytes()
     except OSError as error:
         raise FileError(

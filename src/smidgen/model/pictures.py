@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.scale import FULL_SCALES, Scale
-from smidgen.errors import InputError
+from smidgen.errors import InputError, plural
 from smidgen.files import fill_whole
 from smidgen.images.picture import Picture
 from smidgen.images.tiff import turn_white
@@ -65,21 +65,21 @@ class Notes:
         if self.outside > _FEW * self.count:
             found.append(
                 f"{self.outside / self.count:.1%} of the values lie outside {expected}, unlike in training; "
-                "if full scale is another, give it with --range LOW HIGH"
+                "if the images use another scale, give it with --range LOW HIGH"
             )
         elif rule.low < self.largest < rule.low + _DIM * (rule.high - rule.low):
             likely = next((scale for scale in FULL_SCALES if scale >= self.largest), self.largest)
             if likely < rule.high:
                 found.append(
                     f"the largest value is {self.largest:g}, on a scale of {rule}; "
-                    f"if full scale is another, give it, as with --range 0 {likely:g}"
+                    f"if the images use another scale, give it, for example --range 0 {likely:g}"
                 )
         trained = info.origin.means.get("noisy")
         mean = self.total / max(1, self.count)
         if not found and trained is not None and abs(1 - mean - trained) + _CLEARLY < abs(mean - trained):
             found.append(
-                f"the mean value is {mean:.2f} of full scale, in the training images {trained:.2f}; "
-                "if dark and light are the other way round, add --invert"
+                f"the mean value is {mean:.2f} of full scale, but {trained:.2f} in the training images; "
+                "if dark and light are swapped, add --invert"
             )
         return found
 
@@ -206,7 +206,9 @@ def denoise_large_tiff(
 def _check_channels(runtime: Runtime, channels: int) -> None:
     wanted = runtime.info.spec.channels
     if wanted not in (1, channels):
-        raise InputError(f"the picture has {channels} channels", expected=f"{wanted}, as the model was trained on")
+        raise InputError(
+            f"the picture has {plural(channels, 'channel')}", expected=f"{wanted}, as in the model's training"
+        )
 
 
 def _denoise_strips(

@@ -28,6 +28,9 @@ class Interval:
     high: float
     n: int
 
+    def __str__(self) -> str:
+        return f"{self.rate:.1%} ({self.low:.1%} to {self.high:.1%})"
+
     @staticmethod
     def of(hits: float, n: int) -> "Interval":
         """Of `hits` among `n` cases; `n` of at least 1. Hits may be a fraction where they are only expected."""

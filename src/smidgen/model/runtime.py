@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.pairs import Images
-from smidgen.errors import InputError, PairsError, SmidgenError, StoppedError
+from smidgen.errors import InputError, PairsError, SmidgenError, StoppedError, plural
 from smidgen.model.file import parse_model, read_content
 from smidgen.model.graph import make_onnx
 from smidgen.model.tiles import Span, plan_spans
@@ -67,7 +67,7 @@ class Runtime:
             InputError: so many threads cannot be.
         """
         if not 0 <= threads <= MOST_THREADS:
-            raise InputError(f"{threads} threads are asked for", expected=f"0 (all cores) to {MOST_THREADS}")
+            raise InputError(f"the number of threads is {threads}", expected=f"0 (all cores) to {MOST_THREADS}")
         if isinstance(model, bytes):
             self.name, content = "the model", model
         else:
@@ -103,7 +103,7 @@ class Runtime:
         if noisy.ndim != 4 or noisy.shape[3] != channels:
             raise PairsError(
                 f"the images have shape {noisy.shape}",
-                expected=f"(N, H, W, {channels}): the model has {channels} channels",
+                expected=f"(N, H, W, {channels}): the model has {plural(channels, 'channel')}",
             )
         denoised = np.empty_like(noisy)
         height, width = noisy.shape[1:3]

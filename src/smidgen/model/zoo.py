@@ -28,5 +28,5 @@ def find_model(model: str | Path) -> Path:
         return _FOLDER / f"{model}.onnx"
     raise FileError(
         f"there is no model {str(model)!r}",
-        expected=f"a model file, a run folder, or one that ships: {', '.join(zoo_names()) or 'none'}",
+        expected=f"a model file, a run folder, or the name of a shipped model: {', '.join(zoo_names()) or 'none'}",
     )

@@ -88,5 +88,5 @@ def read_run(folder: Path) -> RunRecord:
         return from_plain(RunRecord, json.loads((folder / RUN_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError) as error:
         raise FileError(
-            f"{folder} holds no finished run ({error})", expected="a folder that 'smidgen train' of this version left"
+            f"{folder} holds no finished run ({error})", expected="a folder written by 'smidgen train' of this version"
         ) from None

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smidgen.model.records import Interval
 from smidgen.runs.chart import make_chart
 from smidgen.runs.record import RunRecord
 
@@ -23,7 +22,7 @@ def render_report(run: RunRecord, figures: Mapping[str, bytes]) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"share": _share, "figure": _figure}
+    environment.filters["figure"] = _figure
     template = resources.files("smidgen.runs") / "report.html.jinja"
     pictures = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in figures.items()}
     return environment.from_string(template.read_text(encoding="utf-8")).render(
@@ -77,13 +76,6 @@ def _confusion_rows(table: Sequence[Sequence[int]] | None) -> list[dict[str, Any
             ]
             rows.append({"digit": digit, "cells": cells, "total": total})
     return rows
-
-
-def _share(interval: Interval | None) -> str:
-    """A rate with its interval, in per cent."""
-    if interval is None:
-        return "–"
-    return f"{interval.rate:.1%} ({interval.low:.1%} to {interval.high:.1%})"
 
 
 def _figure(value: float | None, digits: int) -> str:

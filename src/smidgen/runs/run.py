@@ -154,7 +154,7 @@ def _trouble(trained: Trained, judged: Judgement) -> list[str]:
     found = []
     if trained.rollbacks:
         times = "once" if trained.rollbacks == 1 else f"{trained.rollbacks} times"
-        found.append(f"the loss became NaN {times}: the best epoch was taken up again at a smaller rate")
+        found.append(f"the loss became NaN {times}; training went back to the best epoch, with a smaller learning rate")
     if judged.evaluation.interrupted:
-        found.append("the judging was interrupted; baselines are missing")
+        found.append("the judging was interrupted; some baselines are missing")
     return found

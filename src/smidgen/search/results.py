@@ -93,7 +93,7 @@ def _row(trial: FrozenTrial) -> Row:
 
 
 def write_results(
-    study: optuna.Study, plan: Plan, *, command: str, split: str, watch: Callable[[str], None]
+    study: optuna.Study, plan: Plan, *, command: str, split: str, watch: Callable[[str], None] = lambda what: None
 ) -> Run | None:
     """Write `trials.csv`, the figures, and the run of the best model if one was trained to its end.
 
@@ -116,7 +116,7 @@ def write_results(
             write_whole(plan.folder / f"{name}.png", draw_points(values, losses, labels, x=label, y="validation loss"))
     shares = importance(study)
     if shares:
-        write_whole(plan.folder / "importance.png", draw_bars(shares, x="share of what moves the validation loss"))
+        write_whole(plan.folder / "importance.png", draw_bars(shares, x="share of the variation in validation loss"))
     trial = best_trial(study)
     if trial is None or "trained" not in trial.user_attrs:
         return None

@@ -173,7 +173,7 @@ def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space
     """
     try:
         if path.stat().st_size > _MOST_GRID_BYTES:
-            raise FileError(f"the grid {path} is very long", expected=f"at most {_MOST_GRID_BYTES:,} bytes")
+            raise FileError(f"the grid {path} is too long", expected=f"at most {_MOST_GRID_BYTES:,} bytes")
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         repr(content)  # a ValueError where a number is too long to be shown, which hexadecimal ones can be
     except (OSError, ValueError, RecursionError) as error:  # what is no TOML or no text is a ValueError
@@ -204,7 +204,10 @@ def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space
 def _options(path: Path, name: str, value: Any) -> tuple[Value, ...]:
     """One entry of a grid file, checked."""
     if name not in _GRID_TYPES:
-        raise InputError(f"the grid {path} sets {name!r:.40}", expected=f"only {', '.join(_GRID_TYPES)}")
+        raise InputError(
+            f"the grid {path} sets {name!r:.40}, which is no setting of a search",
+            expected=f"only {', '.join(_GRID_TYPES)}",
+        )
     options = value if isinstance(value, list) else [value]
     kinds = _GRID_TYPES[name]
     wrong = [option for option in options if not isinstance(option, kinds) or isinstance(option, bool)]
@@ -218,5 +221,5 @@ def _options(path: Path, name: str, value: Any) -> tuple[Value, ...]:
     if str not in kinds and not all(abs(option) < _TOO_LARGE for option in options):
         raise InputError(f"{name} is out of range in the grid {path}", expected="numbers below 2**63")
     if name == "hidden_ratio" and not all(0 < option < 1000 for option in options):
-        raise InputError(f"hidden_ratio is {value!r:.40} in the grid {path}", expected="positive numbers")
+        raise InputError(f"hidden_ratio is {value!r:.40} in the grid {path}", expected="numbers between 0 and 1000")
     return tuple(dict.fromkeys(options))

@@ -92,7 +92,7 @@ def _patiently(method: Callable[..., Any]) -> Callable[..., Any]:
                 if time.monotonic() - gone_since > _PATIENCE_SECONDS:
                     lost = (
                         f"The study's database has not answered for {_PATIENCE_SECONDS / 60:.0f} minutes "
-                        f"({_reason(cause)}). Everything finished is kept; the same command goes on."
+                        f"({_reason(cause)}). Everything finished is kept; run the same command again to continue."
                     )
                     if storage is not None:
                         storage.lost = lost

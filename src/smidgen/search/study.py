@@ -99,7 +99,7 @@ def prepare(plan: Plan) -> optuna.Study:
         if different:
             key = different[0]
             raise InputError(
-                f"the study {plan.name!r} is another search: {key} was {found.get(key)} and is now {identity[key]}",
+                f"the study {plan.name!r} holds another search: {key} was {found.get(key)} and is now {identity[key]}",
                 remedy="Repeat the command that began it, or choose another folder or --study",
             ) from None
     put_in_line(study, plan)

@@ -71,14 +71,14 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> TrainingState:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content.pop("format") != _FORMAT:
-            raise FileError(f"{path} was written by another version", remedy="Delete it to start anew")
+            raise FileError(f"{path} was written by another version", remedy="Delete it to start over")
         found = json.loads(content.pop("identity"))
         content["generator"] = json.loads(content["generator"])
         state = TrainingState(**content)
     except FileError:
         raise
     except Exception as error:  # torch raises nearly anything on damaged input
-        raise FileError(f"{path} cannot be read ({type(error).__name__})", remedy="Delete it to start anew") from None
+        raise FileError(f"{path} cannot be read ({type(error).__name__})", remedy="Delete it to start over") from None
     wanted = json.loads(json.dumps(identity))
     different = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
     if different:

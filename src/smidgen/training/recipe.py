@@ -27,7 +27,7 @@ class Recipe:
     Attributes:
         epochs: times all training pairs are shown.
         batch_size: pairs a step.
-        learning_rate: at its highest.
+        learning_rate: the peak.
         optimizer: one of `OPTIMIZERS`.
         loss: binary cross-entropy or mean squared error.
         annealed: warm up, then follow a cosine to zero; otherwise the rate stays constant.
@@ -52,11 +52,11 @@ class Recipe:
             if not 1 <= getattr(self, name) <= most:
                 raise InputError(f"{name.replace('_', ' ')} is {getattr(self, name)}", expected=f"from 1 to {most:,}")
         if not 0 < self.learning_rate <= _LARGEST:
-            raise InputError(f"the learning rate is {self.learning_rate}", expected=f"from above 0 to {_LARGEST:,}")
+            raise InputError(f"the learning rate is {self.learning_rate}", expected=f"above 0 and at most {_LARGEST:,}")
         if self.optimizer not in OPTIMIZERS:
-            raise InputError(f"the optimizer {self.optimizer!r} is not known", expected=", ".join(OPTIMIZERS))
+            raise InputError(f"there is no optimizer {self.optimizer!r}", expected=", ".join(OPTIMIZERS))
         if self.loss not in LOSSES:
-            raise InputError(f"the loss {self.loss!r} is not known", expected=" or ".join(LOSSES))
+            raise InputError(f"there is no loss {self.loss!r}", expected=" or ".join(LOSSES))
         if self.patience is not None and not 1 <= self.patience <= _LARGEST:
             raise InputError(f"the patience is {self.patience}", expected=f"from 1 to {_LARGEST:,} epochs")
         if not 0 <= self.seed < 2**63:

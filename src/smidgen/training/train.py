@@ -112,7 +112,7 @@ def train(
         except DivergedError:
             if loop.state.best_epoch == 0:
                 advice = "Try a smaller --learning-rate."
-                tried = f"with learning rates down to {SMALLER_RATE**MOST_ROLLBACKS:.0%} of what was asked for"
+                tried = f"even with a learning rate of {SMALLER_RATE**MOST_ROLLBACKS:.0%} of the one asked for"
                 raise SmidgenError(f"The training loss became NaN in epoch 1, {tried}. {advice}") from None
             ending = "diverged"
     state = loop.state

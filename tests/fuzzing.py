@@ -36,7 +36,7 @@ from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
 from smidgen.network.spec import PlainSpec
 from smidgen.search.space import read_grid
-from smidgen.web.study import READ, Plan, Study, load_plan, work_out
+from smidgen.web.reading_test import READ, Questions, ReadingTest, load_questions, work_out
 from tests.conftest import TINY, make_pairs, random_weights
 from tests.pictures import STACK, make_exif, xmp
 
@@ -111,9 +111,9 @@ def read_study(path: Path) -> None:
     plan_text, _, answers = path.read_bytes().partition(b"\n\n")
     (path.parent / "study.json").write_bytes(plan_text)
     (path.parent / "answers.jsonl").write_bytes(answers)
-    plan = load_plan(path.parent, {"seed": 1}, 50)
+    plan = load_questions(path.parent, {"seed": 1}, 50)
     if plan is not None:
-        study = Study(path.parent, plan)
+        study = ReadingTest(path.parent, plan)
         if any(study.answers):
             work_out(plan, study.answers)
 
@@ -196,10 +196,10 @@ def models() -> tuple[bytes, ...]:
 
 def studies() -> tuple[bytes, ...]:
     conditions = ("noisy", "denoised", "clean")
-    read = Plan(
+    read = Questions(
         kind=READ, sources=(4, 2, 0), conditions=conditions, labels=(1, 2, 3), machine=(1, 2, 2), about={"seed": 1}
     )
-    compare = Plan(kind="compare", sources=(4, 2), conditions=("left", "right"), about={"seed": 1})
+    compare = Questions(kind="compare", sources=(4, 2), conditions=("left", "right"), about={"seed": 1})
     return tuple(
         json.dumps(asdict(one)).encode()
         + b"\n"

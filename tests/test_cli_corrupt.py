@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from smidgen.cli.main import main
-from smidgen.data.corruptions import KINDS
+from smidgen.data.corruptions import CORRUPTIONS
 from smidgen.data.formats import read_pairs
 
 
@@ -19,12 +19,12 @@ def images(tmp_path: Path) -> Path:
 
 def test_every_corruption_makes_pairs(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Pairs hold the clean images on 0..1, and noisy ones as strong as was asked; a seed makes them again."""
-    for kind in KINDS:
+    for kind in CORRUPTIONS:
         files = []
         for name in ("a", "b"):
             out = tmp_path / f"{name}.npz"
             assert main(["corrupt", str(images), "--with", kind, "--seed", "3", "-o", str(out), "--json"]) == 0
-            assert json.loads(capsys.readouterr().out)["strength"] == KINDS[kind].usual
+            assert json.loads(capsys.readouterr().out)["strength"] == CORRUPTIONS[kind].usual
             files.append(read_pairs(out))
         np.testing.assert_allclose(files[0].clean[..., 0], np.load(images) / 255, atol=1e-6)
         np.testing.assert_array_equal(files[0].noisy, files[1].noisy)

@@ -13,8 +13,8 @@ from playwright.sync_api import expect
 from smidgen.cli.main import main
 from smidgen.cli.read import results_text
 from smidgen.data.tasks import SAMPLE_TASK
-from smidgen.web.study import COMPARE, READ, Plan, work_out
-from smidgen.web.study import Answer as Given
+from smidgen.web.reading_test import COMPARE, READ, Questions, work_out
+from smidgen.web.reading_test import Answer as Given
 from tests.servers import serving
 
 MODEL = "digits-on-garments"
@@ -88,12 +88,12 @@ def test_a_model_against_another_by_name(tmp_path: Path):
 
 def test_the_tables():
     """Rates with intervals by condition, dashes where there is no machine reader; the share of those decided."""
-    plan = Plan(kind=READ, sources=(0, 1, 2), conditions=("noisy", "denoised", "clean"), labels=(12, 3, 4))
+    plan = Questions(kind=READ, sources=(0, 1, 2), conditions=("noisy", "denoised", "clean"), labels=(12, 3, 4))
     text = results_text(work_out(plan, [Given("?", 1.0), Given("3", 2.0), None]))
     assert "100.0% (20.7% to 100.0%)" in text
     assert "–" in text
     assert "clean" not in text
-    compared = Plan(kind=COMPARE, sources=(0, 1), conditions=("left", "right"))
+    compared = Questions(kind=COMPARE, sources=(0, 1), conditions=("left", "right"))
     assert "of 1 decision; undecided: 1" in results_text(work_out(compared, [Given("left", 1.0), Given("?", 1.0)]))
     assert "no decision" in results_text(work_out(compared, [Given("?", 1.0), None]))
 

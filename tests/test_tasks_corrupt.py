@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from smidgen.data.corruptions import KINDS, SIGMA, add_noise, average, maximum
+from smidgen.data.corruptions import CORRUPTIONS, SIGMA, add_noise, average, maximum
 
 A = np.array([0.0, 0.5, 1.0], np.float32)
 B = np.array([1.0, 0.25, 1.0], np.float32)
@@ -25,11 +25,11 @@ def test_noise_has_its_strength_and_stays_in_range():
     assert noisy.dtype == np.float32
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", CORRUPTIONS)
 @pytest.mark.parametrize("shape", [(2, 28, 28, 1), (1, 5, 9, 3)], ids=str)
 def test_every_kind_grows_with_its_strength(name: str, shape: tuple[int, ...], generator: np.random.Generator):
     """Strength 0 changes next to nothing, more changes more; values stay in [0, 1] and the shape is kept."""
-    kind = KINDS[name]
+    kind = CORRUPTIONS[name]
     clean = generator.random(shape, dtype=np.float32)
     changes = []
     for strength in (0.0, kind.usual, kind.most):
@@ -45,7 +45,7 @@ def test_every_kind_grows_with_its_strength(name: str, shape: tuple[int, ...], g
 
 def test_salt_and_pepper_hits_its_share(generator: np.random.Generator):
     """A quarter of the values become black or white, half of these each."""
-    noisy = KINDS["salt-and-pepper"].damage(np.full((1, 300, 300, 1), 0.5, np.float32), 0.25, generator)
+    noisy = CORRUPTIONS["salt-and-pepper"].damage(np.full((1, 300, 300, 1), 0.5, np.float32), 0.25, generator)
     assert abs((noisy == 0).mean() - 0.125) < 0.01
     assert abs((noisy == 1).mean() - 0.125) < 0.01
 
@@ -54,4 +54,4 @@ def test_blur_keeps_the_mean_and_equals_scipys(generator: np.random.Generator):
     """The Gaussian blur is scipy's with the nearest value beyond the edge."""
     clean = generator.random((1, 30, 40, 1), dtype=np.float32)
     expected = gaussian_filter(clean[0, ..., 0], 1.5, mode="nearest", truncate=5 / 1.5)
-    np.testing.assert_allclose(KINDS["blur"].damage(clean, 1.5, generator)[0, ..., 0], expected, atol=2e-3)
+    np.testing.assert_allclose(CORRUPTIONS["blur"].damage(clean, 1.5, generator)[0, ..., 0], expected, atol=2e-3)

@@ -11,7 +11,7 @@ import numpy as np
 
 from smidgen.cli import options
 from smidgen.data.checks import make_raw_pairs
-from smidgen.data.corruptions import KINDS
+from smidgen.data.corruptions import CORRUPTIONS
 from smidgen.data.formats import read_array
 from smidgen.data.scale import fit_scale
 from smidgen.errors import Exit, InputError, plural
@@ -25,7 +25,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "clean", type=Path, metavar="CLEAN", help="a .npy, .npz, IDX or pickle file, or a folder of images"
     )
-    command.add_argument("--with", dest="kind", required=True, choices=KINDS, help="the corruption")
+    command.add_argument("--with", dest="kind", required=True, choices=CORRUPTIONS, help="the corruption")
     command.add_argument("--strength", type=float, metavar="S", help="how strong it is (default: a usual strength)")
     command.add_argument("--labels", type=Path, metavar="FILE", help="labels to go with the pairs")
     options.add(command, "--seed")
@@ -35,7 +35,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make pairs from clean images."""
-    kind = KINDS[arguments.kind]
+    kind = CORRUPTIONS[arguments.kind]
     strength = kind.usual if arguments.strength is None else arguments.strength
     if not (math.isfinite(strength) and 0 <= strength <= kind.most):
         raise InputError(f"the strength is {strength:g}", expected=f"0 to {kind.most:g}, the {kind.unit}")

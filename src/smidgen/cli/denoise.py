@@ -17,7 +17,7 @@ from smidgen.cli.progress import Display
 from smidgen.data.scale import Scale
 from smidgen.errors import Exit, FileError, InputError, SmidgenError, plural
 from smidgen.files import FileKind, check_target, make_folder, write_whole
-from smidgen.images.picture import KINDS, MOST_PIXELS, left_out, pack_picture, read_picture
+from smidgen.images.picture import KIND_BY_SUFFIX, MOST_PIXELS, left_out, pack_picture, read_picture
 from smidgen.images.tiff import count_tiff_pixels
 from smidgen.model.pictures import DEPTHS, Handling, denoise_large_tiff, denoise_picture
 from smidgen.model.runtime import Runtime
@@ -26,7 +26,7 @@ from smidgen.model.zoo import find_model
 _PIPE = "-"
 _PICTURE_FILE = FileKind(
     name="a picture",
-    endings=tuple(KINDS),
+    endings=tuple(KIND_BY_SUFFIX),
     start=re.compile(rb"\x89PNG|II[*+]\0|MM\0[*+]|\xff\xd8\xff|BM|RIFF.{4}WEBP|\x93NUMPY", re.DOTALL),
 )
 # Larger TIFFs are read by rows, where their make allows.
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     jobs = _plan(arguments.images, arguments.out)
     for job in jobs:
-        if job.target and job.target.suffix.lower() in KINDS:
+        if job.target and job.target.suffix.lower() in KIND_BY_SUFFIX:
             check_target(job.target, _PICTURE_FILE)
     runtime = Runtime(find_model(arguments.model), arguments.threads)
     failed = 0
@@ -119,10 +119,10 @@ def _plan(images: list[str], out: str | None) -> list[_Job]:
     place = Path(out)
     found = _find(images, place)
     several = len(found) > 1 or any(Path(image).is_dir() for image in images)
-    if not several and not place.is_dir() and place.suffix and place.suffix.lower() not in KINDS:
-        raise InputError(f"{out} does not have the ending of an image file", expected=", ".join(sorted(KINDS)))
-    if several or place.is_dir() or place.suffix.lower() not in KINDS:
-        if several and place.suffix.lower() in KINDS and not place.is_dir():
+    if not several and not place.is_dir() and place.suffix and place.suffix.lower() not in KIND_BY_SUFFIX:
+        raise InputError(f"{out} does not have the ending of an image file", expected=", ".join(sorted(KIND_BY_SUFFIX)))
+    if several or place.is_dir() or place.suffix.lower() not in KIND_BY_SUFFIX:
+        if several and place.suffix.lower() in KIND_BY_SUFFIX and not place.is_dir():
             raise InputError(f"{out} names one file for {len(found)} images", expected="the name of a folder")
         jobs = [_Job(source, place / name) for source, name in found]
     else:
@@ -152,7 +152,7 @@ def _find(images: list[str], place: Path | None) -> list[tuple[Path, Path]]:
                 )
             files = _walk(path)
             if not files:
-                raise FileError(f"the folder {path} holds no images", expected=", ".join(sorted(KINDS)))
+                raise FileError(f"the folder {path} holds no images", expected=", ".join(sorted(KIND_BY_SUFFIX)))
             found += [(file, file.relative_to(path)) for file in files]
         elif glob.has_magic(image) and not path.exists():
             files = sorted(Path(name) for name in glob.glob(image, recursive=True) if Path(name).is_file())  # noqa: PTH207
@@ -174,7 +174,7 @@ def _walk(folder: Path) -> list[Path]:
         Path(where, name)
         for where, _, names in os.walk(folder, onerror=fail)
         for name in names
-        if Path(name).suffix.lower() in KINDS and not name.startswith(".") and Path(where, name).is_file()
+        if Path(name).suffix.lower() in KIND_BY_SUFFIX and not name.startswith(".") and Path(where, name).is_file()
     )
 
 
@@ -186,16 +186,18 @@ def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, watch: Callabl
     else:
         content = job.source if job.source.is_file() or not job.source.exists() else job.source.read_bytes()
         suffix = "" if job.target is None else job.target.suffix.lower()
-        if job.target is not None and KINDS.get(suffix) == "tiff" and _goes_by_rows(job.source):
+        if job.target is not None and KIND_BY_SUFFIX.get(suffix) == "tiff" and _goes_by_rows(job.source):
             make_folder(job.target.parent)
             return denoise_large_tiff(runtime, job.source, job.target, handling, watch)
     picture, remarks = denoise_picture(runtime, read_picture(content), handling)
     if job.target is None:
         _standard(sys.stdout).buffer.write(pack_picture(picture))
         return [*remarks, *left_out(picture)]
-    kind = KINDS.get(job.target.suffix.lower())
+    kind = KIND_BY_SUFFIX.get(job.target.suffix.lower())
     if kind is None:
-        raise InputError(f"{job.target} does not have the ending of an image file", expected=", ".join(sorted(KINDS)))
+        raise InputError(
+            f"{job.target} does not have the ending of an image file", expected=", ".join(sorted(KIND_BY_SUFFIX))
+        )
     picture = replace(picture, kind=kind)
     packed = pack_picture(picture)
     make_folder(job.target.parent)

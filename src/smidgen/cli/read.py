@@ -14,9 +14,9 @@ from smidgen.files import lock_folder
 from smidgen.model.records import Interval
 from smidgen.model.runtime import Runtime, model_file
 from smidgen.model.zoo import find_model, zoo_names
-from smidgen.web.server import hash_file, title_of, wants_browser
+from smidgen.web.reading_test import CONDITIONS, READ, work_out
+from smidgen.web.server import hash_content, title_of, wants_browser
 from smidgen.web.server import run as serve
-from smidgen.web.study import CONDITIONS, READ, work_out
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     compare = arguments.against is not None or pairs.labels is None
     denoise: dict[str, Callable[[Images], Images]] = {"the model": runtime.denoise}
     about = {
-        "model": hash_file(path.read_bytes()),
+        "model": hash_content(path.read_bytes()),
         "pairs": dataset.fingerprint or Path(dataset.name).name,
         "split": arguments.split,
     }
@@ -84,7 +84,7 @@ def _find_other(name: str | None, val: Pairs) -> tuple[str, Callable[[Images], I
 
     if name is not None and (model_file(Path(name)).is_file() or name in zoo_names()):
         path = find_model(name)
-        return title_of(path), Runtime(path).denoise, hash_file(path.read_bytes())
+        return title_of(path), Runtime(path).denoise, hash_content(path.read_bytes())
     baselines = {baseline.name: baseline for baseline in choose_baselines(val)}
     if name is None:
         name = min(baselines, key=lambda name: baselines[name].error)

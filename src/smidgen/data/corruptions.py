@@ -74,7 +74,7 @@ def jpeg(clean: Images, strength: float, generator: np.random.Generator) -> Imag
 
 
 @dataclass(frozen=True)
-class Kind:
+class NamedCorruption:
     """A corruption of any image, for people to choose.
 
     Attributes:
@@ -92,9 +92,9 @@ class Kind:
     damage: Damage
 
 
-KINDS = {
-    "gaussian-noise": Kind("Gaussian noise", "standard deviation", 1.0, SIGMA, gaussian_noise),
-    "salt-and-pepper": Kind("salt and pepper", "share of the pixels", 0.8, 0.25, salt_and_pepper),
-    "blur": Kind("blur", "standard deviation in pixels", 4.0, 1.0, blur),
-    "jpeg": Kind("JPEG", "100 less the quality", 99.0, 90.0, jpeg),
+CORRUPTIONS = {
+    "gaussian-noise": NamedCorruption("Gaussian noise", "standard deviation", 1.0, SIGMA, gaussian_noise),
+    "salt-and-pepper": NamedCorruption("salt and pepper", "share of the pixels", 0.8, 0.25, salt_and_pepper),
+    "blur": NamedCorruption("blur", "standard deviation in pixels", 4.0, 1.0, blur),
+    "jpeg": NamedCorruption("JPEG", "100 less the quality", 99.0, 90.0, jpeg),
 }

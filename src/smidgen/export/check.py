@@ -13,7 +13,7 @@ TOLERANCE = 1e-5  # of full scale
 _FEW_PIXELS = 2**16
 
 
-def check_images(size: tuple[int, int], channels: int) -> Images:
+def make_check_images(size: tuple[int, int], channels: int) -> Images:
     """Four real and as many random images `(8, H, W, channels)` in [0, 1], one of each where they are large.
 
     Real ones are repeated or cut to the size.

@@ -12,7 +12,7 @@ from smidgen.data.scale import Scale
 from smidgen.data.tasks import TASKS, example_pairs
 from smidgen.errors import InputError, SmidgenError
 from smidgen.export.c import C_FILE, compile_c, write_c
-from smidgen.export.check import check_images, verify
+from smidgen.export.check import make_check_images, verify
 from smidgen.export.html import PAGE_FILE, run_engine, write_html
 from smidgen.export.keras import KERAS_FILES, build_keras, explain_count, import_keras, save_keras
 from smidgen.export.rounding import measure_rounding
@@ -136,7 +136,7 @@ def _export_c(source: _Source, out: Path, bits: int) -> tuple[float, Facts]:
 def _export_html(source: _Source, out: Path) -> tuple[float, Facts]:
     info, network = source.info, source.info.spec.network()
     height, width = (min(side, _PAGE_SIDE) for side in source.size)
-    images = [check_images(size, network.channels) for size in ((height, width), (height + 1, width + 2))]
+    images = [make_check_images(size, network.channels) for size in ((height, width), (height + 1, width + 2))]
     run, original = run_engine(network, source.weights), Runtime(source.path).denoise
     difference = max(verify(run, original, noisy, "web page") for noisy in images)
     name = info.origin.name
@@ -187,7 +187,7 @@ def _verify_values(
 ) -> float:
     """As `verify`, with X's values in and y's out."""
     noisy, clean = model.info.scales.noisy, model.info.scales.clean
-    values = noisy.restore(check_images(size, model.info.spec.channels))
+    values = noisy.restore(make_check_images(size, model.info.spec.channels))
     return verify(run, model.denoise_values, values, name, clean.high - clean.low)
 
 

@@ -53,7 +53,7 @@ def write_html(
         facts=facts,
         height=size[0],
         width=size[1],
-        model=pack_model(network, weights),
+        model=pack_network(network, weights),
         samples=[
             {"numbers": _base64(np.rint(255 * image).astype(np.uint8)), "height": len(image), "width": image.shape[1]}
             for image in examples
@@ -63,7 +63,7 @@ def write_html(
     )
 
 
-def pack_model(network: Network, weights: Weights) -> dict[str, Any]:
+def pack_network(network: Network, weights: Weights) -> dict[str, Any]:
     """The network as `engine.js` unpacks it."""
     depthwise = {layer.weight for layer in network.layers if layer.kind is Kind.DEPTHWISE}
     tensors, numbers = [], []
@@ -106,7 +106,7 @@ def run_engine(network: Network, weights: Weights) -> Callable[[NDArray[np.float
     except ImportError:
         raise MissingPartError("mini-racer", "Checking the web page", "export") from None
     context = MiniRacer()
-    context.eval(f"{read_engine()}; const model = unpackModel({json.dumps(pack_model(network, weights))});")
+    context.eval(f"{read_engine()}; const model = unpackModel({json.dumps(pack_network(network, weights))});")
 
     def run(image: NDArray[np.float32]) -> NDArray[np.float32]:
         height, width, _ = image.shape

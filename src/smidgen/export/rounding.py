@@ -3,7 +3,7 @@
 import numpy as np
 
 from smidgen.data.tasks import SAMPLE_TASK, TASKS, example_pairs
-from smidgen.export.check import check_images
+from smidgen.export.check import make_check_images
 from smidgen.judging.legibility import read_digits
 from smidgen.judging.scores import psnr
 from smidgen.model.runtime import Runtime
@@ -24,7 +24,7 @@ def measure_rounding(original: Runtime, rounded: Runtime, size: tuple[int, int])
     pairs = example_pairs(name if name in TASKS else SAMPLE_TASK, _PAIRS)
     noisy = pairs.noisy.repeat(channels, axis=3)
     full, small = original.denoise(noisy), rounded.denoise(noisy)
-    checked = check_images(size, channels)
+    checked = make_check_images(size, channels)
     moved = np.concatenate([(small - full).ravel(), (rounded.denoise(checked) - original.denoise(checked)).ravel()])
     costs = {"rms_difference": float(np.sqrt(np.square(moved).mean()))}
     if name in TASKS and channels == 1:

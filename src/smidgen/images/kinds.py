@@ -9,11 +9,11 @@ from smidgen.errors import FileError
 from smidgen.images.metadata import Metadata
 from smidgen.images.tiff import ALPHA_APART
 
-KINDS = {
+KIND_BY_SUFFIX = {
     ".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "jpeg", ".jpeg": "jpeg",
     ".bmp": "bmp", ".webp": "webp", ".npy": "npy",
 }  # fmt: skip
-IMAGE_SUFFIXES = frozenset(KINDS) - {".npy"}
+IMAGE_SUFFIXES = frozenset(KIND_BY_SUFFIX) - {".npy"}
 KINDS_IN_WORDS = "PNG, TIFF, JPEG, BMP, WebP"
 
 
@@ -24,7 +24,7 @@ class Picture:
     Attributes:
         pages: each `(H, W, C)` with C = 1 or 3, uint8, uint16 or float; an array file may have other types.
         alphas: of each page `(H, W, 1)`, or None.
-        kind: of the file, a value of `KINDS`.
+        kind: of the file, a value of `KIND_BY_SUFFIX`.
         stacked: whether an array file had an axis for its pages, and one for its channels.
         alpha_kind: how a TIFF tells its alpha (tag 338): 0 unspecified, 1 multiplied in, 2 apart.
         white_is_zero: how a TIFF stored it; the values here are light on high.

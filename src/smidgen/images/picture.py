@@ -10,12 +10,21 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from smidgen.errors import FileError
-from smidgen.images.kinds import IMAGE_SUFFIXES, KINDS, KINDS_IN_WORDS, Limits, Picture
+from smidgen.images.kinds import IMAGE_SUFFIXES, KIND_BY_SUFFIX, KINDS_IN_WORDS, Limits, Picture
 from smidgen.images.metadata import fit_metadata
 from smidgen.images.raster import read_raster, write_raster
 from smidgen.images.tiff_pages import read_tiff, write_tiff
 
-__all__ = ["IMAGE_SUFFIXES", "KINDS", "Limits", "Picture", "left_out", "pack_picture", "read_image", "read_picture"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "KIND_BY_SUFFIX",
+    "Limits",
+    "Picture",
+    "left_out",
+    "pack_picture",
+    "read_image",
+    "read_picture",
+]
 MOST_PIXELS = 170_000_000  # just below where Pillow suspects an attack
 _SAMPLES = (1, 2, 3, 4)
 

@@ -21,7 +21,7 @@ from smidgen.images.exif import (
     unpack_exif,
 )
 from smidgen.images.jpeg import check_scans
-from smidgen.images.kinds import KINDS, KINDS_IN_WORDS, Picture, check_size
+from smidgen.images.kinds import KIND_BY_SUFFIX, KINDS_IN_WORDS, Picture, check_size
 from smidgen.images.metadata import MOST_BYTES, Metadata, check_resolution, fit_metadata
 from smidgen.images.png import png_depth, read_deep_png, read_texts, write_png
 from smidgen.images.tiff import turn_upright
@@ -45,7 +45,7 @@ def read_raster(file: BinaryIO, name: str, most_pixels: int) -> Picture:
         check_size(name, image.height, image.width, most_pixels)
         size = file.seek(0, io.SEEK_END)
         refuse_bomb(name, size, image.height * image.width * len(image.getbands()))
-        if kind not in (*KINDS.values(), "mpo"):
+        if kind not in (*KIND_BY_SUFFIX.values(), "mpo"):
             raise FileError(f"{name} is a {image.format} file", expected=f"a {KINDS_IN_WORDS} file")
         if kind != "mpo" and getattr(image, "n_frames", 1) > 1:
             raise FileError(f"{name} is an animation of {getattr(image, 'n_frames', 1)} frames", expected="one image")

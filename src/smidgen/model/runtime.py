@@ -14,7 +14,7 @@ from smidgen.data.pairs import Images
 from smidgen.errors import InputError, PairsError, SmidgenError, StoppedError, plural
 from smidgen.model.file import parse_model, read_content
 from smidgen.model.graph import make_onnx
-from smidgen.model.tiles import Span, plan_spans
+from smidgen.model.spans import Span, plan_spans
 
 MODEL_FILE = "model.onnx"
 MOST_THREADS = 256

@@ -145,8 +145,8 @@ class PyramidSpec:
 
 
 Spec = PlainSpec | PyramidSpec
-_KINDS: dict[str, type[PlainSpec] | type[PyramidSpec]] = {spec.kind: spec for spec in (PyramidSpec, PlainSpec)}
-NETWORKS = tuple(_KINDS)
+_SPECS: dict[str, type[PlainSpec] | type[PyramidSpec]] = {spec.kind: spec for spec in (PyramidSpec, PlainSpec)}
+NETWORKS = tuple(_SPECS)
 
 
 def default_spec(budget: int = DEFAULT_BUDGET, channels: int = 1, passes: int = 1) -> PyramidSpec:
@@ -259,12 +259,12 @@ def spec_from_dict(data: dict[str, Any]) -> Spec:
     """
     fields = dict(data)
     kind = fields.pop("kind", None)
-    if kind not in _KINDS:
+    if kind not in _SPECS:
         raise InputError(f"there is no network {kind!r}", expected=" or ".join(NETWORKS))
     if "widths" in fields:
         fields["widths"] = tuple(fields["widths"])
     try:
-        return _KINDS[kind](**fields)
+        return _SPECS[kind](**fields)
     except TypeError as error:
         raise InputError(f"the description of the {kind} network cannot be read ({error})") from None
 

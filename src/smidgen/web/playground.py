@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel
 
-from smidgen.data.corruptions import KINDS
+from smidgen.data.corruptions import CORRUPTIONS
 from smidgen.data.mnist import load_sample
 from smidgen.data.pairs import Images
 from smidgen.data.scale import Scale
@@ -142,7 +142,7 @@ def _offer(models: Sequence[tuple[str, Runtime]]) -> dict[str, Any]:
     known = task if task in TASKS else SAMPLE_TASK
     corruptions = [
         {"name": name, "title": kind.title, "unit": kind.unit, "most": kind.most, "usual": kind.usual}
-        for name, kind in KINDS.items()
+        for name, kind in CORRUPTIONS.items()
     ]
     corruptions += [
         {"name": name, "title": title, "unit": "share of the garment" if "averaged" in name else "its brightness",
@@ -213,11 +213,11 @@ def _without_paths(model: dict[str, Any]) -> dict[str, Any]:
 def _corrupt(clean: Images, corruption: str, strength: float, generator: np.random.Generator) -> Images:
     if corruption == "none":
         return clean
-    if corruption in KINDS:
-        kind = KINDS[corruption]
+    if corruption in CORRUPTIONS:
+        kind = CORRUPTIONS[corruption]
         return kind.damage(clean, min(strength, kind.most), generator)
     if corruption not in _GARMENTS:
-        raise InputError(f"the corruption {corruption!r} is not known", expected=", ".join([*KINDS, *_GARMENTS]))
+        raise InputError(f"the corruption {corruption!r} is not known", expected=", ".join([*CORRUPTIONS, *_GARMENTS]))
     garments = _garments()
     garment = garments[generator.integers(len(garments))]
     if clean.shape[1:3] != garment.shape:

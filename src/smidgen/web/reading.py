@@ -13,20 +13,20 @@ from PIL import Image
 
 from smidgen.data.pairs import Dataset, Images, Pairs
 from smidgen.judging.legibility import Truth, find_truth, read_digits
-from smidgen.web.server import make_app
-from smidgen.web.study import (
+from smidgen.web.reading_test import (
     CANNOT_TELL,
     COMPARE,
     CONDITIONS,
     READ,
-    Plan,
-    Study,
+    Questions,
+    ReadingTest,
     draw_order,
     expect_intervals,
-    load_plan,
+    load_questions,
     to_csv,
     work_out,
 )
+from smidgen.web.server import make_app
 
 Shown = dict[str, NDArray[np.uint8]]  # name -> images (n, H, W, 1 or 3), in the order of the plan
 _SEEDS = 2**32
@@ -42,7 +42,7 @@ def open_study(
     compare: bool,
     seed: int | None,
     about: dict[str, Any],
-) -> tuple[Study, Shown]:
+) -> tuple[ReadingTest, Shown]:
     """Begin a study, or go on with the one the folder holds.
 
     Args:
@@ -60,17 +60,17 @@ def open_study(
     """
     kind = COMPARE if compare else READ
     about = {"kind": kind, "n": n, **about} | ({} if seed is None else {"seed": seed})
-    plan = load_plan(folder, about, len(pairs))
+    plan = load_questions(folder, about, len(pairs))
     if plan is None:
         drawn = secrets.randbelow(_SEEDS) if seed is None else seed
         sources, conditions = draw_order(len(pairs), n, kind, drawn)
         about["seed"] = drawn
-        plan = Plan(kind=kind, sources=sources, conditions=conditions, about=about)
+        plan = Questions(kind=kind, sources=sources, conditions=conditions, about=about)
     shown = _show(plan, pairs, denoise)
-    return Study(folder, _with_truth(plan, dataset, pairs, shown)), shown
+    return ReadingTest(folder, _with_truth(plan, dataset, pairs, shown)), shown
 
 
-def _show(plan: Plan, pairs: Pairs, denoise: Mapping[str, Callable[[Images], Images]]) -> Shown:
+def _show(plan: Questions, pairs: Pairs, denoise: Mapping[str, Callable[[Images], Images]]) -> Shown:
     """What the page shows, all in 8 bits and of one size, so that only the pixels differ."""
     index = np.array(plan.sources)
     noisy, clean = pairs.noisy[index], pairs.clean[index]
@@ -95,7 +95,7 @@ def _to_bytes(images: Images) -> NDArray[np.uint8]:
     return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 
-def _with_truth(plan: Plan, dataset: Dataset, pairs: Pairs, shown: Shown) -> Plan:
+def _with_truth(plan: Questions, dataset: Dataset, pairs: Pairs, shown: Shown) -> Questions:
     """The plan with labels, and with what the machine reads in the very pixels that are shown."""
     if plan.kind != READ or pairs.labels is None:
         return plan
@@ -103,10 +103,12 @@ def _with_truth(plan: Plan, dataset: Dataset, pairs: Pairs, shown: Shown) -> Pla
     if isinstance(find_truth(pairs), Truth):
         reading = read_digits(shown["image"].astype(np.float32) / np.float32(255))
         fields["machine"] = tuple(int(digit) for digit in reading.digits)
-    return Plan(**fields)
+    return Questions(**fields)
 
 
-def make_reading(study: Study, shown: Shown, *, label_names: tuple[str, ...], say: Callable[[str], None]) -> FastAPI:
+def make_reading(
+    study: ReadingTest, shown: Shown, *, label_names: tuple[str, ...], say: Callable[[str], None]
+) -> FastAPI:
     """The application.
 
     Args:

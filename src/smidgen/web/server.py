@@ -246,6 +246,6 @@ def title_of(model: Path) -> str:
     return path.parent.name if path.name == MODEL_FILE else path.stem
 
 
-def hash_file(content: bytes) -> str:
+def hash_content(content: bytes) -> str:
     """A short hash that tells one model file from another."""
     return hashlib.sha256(content).hexdigest()[:16]

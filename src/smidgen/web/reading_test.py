@@ -1,4 +1,4 @@
-"""A study: which images people are shown, in which condition, and what they answered, kept in a folder."""
+"""A reading test: which images people are shown, in which condition, and what they answered, kept in a folder."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ import numpy as np
 from smidgen.errors import FileError, InputError, SmidgenError
 from smidgen.files import write_whole
 from smidgen.judging.scores import cohen_kappa
-from smidgen.model.records import Interval
+from smidgen.model.records import Interval, from_plain, to_plain
 
 READ, COMPARE = "read", "compare"
 CONDITIONS = {READ: ("noisy", "denoised", "clean"), COMPARE: ("left", "right")}
@@ -28,7 +28,7 @@ _LIKELY, _WORST = 0.95, 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Questions:
     """What is asked, in order.
 
     Attributes:
@@ -88,17 +88,17 @@ def expect_intervals(n: int, kind: str) -> dict[str, Any]:
     return {"each": each, "likely": vars(likely), "worst": vars(worst)}
 
 
-class Study:
+class ReadingTest:
     """A plan and its answers in a folder; every answer is on the disk before it is confirmed."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: Questions) -> None:
         """Begin in a folder, or go on with the same plan where it stopped.
 
         Raises:
             FileError: the folder holds another study, a damaged one, or cannot be written to.
         """
         self.folder, self.plan = folder, plan
-        content = json.dumps(_plan_to_dict(plan), indent=1) + "\n"
+        content = json.dumps(to_plain(plan), indent=1) + "\n"
         place = folder / PLAN_FILE
         if not place.exists():
             write_whole(place, content)
@@ -180,7 +180,7 @@ def _open_own(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
-def load_plan(folder: Path, about: dict[str, Any], total: int) -> Plan | None:
+def load_questions(folder: Path, about: dict[str, Any], total: int) -> Questions | None:
     """The plan a folder holds, or None.
 
     Args:
@@ -195,23 +195,17 @@ def load_plan(folder: Path, about: dict[str, Any], total: int) -> Plan | None:
     if not place.exists():
         return None
     try:
-        content = json.loads(place.read_text(encoding="utf-8"))
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
-        }
-        plan = Plan(**fields)
-        kept = dict(plan.about)
+        plan = from_plain(Questions, json.loads(place.read_text(encoding="utf-8")))
+        kept = plan.about
         if plan.kind not in CONDITIONS or not set(plan.conditions) <= set(CONDITIONS[plan.kind]):
             raise ValueError("it asks what no reading test asks")
-        there = all(type(n) is int and 0 <= n < total for n in plan.sources)
+        there = all(0 <= source < total for source in plan.sources)
         if not there or len(plan.sources) != len(plan.conditions):
             raise ValueError("it shows images that are not there")
         for numbers, needed in ((plan.labels, plan.kind == READ), (plan.machine, False)):
             if len(numbers) != len(plan) and (needed or len(numbers) > 0):
                 raise ValueError("it has labels for other images than it shows")
-            if not all(type(n) is int for n in numbers):
-                raise ValueError("it has labels that are no whole numbers")
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"{place} cannot be read ({error})", expected="what a reading test left") from None
     other = [name for name, value in about.items() if kept.get(name) != value]
     if other:
@@ -223,7 +217,7 @@ def load_plan(folder: Path, about: dict[str, Any], total: int) -> Plan | None:
     return plan
 
 
-def work_out(plan: Plan, answers: Sequence[Answer | None]) -> dict[str, Any]:
+def work_out(plan: Questions, answers: Sequence[Answer | None]) -> dict[str, Any]:
     """The results: rates with intervals by condition and label, times, agreement, what was misread."""
     given = [(place, answer) for place, answer in enumerate(answers) if answer is not None]
     common = {
@@ -237,7 +231,7 @@ def work_out(plan: Plan, answers: Sequence[Answer | None]) -> dict[str, Any]:
     return common | (_work_out_reading(plan, given) if plan.kind == READ else _work_out_comparing(plan, given))
 
 
-def _work_out_reading(plan: Plan, given: Sequence[tuple[int, Answer]]) -> dict[str, Any]:
+def _work_out_reading(plan: Questions, given: Sequence[tuple[int, Answer]]) -> dict[str, Any]:
     right = {place: answer.answer == str(plan.labels[place]) for place, answer in given}
 
     def rates(places: Sequence[int]) -> dict[str, Any] | None:
@@ -276,13 +270,13 @@ def _work_out_reading(plan: Plan, given: Sequence[tuple[int, Answer]]) -> dict[s
     }
 
 
-def _work_out_comparing(plan: Plan, given: Sequence[tuple[int, Answer]]) -> dict[str, Any]:
+def _work_out_comparing(plan: Questions, given: Sequence[tuple[int, Answer]]) -> dict[str, Any]:
     decided = [(place, answer) for place, answer in given if answer.answer != CANNOT_TELL]
     preferred = sum(answer.answer == plan.conditions[place] for place, answer in decided)
     return {"preferred": vars(Interval.of(preferred, len(decided))) if decided else None}
 
 
-def to_csv(plan: Plan, answers: Sequence[Answer | None]) -> str:
+def to_csv(plan: Questions, answers: Sequence[Answer | None]) -> str:
     """One row for each answered image, in the order they were shown."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -303,7 +297,3 @@ def to_csv(plan: Plan, answers: Sequence[Answer | None]) -> str:
         row += [*([plan.machine[place]] if plan.machine else []), f"{answer.seconds:.3f}"]
         writer.writerow(row)
     return file.getvalue()
-
-
-def _plan_to_dict(plan: Plan) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(plan).items()}

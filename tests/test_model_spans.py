@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smidgen.model.tiles import plan_spans
+from smidgen.model.spans import plan_spans
 
 
 @given(st.integers(1, 300), st.integers(1, 64), st.integers(0, 70), st.sampled_from([1, 2, 4, 8, 16]))

@@ -9,14 +9,23 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from smidgen.errors import FileError, InputError, SmidgenError
-from smidgen.web.study import COMPARE, CONDITIONS, READ, Plan, Study, draw_order, expect_intervals, load_plan
+from smidgen.web.reading_test import (
+    COMPARE,
+    CONDITIONS,
+    READ,
+    Questions,
+    ReadingTest,
+    draw_order,
+    expect_intervals,
+    load_questions,
+)
 
 
-def make_plan(n: int = 9, kind: str = READ) -> Plan:
+def make_questions(n: int = 9, kind: str = READ) -> Questions:
     sources, conditions = draw_order(50, n, kind, 1)
     labels = tuple(source % 10 for source in sources) if kind == READ else ()
     machine = tuple((label + place % 3) % 10 for place, label in enumerate(labels))
-    return Plan(kind=kind, sources=sources, conditions=conditions, labels=labels, machine=machine,
+    return Questions(kind=kind, sources=sources, conditions=conditions, labels=labels, machine=machine,
                 about={"kind": kind, "seed": 1})  # fmt: skip
 
 
@@ -41,7 +50,7 @@ def test_more_images_than_there_are():
 
 def test_answers_outlive_the_process(tmp_path: Path):
     """What was answered is there for the next process, the last answer to an image counts, a torn line does not."""
-    study = Study(tmp_path, make_plan())
+    study = ReadingTest(tmp_path, make_questions())
     study.put(0, "1", 0.5)
     study.put(1, "2", 0.5)
     study.put(0, "?", 2.25)
@@ -50,24 +59,24 @@ def test_answers_outlive_the_process(tmp_path: Path):
                      '{"position": 2, "answer": "1"}', "[]"):  # fmt: skip
             file.write(line.encode() + b"\n")
         file.write(b'{"position": 2, "answer": "\xff')
-    again = Study(tmp_path, load_plan(tmp_path, {"seed": 1}, 50))
+    again = ReadingTest(tmp_path, load_questions(tmp_path, {"seed": 1}, 50))
     assert again.plan == study.plan
     assert [answer and answer.answer for answer in again.answers[:3]] == ["?", "2", None]
     assert again.done == 2
     again.put(2, "3", 1.0)
-    assert Study(tmp_path, make_plan()).done == 3
+    assert ReadingTest(tmp_path, make_questions()).done == 3
 
 
 def test_another_study_is_not_gone_on_with(tmp_path: Path):
     """A folder with another study, or with a damaged plan, is refused and left alone."""
-    Study(tmp_path, make_plan())
+    ReadingTest(tmp_path, make_questions())
     with pytest.raises(FileError, match="seed"):
-        load_plan(tmp_path, {"seed": 2}, 50)
+        load_questions(tmp_path, {"seed": 2}, 50)
     with pytest.raises(FileError, match="not there"):
-        load_plan(tmp_path, {"seed": 1}, 40)
+        load_questions(tmp_path, {"seed": 1}, 40)
     labels = '{"kind": "read", "sources": [4, 2], "conditions": ["noisy", "clean"], "labels": %s, "about": {"seed": 1}}'
     (tmp_path / "study.json").write_text(labels % [1, 2])
-    assert load_plan(tmp_path, {"seed": 1}, 50)
+    assert load_questions(tmp_path, {"seed": 1}, 50)
     for text in (
         labels % [1],
         labels % '[1, "2"]',
@@ -80,22 +89,22 @@ def test_another_study_is_not_gone_on_with(tmp_path: Path):
     ):
         (tmp_path / "study.json").write_text(text)
         with pytest.raises(FileError, match="cannot be read"):
-            load_plan(tmp_path, {"seed": 1}, 50)
-    assert load_plan(tmp_path / "none", {}, 50) is None
+            load_questions(tmp_path, {"seed": 1}, 50)
+    assert load_questions(tmp_path / "none", {}, 50) is None
 
 
 @pytest.mark.parametrize(("position", "answer"), [(1, "1"), (-1, "1"), (0, "x"), (0, ""), (9, "1"), (0, "left")])
 def test_impossible_answers_are_refused(tmp_path: Path, position: int, answer: str):
     """No answer to an image that was not shown, and none that is no answer."""
     with pytest.raises(InputError):
-        Study(tmp_path, make_plan()).put(position, answer, 1.0)
+        ReadingTest(tmp_path, make_questions()).put(position, answer, 1.0)
     assert not (tmp_path / "answers.jsonl").exists()
 
 
 def test_results(tmp_path: Path):
     """Rates, undecided, kappa and the list of the misread are those of the answers; the CSV holds each of them."""
-    plan = make_plan(30)
-    study = Study(tmp_path, plan)
+    plan = make_questions(30)
+    study = ReadingTest(tmp_path, plan)
     answers = [str(label) if place % 4 else "?" for place, label in enumerate(plan.labels)]
     for place, answer in enumerate(answers):
         study.put(place, answer, 1 + place)
@@ -122,8 +131,8 @@ def test_results(tmp_path: Path):
 
 def test_results_of_comparing(tmp_path: Path):
     """The share is of those decided on; undecided ones are told apart."""
-    plan = make_plan(10, COMPARE)
-    study = Study(tmp_path, plan)
+    plan = make_questions(10, COMPARE)
+    study = ReadingTest(tmp_path, plan)
     for place, side in enumerate(plan.conditions):
         other = "left" if side == "right" else "right"
         study.put(place, "?" if place < 2 else other if place < 4 else side, 1.0)
@@ -134,7 +143,7 @@ def test_results_of_comparing(tmp_path: Path):
 
 def test_answers_that_cannot_be_kept_are_no_fault_of_the_page(tmp_path: Path):
     """A folder that cannot be written to is an error of the server, and the answer does not count."""
-    study = Study(tmp_path, make_plan())
+    study = ReadingTest(tmp_path, make_questions())
     (tmp_path / "answers.jsonl").mkdir()
     with pytest.raises(SmidgenError) as caught:
         study.put(0, "1", 1.0)
@@ -144,7 +153,7 @@ def test_answers_that_cannot_be_kept_are_no_fault_of_the_page(tmp_path: Path):
 
 def test_nothing_answered_has_no_results(tmp_path: Path):
     """A study without an answer cannot be ended, and stays open."""
-    study = Study(tmp_path, make_plan())
+    study = ReadingTest(tmp_path, make_questions())
     with pytest.raises(InputError, match="nothing was answered"):
         study.end()
     assert not study.ended
@@ -163,7 +172,7 @@ def test_answers_are_not_written_through_a_link(tmp_path: Path):
     (tmp_path / "precious.txt").write_text("precious")
     folder = tmp_path / "study"
     folder.mkdir()
-    study = Study(folder, make_plan())
+    study = ReadingTest(folder, make_questions())
     (folder / "answers.jsonl").symlink_to(tmp_path / "precious.txt")
     with pytest.raises(SmidgenError, match="cannot be written"):
         study.put(0, "1", 0.5)

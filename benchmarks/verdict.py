@@ -11,8 +11,8 @@ trainings of `plain` on the full tasks are taken along.
 An annealed training is compared with another of twice the epochs, since its rate has fallen to
 nothing; one of constant rate with itself gone on for as many epochs again. One that patience would
 have stopped is compared with itself gone on to the end of its schedule, or at a constant rate for as
-many epochs again, as far as there are any. Twice the training **helps** where it takes at least 5 % off the best
-validation loss above the floor, which is 0.2 dB where that is an MSE: less is seldom worth the time.
+many epochs again, as far as there are any. Twice the training **helps** where it takes at least 5 % off
+the best validation loss above the floor, 0.2 dB where that is an MSE: less is seldom worth the time.
 Right is then: "still improving" where it helps, "converged" and "underfit" where it does not, and
 "overfit" where it does not and ends more than 3 % above its best.
 """
@@ -97,7 +97,7 @@ def _compare(run: dict[str, Any], epochs: int, ending: str, longer: list[float])
     return Case(run, epochs, ending, gain=1 - lowest / best, rise=(longer[-1] - run["floor"]) / lowest - 1)
 
 
-def judge(case: Case, progress: float) -> Fit:
+def judge(case: Case, progress: float = verdict._PROGRESS) -> Fit:
     run, epochs = case.run, case.epochs
     losses = zip(run["loss"][:epochs], run["val_loss"][:epochs], strict=True)
     history = [{"loss": loss, "val_loss": val_loss} for loss, val_loss in losses]
@@ -112,7 +112,7 @@ def is_right(fit: Fit, case: Case) -> bool:
     return not helps and (fit != Fit.OVERFIT or case.rise > ENDED_ABOVE)
 
 
-def count_right(cases: list[Case], progress: float) -> int:
+def count_right(cases: list[Case], progress: float = verdict._PROGRESS) -> int:
     return sum(is_right(judge(case, progress), case) for case in cases)
 
 
@@ -126,10 +126,10 @@ def choose_progress(cases: list[Case]) -> float:
 
 def print_table(cases: list[Case]) -> None:
     """How often each verdict is right, and with the threshold chosen on other tasks."""
-    chosen = verdict._PROGRESS
+    print(f"{len(cases)} comparisons; twice the training helped in {sum(case.gain >= HELPS for case in cases)}")
     print(f"{'verdict':<18}{'right':<12}twice the training gained (median; lowest to highest)")
     for fit in Fit:
-        called = [case for case in cases if judge(case, chosen) == fit]
+        called = [case for case in cases if judge(case) == fit]
         gains = sorted(case.gain for case in called) or [math.nan]
         shown = f"{sum(is_right(fit, case) for case in called)} of {len(called)}"
         print(f"{fit:<18}{shown:<12}{statistics.median(gains):.1%}; {gains[0]:.1%} to {gains[-1]:.1%}")
@@ -140,7 +140,7 @@ def print_table(cases: list[Case]) -> None:
         "constant rate": [case for case in cases if not case.run["annealed"]],
     }
     for name, some in kinds.items():
-        print(f"{name:<24}{share(count_right(some, chosen), len(some))}")
+        print(f"{name:<24}{share(count_right(some), len(some))}")
     unseen = 0
     for task in sorted({case.task for case in cases}):
         own, others = ([case for case in cases if (case.task == task) == wanted] for wanted in (True, False))

@@ -1,10 +1,12 @@
+import importlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from smidgen.judging.verdict import Fit, judge_history
+from smidgen.judging.verdict import CONFIRMED, Fit, judge_history
 
 FLOOR, START = 0.06, 0.4
 
@@ -121,3 +123,13 @@ def test_real_trainings_get_the_verdict_that_a_longer_one_confirms(real: tuple[A
     floor, start, train, val = real
     verdict = judge_history(history(train, val), floor=floor, start=start, ending=ending)
     assert verdict.fit == expected
+
+
+def test_the_stated_shares_are_those_of_the_stored_trainings(monkeypatch: pytest.MonkeyPatch):
+    """How often a longer training confirmed a verdict, as users are told, is what the stored losses give."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    benchmark = importlib.import_module("verdict")
+    judged = [(benchmark.judge(case), case) for case in benchmark.find_cases(benchmark.read_runs())]
+    for fit, stated in CONFIRMED.items():
+        confirmed = [benchmark.is_right(fit, case) for found, case in judged if found == fit]
+        assert stated == f"{sum(confirmed)} of {len(confirmed)}"

@@ -71,3 +71,10 @@ def test_deep_nesting(tmp_path: Path):
     (tmp_path / "a.pkl").write_bytes(b"\x80\x04" + b"]" * 1000 + b"a" * 999 + b".")
     with pytest.raises(FileError, match="deep"):
         read_pickle(tmp_path / "a.pkl")
+
+
+def test_many_small_arrays(tmp_path: Path):
+    """All of MNIST in two lists of arrays, as protocol 2 writes them, is not more than may be read."""
+    images = np.zeros((70_000, 2, 2), np.uint8)
+    noisy, clean = read_pickle(write(tmp_path / "a.pkl", (list(images), list(images)), protocol=2))
+    assert len(noisy) == len(clean) == 70_000

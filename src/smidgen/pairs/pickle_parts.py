@@ -6,7 +6,7 @@ from smidgen.errors import FileError
 
 USE_AN_ARRAY = "Put the images into one array and save that"
 KEY_TYPES = {str, int, bytes}  # others may take for ever to compare
-_MOST_PARTS = 2_000_000
+_MOST_PARTS = 1_600_000  # two lists of 70,000 arrays, as protocol 2 writes them, come to 1,540,000
 
 
 class Named:

@@ -75,6 +75,6 @@ def test_deep_nesting(tmp_path: Path):
 
 def test_many_small_arrays(tmp_path: Path):
     """All of MNIST in two lists of arrays, as protocol 2 writes them, is not more than may be read."""
-    images = np.zeros((70_000, 2, 2), np.uint8)
+    images = np.zeros((70_000, 16, 16), np.uint8)
     noisy, clean = read_pickle(write(tmp_path / "a.pkl", (list(images), list(images)), protocol=2))
     assert len(noisy) == len(clean) == 70_000

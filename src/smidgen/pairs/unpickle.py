@@ -12,7 +12,7 @@ import numpy as np
 from smidgen.errors import FileError
 from smidgen.pairs.pickle_forms import explain
 from smidgen.pairs.pickle_machine import Machine
-from smidgen.pairs.pickle_parts import check_parts
+from smidgen.pairs.pickle_parts import Meter
 
 _MOST_NESTING = 32
 _A_CONTAINER = 56  # bytes, without what is in it
@@ -31,7 +31,7 @@ def read_pickle(path: Path) -> object:
     try:
         machine = Machine(path.read_bytes())
         value = machine.run()
-        _measure([value], 0, machine.meter.most_bytes, {})
+        _measure([value], 0, machine.meter, {})
         return value
     except FileError as error:
         raise FileError(f"{path}: {error}") from None
@@ -46,13 +46,15 @@ def read_pickle(path: Path) -> object:
         ) from None
 
 
-def _measure(container: _Container, depth: int, most: int, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+def _measure(
+    container: _Container, depth: int, meter: Meter, known: dict[int, tuple[int, int] | None]
+) -> tuple[int, int]:
     """How many containers one nests, itself included, and its bytes, each part counted as often as it is used.
 
     Args:
         container: to be measured.
         depth: of containers around it.
-        most: bytes that it may come to.
+        meter: of the pickle.
         known: by identity, what containers were found to hold; None while one is being looked through.
 
     Raises:
@@ -64,10 +66,10 @@ def _measure(container: _Container, depth: int, most: int, known: dict[int, tupl
     parts = container.values() if isinstance(container, dict) else container
     levels, size = 0, _A_CONTAINER + 8 * len(parts)
     if not _NUMBERS.issuperset(map(type, parts)):  # long rows of numbers need not be taken one by one
-        check_parts(len(parts))
+        meter.check_parts(len(parts))
         for part in parts:
             if isinstance(part, (list, tuple, dict)):
-                found = known[id(part)] if id(part) in known else _measure(part, depth + 1, most, known)
+                found = known[id(part)] if id(part) in known else _measure(part, depth + 1, meter, known)
                 if found is None or depth + found[0] > _MOST_NESTING:
                     raise FileError(_TOO_DEEP)
                 levels, size = max(levels, found[0]), size + found[1]
@@ -77,7 +79,7 @@ def _measure(container: _Container, depth: int, most: int, known: dict[int, tupl
                 size += len(part)
             elif type(part) not in _NUMBERS:
                 raise explain(part)
-            if size > most:
+            if size > meter.most_bytes:
                 raise FileError("the pickle unfolds to far more than itself: it uses the same parts again and again")
     known[id(container)] = levels + 1, size
     return levels + 1, size

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from smidgen.errors import FileError
 from smidgen.pairs.pickle_forms import allow, build, call
-from smidgen.pairs.pickle_parts import KEY_TYPES, USE_AN_ARRAY, Made, Meter, Named, check_parts, set_items
+from smidgen.pairs.pickle_parts import KEY_TYPES, USE_AN_ARRAY, Made, Meter, Named, set_items
 
 _HIGHEST_PROTOCOL = 5
 _MOST_MARKS = 128
@@ -165,7 +165,7 @@ class Machine:
     def push_part(self, value: object) -> None:
         """Put something on the stack that takes room of its own."""
         self._parts += 1
-        check_parts(self._parts)
+        self.meter.check_parts(self._parts)
         self.stack.append(value)
 
     def mark(self, _: int) -> None:

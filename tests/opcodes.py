@@ -1,6 +1,15 @@
-"""Pickles written opcode by opcode, for what no honest pickler writes, or only those of other versions."""
+"""Pickles written by Python, and opcode by opcode for what no honest pickler writes, or only one of another version."""
 
+import pickle
 import struct
+from pathlib import Path
+
+PROTOCOLS = range(6)
+
+
+def write(path: Path, content: object, protocol: int = 4) -> Path:
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    return path
 
 
 def number(value: int) -> bytes:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 
 from smidgen.data.pickle_forms import allow, build, call
-from smidgen.data.pickle_parts import KEY_TYPES, USE_AN_ARRAY, Made, Meter, Named, check_parts, set_items
+from smidgen.data.pickle_parts import KEY_TYPES, USE_AN_ARRAY, Made, Meter, Named, set_items
 from smidgen.errors import FileError
 
 _HIGHEST_PROTOCOL = 5
@@ -165,7 +165,7 @@ class Machine:
     def push_part(self, value: object) -> None:
         """Put something on the stack that takes room of its own."""
         self._parts += 1
-        check_parts(self._parts)
+        self.meter.check_parts(self._parts)
         self.stack.append(value)
 
     def mark(self, _: int) -> None:

@@ -6,7 +6,7 @@ from smidgen.errors import FileError
 
 USE_AN_ARRAY = "Put the images into one array and save that"
 KEY_TYPES = {str, int, bytes}  # others may take for ever to compare
-_MOST_PARTS = 2_000_000
+_FREE_PARTS, _BYTES_A_PART = 1_000_000, 64
 
 
 class Named:
@@ -42,25 +42,26 @@ class Made:
 
 
 class Meter:
-    """Bytes that may be made of what a pickle holds, in proportion to its size."""
+    """What may be made of a pickle, in proportion to its size: containers and objects, and bytes."""
 
     def __init__(self, content_size: int) -> None:
         # A number takes at least a byte in the file and at most eight in an array, and one that is used
         # once more takes two and sixteen or so.
         self.most_bytes = 16 * content_size + 2**20
         self._left = self.most_bytes
+        # A list of arrays takes eleven an array, as protocol 2 writes them, beside the pixels.
+        self._most_parts = _FREE_PARTS + content_size // _BYTES_A_PART
+
+    def check_parts(self, n: int) -> None:
+        """There are so many containers and objects."""
+        if n > self._most_parts:
+            raise FileError(f"the pickle is made of more than {self._most_parts:,} parts", remedy=USE_AN_ARRAY)
 
     def take(self, size: int) -> None:
         """So many bytes are made from, or looked at in, what the pickle holds and could use again and again."""
         self._left -= size
         if self._left < 0:
             raise FileError("the pickle unfolds to far more than itself: it uses the same parts again and again")
-
-
-def check_parts(n: int) -> None:
-    """Refuse more containers and objects than a list of images, each an array with all that describes it, needs."""
-    if n > _MOST_PARTS:
-        raise FileError(f"the pickle is made of more than {_MOST_PARTS:,} parts", remedy=USE_AN_ARRAY)
 
 
 def set_items(content: dict[Any, Any], keys: list[Any], values: list[Any]) -> None:

@@ -11,11 +11,13 @@ import numpy as np
 
 from smidgen.data.pickle_forms import explain
 from smidgen.data.pickle_machine import Machine
-from smidgen.data.pickle_parts import check_parts
+from smidgen.data.pickle_parts import Meter
 from smidgen.errors import FileError
 
 _MOST_NESTING = 32
 _A_CONTAINER = 56  # bytes, without what is in it
+_TOO_DEEP = f"the pickle is nested more than {_MOST_NESTING} deep"
+_Container = list[Any] | tuple[Any, ...] | dict[Any, Any]
 _NUMBERS = {bool, float, int, type(None)}
 
 
@@ -29,7 +31,7 @@ def read_pickle(path: Path) -> object:
     try:
         machine = Machine(path.read_bytes())
         value = machine.run()
-        _measure(value, 0, machine.meter.most_bytes, {})
+        _measure([value], 0, machine.meter, {})
         return value
     except FileError as error:
         raise FileError(f"{path}: {error}") from None
@@ -44,48 +46,40 @@ def read_pickle(path: Path) -> object:
         ) from None
 
 
-def _measure(value: object, depth: int, most: int, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
-    """How many containers a value nests, and its bytes, each part counted as often as it is used.
+def _measure(
+    container: _Container, depth: int, meter: Meter, known: dict[int, tuple[int, int] | None]
+) -> tuple[int, int]:
+    """How many containers one nests, itself included, and its bytes, each part counted as often as it is used.
 
     Args:
-        value: to be measured.
+        container: to be measured.
         depth: of containers around it.
-        most: bytes that it may come to.
+        meter: of the pickle.
         known: by identity, what containers were found to hold; None while one is being looked through.
 
     Raises:
         FileError: too many of either, or something in it is no array, container, text or number.
     """
-    if type(value) is np.ndarray:
-        return 0, value.nbytes
-    if isinstance(value, (str, bytes)):
-        return 0, 8 + len(value)
-    if type(value) in _NUMBERS:
-        return 0, 8
-    if not isinstance(value, (list, tuple, dict)):
-        raise explain(value)
-    if id(value) not in known:
-        known[id(value)] = None
-        known[id(value)] = _measure_parts(value, depth, most, known)
-    found = known[id(value)]
-    if found is None or depth + found[0] > _MOST_NESTING:
-        raise FileError(f"the pickle is nested more than {_MOST_NESTING} deep")
-    return found
-
-
-def _measure_parts(
-    value: list[Any] | tuple[Any, ...] | dict[Any, Any], depth: int, most: int, known: dict[int, tuple[int, int] | None]
-) -> tuple[int, int]:
-    """As `_measure`, of a container that was not looked through before."""
-    parts = value.values() if isinstance(value, dict) else value
+    if depth > _MOST_NESTING:
+        raise FileError(_TOO_DEEP)
+    known[id(container)] = None
+    parts = container.values() if isinstance(container, dict) else container
     levels, size = 0, _A_CONTAINER + 8 * len(parts)
-    if depth >= _MOST_NESTING:
-        raise FileError(f"the pickle is nested more than {_MOST_NESTING} deep")
-    if not set(map(type, parts)) <= _NUMBERS:  # long rows of numbers need not be taken one by one
-        check_parts(len(parts))
+    if not _NUMBERS.issuperset(map(type, parts)):  # long rows of numbers need not be taken one by one
+        meter.check_parts(len(parts))
         for part in parts:
-            below, more = _measure(part, depth + 1, most, known)
-            levels, size = max(levels, below), size + more
-    if size > most:
-        raise FileError("the pickle unfolds to far more than itself: it uses the same parts again and again")
+            if isinstance(part, (list, tuple, dict)):
+                found = known[id(part)] if id(part) in known else _measure(part, depth + 1, meter, known)
+                if found is None or depth + found[0] > _MOST_NESTING:
+                    raise FileError(_TOO_DEEP)
+                levels, size = max(levels, found[0]), size + found[1]
+            elif type(part) is np.ndarray:
+                size += part.nbytes
+            elif isinstance(part, (str, bytes)):
+                size += len(part)
+            elif type(part) not in _NUMBERS:
+                raise explain(part)
+            if size > meter.most_bytes:
+                raise FileError("the pickle unfolds to far more than itself: it uses the same parts again and again")
+    known[id(container)] = levels + 1, size
     return levels + 1, size

@@ -73,7 +73,7 @@ def test_a_signal_ends_it_whatever_is_under_way(tmp_path: Path):
             process.wait(60)
             assert time.monotonic() - started < 4  # twice what is promised: the machine may be busy
             assert b" 503 " in connection.recv(1000).split(b"\r\n")[0]
-        assert process.stderr.read().splitlines() == [f"0 of 6 answered and kept in {tmp_path}"]
+        assert process.stderr.read().splitlines() == [f"0 of 6 images are answered; the answers are kept in {tmp_path}"]
     assert process.returncode == 0
 
 

@@ -63,4 +63,4 @@ def test_the_demo(tmp_path: Path):
     assert evaluation["scores"]["legibility"]["denoised"]["rate"] > 0.98
     pairs = example_pairs("digits-on-garments", 1000)
     again = evaluate(Runtime(run), pairs, name="sample", split="test", val=pairs, with_baselines=False)
-    assert again.scores.psnr_db == pytest.approx(evaluation["scores"]["psnr_db"], abs=0.01)
+    assert again.evaluation.scores.psnr_db == pytest.approx(evaluation["scores"]["psnr_db"], abs=0.01)

@@ -8,6 +8,8 @@ from smidgen.data.pairs import Dataset, Pairs
 from smidgen.judging.legibility import Reading, Truth
 from smidgen.runs.figures import draw_bars, draw_curves, draw_first_pair, draw_front, draw_points, draw_strip
 
+TEN = np.arange(10)
+
 
 def picture(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
@@ -16,12 +18,12 @@ def picture(png: bytes) -> np.ndarray:
 def test_strip_shows_the_images(small_dataset: Dataset):
     """Where the clean images are white the strip is white, where black, black; colours mark the reading."""
     val = small_dataset.val
-    black = draw_strip(Pairs(val.noisy * 0, val.clean * 0), val.clean * 0)
-    white = draw_strip(Pairs(val.noisy * 0 + 1, val.clean * 0 + 1), val.clean * 0 + 1)
+    black = draw_strip(Pairs(val.noisy * 0, val.clean * 0), val.clean * 0, None, None, TEN)
+    white = draw_strip(Pairs(val.noisy * 0 + 1, val.clean * 0 + 1), val.clean * 0 + 1, None, None, TEN)
     assert picture(black).mean() < 0.6 * picture(white).mean()
     truth = Truth(np.zeros(10, np.int64), np.ones(10, bool), "labels")
     read = Reading(np.array([0] * 9 + [1]), np.ones(10, np.float32))
-    colours = picture(draw_strip(val, val.clean, read, truth)).reshape(-1, 3)
+    colours = picture(draw_strip(val, val.clean, read, truth, TEN)).reshape(-1, 3)
     assert ((colours[:, 1] > colours[:, 0] + 60) & (colours[:, 1] > colours[:, 2] + 30)).any()
     assert (colours[:, 0] > colours[:, 1] + 100).any()
 
@@ -34,7 +36,7 @@ def test_strip_of_chosen_images(generator: np.random.Generator):
     read = Reading(np.arange(20) % 10, np.ones(20, np.float32))
     some = Pairs(images[order], images[order])
     expected = draw_strip(some, images[order], Reading(read.digits[order], read.sureness[order]),
-                          Truth(truth.digits[order], truth.counted[order], truth.by))  # fmt: skip
+                          Truth(truth.digits[order], truth.counted[order], truth.by), np.arange(3))  # fmt: skip
     assert draw_strip(Pairs(images, images), images, read, truth, order) == expected
 
 
@@ -42,7 +44,7 @@ def test_strip_of_few_and_of_colour_images(generator: np.random.Generator):
     """Fewer than ten images, of two, three or four channels, are drawn as well."""
     for channels in (2, 3, 4):
         images = generator.random((3, 5, 9, channels), dtype=np.float32)
-        assert picture(draw_strip(Pairs(images, images), images)).std() > 0
+        assert picture(draw_strip(Pairs(images, images), images, None, None, np.arange(3))).std() > 0
 
 
 @pytest.mark.parametrize("epochs", [1, 3, 30])

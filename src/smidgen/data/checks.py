@@ -213,7 +213,7 @@ def make_labels(labels: object, n: int, source: str) -> NDArray[np.int64] | None
             wide = array.astype(np.float64)
         whole = bool((np.abs(wide) < 2**53).all()) and bool((wide == np.floor(wide)).all())
     if not whole:
-        raise PairsError(f"{source}: the labels are not whole numbers (type {array.dtype})")
+        raise PairsError(f"{source}: the labels are of type {array.dtype}", expected="whole numbers")
     return array.astype(np.int64)
 
 
@@ -237,7 +237,7 @@ def _label_array(labels: object, source: str) -> NDArray[Any]:
     try:
         return np.asarray(labels)
     except ValueError:
-        raise PairsError(f"{source}: the labels do not form one row", expected="one label for each pair") from None
+        raise PairsError(f"{source}: the labels do not make an array", expected="one label for each pair") from None
 
 
 def _size(images: NDArray[Any]) -> str:

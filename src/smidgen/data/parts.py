@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from smidgen.errors import PairsError
+from smidgen.errors import PairsError, plural
 
 # Looked for together and in this order: beside x_noisy, y holds labels.
 _KEYS = (
@@ -47,7 +47,7 @@ def take_apart(content: object, source: str) -> Contents:
     if isinstance(content, (tuple, list)):
         if (triple := _from_row(content)) is not None:
             return Contents({"train": triple})
-        what = f"{len(content)} things"
+        what = plural(len(content), "item")
     else:
         what = f"a {type(content).__name__}"
     raise PairsError(f"{source} holds {what}", expected="(X, y), (X, y, labels), a dict of them, or a list of pairs")

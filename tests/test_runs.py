@@ -8,6 +8,7 @@ from smidgen.data.pairs import Dataset
 from smidgen.errors import BudgetError, FileError
 from smidgen.model.runtime import Runtime
 from smidgen.network.spec import PlainSpec
+from smidgen.runs.record import find_run, read_run
 from smidgen.runs.run import make_run, write_report
 from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import Recipe
@@ -99,10 +100,21 @@ def test_ctrl_c_while_judging_leaves_the_report(small_dataset: Dataset, tmp_path
         if what == "wavelet":
             raise KeyboardInterrupt
 
-    record = make_run(experiment_on(small_dataset), folder=tmp_path / "r", watch_judging=watch).record
+    experiment = experiment_on(small_dataset)
+    record = make_run(experiment, folder=tmp_path / "r", watch_judging=watch).record
     assert record.evaluation.interrupted
     assert list(record.evaluation.baselines) == ["doing nothing", "median", "total variation"]
     assert "judging was interrupted" in (tmp_path / "r" / "report.html").read_text()
+    assert find_run(tmp_path / "r", experiment) is None  # so that `front` judges it again
+
+
+def test_a_complete_run_is_found_again(small_dataset: Dataset, run_folder: Path):
+    """What a folder holds stands for a new training only if data, recipe and split are the same."""
+    experiment = experiment_on(small_dataset)
+    assert find_run(run_folder, experiment) == read_run(run_folder)
+    assert find_run(run_folder / "other", experiment) is None
+    assert find_run(run_folder, replace(experiment, split="test")) is None
+    assert find_run(run_folder, replace(experiment, recipe=replace(RECIPE, seed=1))) is None
 
 
 def test_a_run_of_an_older_version(run_folder: Path):

@@ -253,6 +253,14 @@ def test_onnx_finds_no_fault(tiny_model: Path):
     onnx.checker.check_model(onnx.load(tiny_model), full_check=True)
 
 
+@pytest.mark.parametrize("text", [b"learned.head.bias", b"denoised", b"Conv", b"smidgen", b"pads", b"budget"])
+def test_texts_that_are_no_unicode(tiny_model: Path, text: bytes):
+    """A name, an operator or a key with a byte that no text has is refused like any other damage."""
+    content = tiny_model.read_bytes().replace(text, b"\x80" + text[1:])
+    with pytest.raises(FileError, match="a model"):
+        parse_model(content, "a model")
+
+
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_model(content: bytes):
     """Whatever the bytes, the only error is that of a file."""

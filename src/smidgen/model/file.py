@@ -110,7 +110,7 @@ def parse_model(content: bytes, name: str) -> tuple[ModelInfo, Weights]:
         weights = {tensor.name.removeprefix(LEARNED): onnx_format.read_floats(tensor) for tensor in learned}
     except FileError:
         raise
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, TypeError) as error:  # a text that is no Unicode is bytes
         raise FileError(f"{name} cannot be read as a model ({error})", expected=_EXPECTED) from None
     # The count is a formula, so an absurd description ends here, before its layers are made.
     count = sum(weight.size for weight in weights.values())

@@ -104,22 +104,22 @@ class _Builder:
     ) -> None:
         self._keras = import_keras()
         self._network, self._weights, self._size = network, weights, size
-        self._noisy_range, self._clean_range = noisy_scale, clean_scale
+        self._noisy_scale, self._clean_scale = noisy_scale, clean_scale
         self._made: dict[str, Any] = {}
         self._numbers: list[tuple[Any, list[NDArray[np.float32]]]] = []
 
     def build(self) -> Any:
         rescaling = self._keras.layers.Rescaling
         given = x = self._keras.Input((*self._size, self._network.channels), name="noisy")
-        if self._noisy_range != UNIT:
-            x = rescaling(*to_unit(self._noisy_range), name="from_scale_of_x")(x)
+        if self._noisy_scale != UNIT:
+            x = rescaling(*to_unit(self._noisy_scale), name="from_scale_of_x")(x)
         values = {"noisy": x}
         for layer in self._network.layers:
             values[layer.output] = self._call(layer, [values[name] for name in layer.inputs])
         x = values["denoised"]
-        if self._clean_range != UNIT:
-            x = rescaling(*from_unit(self._clean_range), name="denoised")(x)
-        name = f"denoiser_x_{self._noisy_range}_y_{self._clean_range}".replace("..", "_to_")
+        if self._clean_scale != UNIT:
+            x = rescaling(*from_unit(self._clean_scale), name="denoised")(x)
+        name = f"denoiser_x_{self._noisy_scale}_y_{self._clean_scale}".replace("..", "_to_")
         name = name.replace("+", "")  # of 1e+06; names have no plus
         model = self._keras.Model(given, x, name=name)
         for keras_layer, numbers in self._numbers:
@@ -161,7 +161,7 @@ class _Builder:
                     x = layers.Cropping2D(((0, height % 2), (0, width % 2)))(x)
                 return x
             case Kind.SIGMOID:
-                return layers.Activation("sigmoid", name="denoised" if self._clean_range == UNIT else "sigmoid")(x)
+                return layers.Activation("sigmoid", name="denoised" if self._clean_scale == UNIT else "sigmoid")(x)
 
     def _convolve(self, layer: Layer, x: Any) -> Any:
         layers, weights = self._keras.layers, self._weights

@@ -107,12 +107,15 @@ def small_dataset(generator: np.random.Generator) -> Dataset:
     )
 
 
-def random_weights(spec: object, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Weights of about the size that trained ones have."""
-    return {
+def random_weights(spec: Spec, generator: np.random.Generator) -> dict[str, np.ndarray]:
+    """Weights of about the size that trained ones have; of a residual small enough that most values are not clipped."""
+    weights = {
         weight.name: generator.normal(weight.mean, 0.3, weight.shape).astype(np.float32)
         for weight in spec.network().weights
     }
+    if spec.output == "residual":
+        weights["head"] *= np.float32(0.1)
+    return weights
 
 
 def runtime_of(spec: Spec, weights: dict[str, np.ndarray]) -> Runtime:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from smidgen.data.scale import Scale
 from smidgen.errors import InputError
 from smidgen.export.c import compile_c, plan_memory, write_c
-from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
+from smidgen.network.spec import OUTPUTS, PlainSpec, PyramidSpec, Spec, default_spec
 from tests.conftest import needs_debian, random_weights, runtime_of
 
 SPECS = [
@@ -20,6 +20,8 @@ SPECS = [
     PyramidSpec(width=3, hidden=4, scales=3, passes=2),
     PyramidSpec(channels=2, width=5, hidden=3, scales=2, kernel=3),
     default_spec(),
+    PlainSpec(channels=2, widths=(4,), output="residual"),
+    PyramidSpec(width=3, hidden=4, scales=3, passes=2, output="residual"),
 ]
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]
 MAIN = """
@@ -56,12 +58,13 @@ def test_c_answers_as_the_model(spec: Spec, size: tuple[int, int], bits: int, ge
     [(Scale(-1, 1), Scale(-60, -20)), (Scale(), Scale(0, 6700)), (Scale(0, 510), Scale())],
     ids=str,
 )
+@pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("bits", [32, 8])
 def test_c_takes_and_gives_values_on_the_scales_of_the_data(
-    bits: int, noisy_scale: Scale, clean_scale: Scale, generator: np.random.Generator
+    bits: int, output: str, noisy_scale: Scale, clean_scale: Scale, generator: np.random.Generator
 ):
     """X's values go in, also those that noise brought beyond X's scale, and y's come out."""
-    spec = PyramidSpec(width=3, hidden=4, scales=3)
+    spec = PyramidSpec(width=3, hidden=4, scales=3, output=output)
     source = write_c(
         spec.network(),
         random_weights(spec, generator),
@@ -80,8 +83,12 @@ def test_c_takes_and_gives_values_on_the_scales_of_the_data(
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("bits", [32, 8])
 @pytest.mark.parametrize(
-    ("spec", "scale"), [(PlainSpec(), Scale()), (PyramidSpec(width=3, hidden=4, scales=3), Scale(-1, 2))], ids=str
-)
+    ("spec", "scale"),
+    [(PlainSpec(), Scale()), (PyramidSpec(width=3, hidden=4, scales=3), Scale(-1, 2)),
+     (PyramidSpec(width=3, hidden=4, scales=2, output="residual"), Scale()),
+     (PlainSpec(widths=(4,), output="residual"), Scale(-1, 2))],
+    ids=str,
+)  # fmt: skip
 def test_no_warnings_and_clean_under_the_sanitizers(
     tmp_path: Path, compiler: str, bits: int, spec: Spec, scale: Scale, generator: np.random.Generator
 ):

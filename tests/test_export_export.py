@@ -76,8 +76,8 @@ def test_the_shipped_model_answers_the_same_everywhere(generator: np.random.Gene
         assert np.abs(denoised - expected[:n]).max() <= 1e-5, name
 
     with torch.no_grad():
-        logits = smidgen.load_torch(path)(torch.from_numpy(noisy).permute(0, 3, 1, 2))
-    compare("torch", torch.sigmoid(logits).permute(0, 2, 3, 1).numpy())
+        denoised = smidgen.load_torch(path).denoise(torch.from_numpy(noisy).permute(0, 3, 1, 2))
+    compare("torch", denoised.permute(0, 2, 3, 1).numpy())
     compare("keras", build_keras(network, weights, (28, 28)).predict(noisy, verbose=0))
     source = write_c(network, weights, (28, 28), bits=32, title="")
     compare("c", compile_c(source, (28, 28), 1)(noisy))

@@ -5,10 +5,12 @@ import pytest
 
 from smidgen.data.scale import Scale
 from smidgen.export.keras import build_keras, explain_count, import_keras, save_keras
-from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
+from smidgen.network.spec import OUTPUTS, PlainSpec, PyramidSpec, Spec, default_spec
 from tests.conftest import random_weights, runtime_of
 
-SPECS = [PlainSpec(), PyramidSpec(channels=3, width=3, hidden=4, scales=3, passes=2), default_spec()]
+SPECS = [PlainSpec(), PyramidSpec(channels=3, width=3, hidden=4, scales=3, passes=2), default_spec(),
+         PlainSpec(channels=3, widths=(4,), output="residual"),
+         PyramidSpec(width=3, hidden=4, output="residual")]  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [(28, 28), (13, 10)], ids=str)
@@ -29,9 +31,12 @@ def test_keras_answers_as_the_model_before_and_after_saving(
         np.testing.assert_allclose(loaded.predict(noisy, verbose=0), expected, atol=1e-5)
 
 
-def test_keras_takes_and_gives_values_on_the_scales_of_the_data(tmp_path: Path, generator: np.random.Generator):
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_keras_takes_and_gives_values_on_the_scales_of_the_data(
+    tmp_path: Path, output: str, generator: np.random.Generator
+):
     """X's values go in, also those that noise brought beyond X's scale, and y's come out; the name tells both."""
-    spec = PyramidSpec(width=3, hidden=4, scales=2)
+    spec = PyramidSpec(width=3, hidden=4, scales=2, output=output)
     weights = random_weights(spec, generator)
     scales = {"noisy_scale": Scale(-1, 1), "clean_scale": Scale(0, 6700)}
     model = build_keras(spec.network(), weights, (7, 9), **scales)

@@ -1,5 +1,6 @@
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,15 @@ from smidgen.model.file import describe_model, parse_model, read_model, write_mo
 from smidgen.model.records import Interval, Judged, Legibility, ModelInfo, Scores, from_plain, to_plain
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
-from smidgen.network.spec import PlainSpec, PyramidSpec, default_spec
+from smidgen.network.spec import OUTPUTS, PlainSpec, PyramidSpec, default_spec
 from smidgen.training.recipe import Recipe
 from smidgen.training.torch_network import TorchNetwork, predict
 from tests.conftest import TINY, random_weights
 
 SPECS = [PlainSpec(), PlainSpec(channels=3, widths=(4,)), default_spec(3600), PyramidSpec(width=3, scales=1),
-         PyramidSpec(channels=2, width=3, hidden=5, passes=2, scales=3)]  # fmt: skip
+         PyramidSpec(channels=2, width=3, hidden=5, passes=2, scales=3),
+         PlainSpec(widths=(4,), output="residual"),
+         PyramidSpec(channels=2, width=3, hidden=5, output="residual")]  # fmt: skip
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
@@ -56,16 +59,21 @@ def both(request, tmp_path_factory) -> tuple[TorchNetwork, Runtime]:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 3), st.integers(1, 45), st.integers(1, 45), st.integers(0, 99))
 def test_file_answers_as_torch_does(both, n: int, height: int, width: int, seed: int):
-    """For any size from 1 x 1 on, the file's answer is torch's to 1e-5."""
+    """For any size from 1 x 1 on, and noise that leaves [0, 1], the file's answer is torch's to 1e-5."""
     model, runtime = both
-    noisy = np.random.default_rng(seed).random((n, height, width, runtime.info.spec.channels), dtype=np.float32)
+    shape = n, height, width, runtime.info.spec.channels
+    noisy = np.random.default_rng(seed).uniform(-0.5, 1.5, shape).astype(np.float32)
     np.testing.assert_allclose(runtime.denoise(noisy), predict(model, noisy), atol=1e-5)
 
 
-def test_plain_onnx_runtime_needs_nothing_from_us(tiny_model: Path):
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_plain_onnx_runtime_needs_nothing_from_us(tmp_path: Path, output: str, generator: np.random.Generator):
     """Any ONNX program gets images in [0, 1] of the input's size from input `noisy`, output `denoised`."""
+    tiny_model = tmp_path / "m.onnx"
+    spec = replace(TINY, output=output)
+    write_model(tiny_model, ModelInfo(spec=spec, budget=3600), random_weights(spec, generator))
     session = onnxruntime.InferenceSession(tiny_model, providers=["CPUExecutionProvider"])
-    (denoised,) = session.run(["denoised"], {"noisy": np.random.rand(2, 1, 5, 3).astype(np.float32)})
+    (denoised,) = session.run(["denoised"], {"noisy": generator.normal(0.5, 1, (2, 1, 5, 3)).astype(np.float32)})
     assert denoised.shape == (2, 1, 5, 3)
     assert denoised.min() >= 0
     assert denoised.max() <= 1

@@ -12,6 +12,8 @@ SPECS = [
     PyramidSpec(width=4, hidden=3, scales=3, kernel=5),
     PyramidSpec(width=3, hidden=4, scales=2, passes=2, kernel=3),
     PyramidSpec(width=3, hidden=4, scales=1, kernel=7),
+    PlainSpec(widths=(4, 3), output="residual"),
+    PyramidSpec(width=4, hidden=3, scales=2, output="residual"),
 ]
 
 
@@ -49,6 +51,15 @@ def test_work_memory_by_hand():
     # The fullest moment of 16-8 | 8-16-1: 16 channels before and after a ReLU, and the input,
     # which is kept because the last up-sampling takes its size.
     assert PlainSpec().network().work_bytes(28, 28) == 4 * 28 * 28 * (16 + 16 + 1)
+
+
+def test_a_residual_keeps_the_noisy_image():
+    """It is needed once more at the end, beside what is taken from it; nothing else changes."""
+    plain, residual = (PyramidSpec(scales=1, output=output).network() for output in ("sigmoid", "residual"))
+    assert residual.layers[-1].inputs == ("noisy", plain.layers[-1].inputs[0])
+    assert residual.work_bytes(9, 9) == plain.work_bytes(9, 9) + 4 * 9 * 9
+    assert residual.weights == plain.weights
+    assert residual.reach == plain.reach
 
 
 def test_stride_is_that_of_the_coarsest_scale():

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from smidgen.errors import BudgetError, InputError
 from smidgen.network.spec import (
+    OUTPUTS,
     PlainSpec,
     PyramidSpec,
     check_budget,
@@ -16,7 +17,10 @@ from smidgen.network.spec import (
 )
 
 PLAIN = st.builds(
-    PlainSpec, channels=st.integers(1, 4), widths=st.lists(st.integers(1, 20), min_size=1, max_size=4).map(tuple)
+    PlainSpec,
+    channels=st.integers(1, 4),
+    widths=st.lists(st.integers(1, 20), min_size=1, max_size=4).map(tuple),
+    output=st.sampled_from(OUTPUTS),
 )
 PYRAMID = st.builds(
     PyramidSpec,
@@ -26,6 +30,7 @@ PYRAMID = st.builds(
     scales=st.integers(1, 5),
     passes=st.integers(1, 3),
     kernel=st.sampled_from([1, 3, 5, 7]),
+    output=st.sampled_from(OUTPUTS),
 )
 
 
@@ -51,7 +56,7 @@ def test_default_is_the_widest_that_fits(budget: int, channels: int):
     assert spec.hidden >= spec.width
 
 
-@pytest.mark.parametrize("spec", [PlainSpec(channels=3, widths=(4, 3, 2)), PyramidSpec(width=3)])
+@given(st.one_of(PLAIN, PYRAMID))
 def test_specs_survive_as_plain_data(spec: PlainSpec | PyramidSpec):
     """A spec written to a model file comes back equal."""
     assert spec_from_dict(spec_to_dict(spec)) == spec
@@ -73,6 +78,8 @@ def test_bad_descriptions_are_refused(data: dict[str, object]):
         lambda: PyramidSpec(width=2000),
         lambda: PyramidSpec(passes=20),
         lambda: PlainSpec(widths=(9999,)),
+        lambda: PlainSpec(output="tanh"),
+        lambda: default_spec(output=""),
     ],
 )
 def test_impossible_specs_are_refused(make: object):

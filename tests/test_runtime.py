@@ -11,14 +11,14 @@ from smidgen.errors import InputError, PairsError, StoppedError
 from smidgen.model.file import write_model
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime, Stop
-from smidgen.network.spec import PyramidSpec
+from smidgen.network.spec import OUTPUTS, PyramidSpec
 from tests.conftest import random_weights
 
 
-@pytest.fixture(scope="module")
-def deep_model(tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+@pytest.fixture(scope="module", params=OUTPUTS)
+def deep_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runtime:
     """Three scales, two passes, random weights."""
-    spec = PyramidSpec(width=3, hidden=3, scales=3, passes=2, kernel=3)
+    spec = PyramidSpec(width=3, hidden=3, scales=3, passes=2, kernel=3, output=request.param)
     path = tmp_path_factory.mktemp("deep") / "deep.onnx"
     write_model(path, ModelInfo(spec=spec, budget=3600), random_weights(spec, np.random.default_rng(0)))
     return Runtime(path)

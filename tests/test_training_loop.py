@@ -7,9 +7,10 @@ import pytest
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.network.spec import PyramidSpec
 from smidgen.training.loop import Progress
+from smidgen.training.losses import mse
 from smidgen.training.recipe import Recipe
 from smidgen.training.train import train
-from tests.conftest import TINY
+from tests.conftest import TINY, runtime_of
 
 SETTINGS = Recipe(epochs=8, batch_size=8, threads=1)
 
@@ -46,6 +47,26 @@ def test_mse_is_trained_and_validated(small_dataset: Dataset):
     """With `--loss mse` the history holds mean squared errors."""
     trained = train(small_dataset, TINY, replace(SETTINGS, loss="mse"))
     assert trained.history[-1]["val_loss"] < 0.2
+
+
+def test_a_residual_is_trained_whole_and_validated_clipped(small_dataset: Dataset):
+    """Its validation loss is that of the images that the model file gives; training lowers it below doing nothing's."""
+    spec = replace(TINY, output="residual")
+    trained = train(small_dataset, spec, replace(SETTINGS, loss="mse"))
+    val = small_dataset.val
+    best = mse(runtime_of(spec, trained.weights).denoise(val.noisy), val.clean).mean()
+    assert best == pytest.approx(min(record["val_loss"] for record in trained.history), rel=1e-4)
+    assert best < mse(val.noisy, val.clean).mean()
+
+
+def test_clipped_values_are_trained_too(small_dataset: Dataset):
+    """Where an output lies beyond [0, 1] everywhere, its loss falls all the same: gradients do not stop at the clip."""
+    pairs = small_dataset.train.example(40)
+    source = FixedSource(Pairs(pairs.noisy + np.float32(3), pairs.clean))
+    trained = train(
+        replace(small_dataset, train=source), replace(TINY, output="residual"), replace(SETTINGS, loss="mse")
+    )
+    assert trained.history[-1]["loss"] < 0.5 * trained.history[0]["loss"]
 
 
 def test_parts_of_a_batch_sum_to_the_whole(small_dataset: Dataset, monkeypatch: pytest.MonkeyPatch):

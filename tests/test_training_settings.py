@@ -55,6 +55,13 @@ def test_impossible_settings_are_refused(wrong: dict[str, object]):
         default_recipe(PyramidSpec(), 100, 784, **wrong)
 
 
+def test_the_loss_follows_the_output():
+    """Cross-entropy for a sigmoid, squared errors for a residual, unless another is chosen."""
+    for spec, loss in ((PyramidSpec(), "bce"), (PlainSpec(output="residual"), "mse")):
+        assert default_recipe(spec, 100, 784).loss == loss
+    assert default_recipe(PyramidSpec(), 100, 784, loss="mse").loss == "mse"
+
+
 @pytest.mark.parametrize(("pixels", "batch_size"), [(1, 64), (784, 64), (64 * 64, 12), (512 * 512, 1)])
 def test_large_images_come_in_smaller_batches(pixels: int, batch_size: int):
     """A batch holds about the same number of pixels, so that memory and time stay the same."""

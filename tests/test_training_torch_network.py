@@ -22,6 +22,15 @@ def test_any_size_gives_its_own_size_back(height: int, width: int, channels: int
         )
 
 
+def test_an_untrained_residual_changes_nothing():
+    """Before training it gives the noisy image back, clipped to [0, 1]."""
+    model = TorchNetwork(PyramidSpec(width=3, hidden=2, output="residual").network())
+    noisy = 3 * torch.rand(2, 1, 9, 7) - 1
+    with torch.no_grad():
+        torch.testing.assert_close(model(noisy), noisy)
+        torch.testing.assert_close(model.denoise(noisy), noisy.clamp(0, 1))
+
+
 def test_plain_is_the_classic_keras_stack():
     """The baseline equals the well-known stack of layers written out with torch's own modules."""
     nn = torch.nn

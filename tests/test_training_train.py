@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import signal
@@ -48,14 +49,17 @@ def test_same_seed_same_weights(small_dataset: Dataset):
     assert not np.array_equal(first.weights["stem"], other.weights["stem"])
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("optimizer", ["soap", "adam", "adamw", "sgd"])
+@pytest.mark.parametrize(
+    ("optimizer", "threads", "output"),
+    [*itertools.product(["soap", "adam", "adamw", "sgd"], [1, 2], ["sigmoid"]), ("soap", 2, "residual")],
+)
 def test_resumed_equals_uninterrupted(
-    small_dataset: Dataset, tmp_path: Path, optimizer: str, threads: int, monkeypatch: pytest.MonkeyPatch
+    small_dataset: Dataset, tmp_path: Path, optimizer: str, threads: int, output: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """A training stopped in an epoch and resumed ends with the same weights bit for bit."""
-    settings = replace(SETTINGS, optimizer=optimizer, threads=threads)
-    whole = train(small_dataset, TINY, settings)
+    """A training stopped in an epoch and resumed ends with the same weights bit for bit, but not as another kind."""
+    loss, spec = "mse" if output == "residual" else "bce", replace(TINY, output=output)
+    settings = replace(SETTINGS, optimizer=optimizer, threads=threads, loss=loss)
+    whole = train(small_dataset, spec, settings)
     calls = 0
 
     class StopError(Exception):
@@ -69,8 +73,11 @@ def test_resumed_equals_uninterrupted(
 
     monkeypatch.setattr("smidgen.training.checkpoint._SECONDS_BETWEEN_CHECKPOINTS", 0)
     with pytest.raises(StopError):
-        train(small_dataset, TINY, settings, folder=tmp_path, watch=stop_in_epoch_four)
-    resumed = train(small_dataset, TINY, settings, folder=tmp_path, resume=True)
+        train(small_dataset, spec, settings, folder=tmp_path, watch=stop_in_epoch_four)
+    other = replace(spec, output="sigmoid" if output == "residual" else "residual")
+    with pytest.raises(FileError, match="another training: spec was"):
+        train(small_dataset, other, settings, folder=tmp_path, resume=True)
+    resumed = train(small_dataset, spec, settings, folder=tmp_path, resume=True)
     assert_same(whole, resumed)
     keep = ("epoch", "loss", "val_loss", "learning_rate")
     written = [json.loads(line) for line in (tmp_path / HISTORY).read_text().splitlines()]

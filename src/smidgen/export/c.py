@@ -73,7 +73,8 @@ def write_c(
     from jinja2 import Environment, StrictUndefined
 
     height, width = size
-    # What the network reads is written to `out`, which is free until its last layer, and costs no memory so.
+    # What the network reads is written to `out`, which costs no memory: it is free until the last layer, which reads
+    # and writes it value by value where it reads it at all.
     writer = _Writer(network, weights, bits, "in" if noisy_scale == UNIT else "out")
     places, work_floats = plan_memory(network, height, width)
     calls = [writer.call(layer, places, height, width) for layer in network.layers]
@@ -227,7 +228,7 @@ class _Writer:
                 rest = [rows, columns, channels, layer.kernel, *self._weights_of(layer)[:2]]
             case Kind.RMS_NORM:
                 rest = [rows * columns, channels]
-            case Kind.ADD:
+            case Kind.ADD | Kind.RESIDUAL:
                 inputs.append(place(layer.inputs[1]))
                 rest = [rows * columns * channels]
             case Kind.RELU | Kind.SIGMOID:

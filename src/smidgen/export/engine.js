@@ -40,6 +40,9 @@ function runLayer(layer, inputs, weights, imageHeight, imageWidth) {
     case "upsample_nearest": upsampleNearest(x, out); break;
     case "upsample_bilinear": upsampleBilinear(x, out); break;
     case "sigmoid": for (let i = 0; i < data.length; i++) data[i] = 1 / (1 + Math.exp(-x.data[i])); break;
+    case "residual":
+      for (let i = 0; i < data.length; i++) data[i] = Math.min(1, Math.max(0, x.data[i] - inputs[1].data[i]));
+      break;
     default: throw new Error(`unknown layer ${layer.kind}`);
   }
   return out;

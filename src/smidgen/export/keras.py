@@ -161,7 +161,13 @@ class _Builder:
                     x = layers.Cropping2D(((0, height % 2), (0, width % 2)))(x)
                 return x
             case Kind.SIGMOID:
-                return layers.Activation("sigmoid", name="denoised" if self._clean_scale == UNIT else "sigmoid")(x)
+                return layers.Activation("sigmoid", name=self._last_name(layer))(x)
+            case Kind.RESIDUAL:
+                return layers.ReLU(max_value=1.0, name=self._last_name(layer))(layers.Subtract()(inputs))
+
+    def _last_name(self, layer: Layer) -> str:
+        """The last layer of all names the output, and that is a `Rescaling` where y is not on 0..1."""
+        return "denoised" if self._clean_scale == UNIT else layer.kind.value
 
     def _convolve(self, layer: Layer, x: Any) -> Any:
         layers, weights = self._keras.layers, self._weights

@@ -7,7 +7,7 @@ from smidgen.training.torch_network import TorchNetwork
 
 
 def load_torch(path: Path) -> TorchNetwork:
-    """A model file as a torch module from images in [0, 1] to logits, for further training; see `TorchNetwork`.
+    """A model file as a torch module for images in [0, 1], for further training; see `TorchNetwork`.
 
     Raises:
         FileError: missing, damaged, or not a model of ours.

@@ -2,7 +2,7 @@
 
 from smidgen.errors import plural
 from smidgen.model.records import ModelInfo
-from smidgen.network.layers import Network
+from smidgen.network.layers import Kind, Network
 
 
 def write_card(name: str, info: ModelInfo) -> str:
@@ -30,10 +30,11 @@ def write_card(name: str, info: ModelInfo) -> str:
 
 def _describe(info: ModelInfo, network: Network) -> str:
     height, width = info.size
+    residual = " What comes out is what went in, less what the network finds in it."
     return (
         f"An image denoiser with {plural(info.spec.num_parameters, 'learned number')}, for a budget of {info.budget:,} "
         f"({4 * info.spec.num_parameters:,} bytes of float32 weights). {_channels(network.channels)} in "
-        "and out, any size. "
+        f"and out, any size.{residual if info.spec.output == Kind.RESIDUAL else ''} "
         f"{network.multiply_accumulates_per_pixel:,.0f} multiply-accumulates per pixel; each pixel depends on others "
         f"up to {plural(network.reach, 'pixel')} away; {network.work_bytes(height, width):,} bytes of work memory at "
         f"{height} x {width}."

@@ -84,6 +84,10 @@ class _GraphWriter:
                 self._upsample(x, layer.inputs[1], out, ways)
             case Kind.SIGMOID:
                 self._add("Sigmoid", [x], out)
+            case Kind.RESIDUAL:
+                difference = self._add("Sub", list(layer.inputs), f"{out}.unclipped")
+                ends = [self._constant(name, np.float32(end)) for name, end in (("black", 0), ("white", 1))]
+                self._add("Clip", [difference, *ends], out)
 
     def _add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         made = [onnx_format.make_attribute(name, attributes[name]) for name in sorted(attributes)]

@@ -24,7 +24,9 @@ class Kind(StrEnum):
     # straight lines between the pixels' centres (weights 1/4 and 3/4), the edge repeated.
     UPSAMPLE_NEAREST = "upsample_nearest"
     UPSAMPLE_BILINEAR = "upsample_bilinear"
+    # The last layer is one of these; what it gives lies in [0, 1].
     SIGMOID = "sigmoid"
+    RESIDUAL = "residual"  # the first input less the second, clipped
 
 
 RMS_EPSILON = 1e-3

@@ -11,8 +11,8 @@ from smidgen.network.layers import Kind, Layer, Network, Weight
 DEFAULT_BUDGET = 3600
 BYTES_A_NUMBER = 4
 MOST_CHANNELS = 4
-# What becomes of the last layer's values.
-OUTPUTS = ("sigmoid",)
+# What becomes of the last convolution's values: the sigmoid of them, or `clip(noisy - values, 0, 1)`.
+OUTPUTS = (Kind.SIGMOID.value, Kind.RESIDUAL.value)
 _FIRST_WIDTH_IN_STEPS, _WIDTH_STEP = 16, 4
 _NARROWEST_OF_5 = 6
 # Far beyond any budget that is meant; so that a stranger's description cannot ask for hours or all memory.
@@ -29,7 +29,7 @@ class PlainSpec:
     kind: ClassVar[str] = "plain"
     channels: int = 1
     widths: tuple[int, ...] = (16, 8)
-    output: str = "sigmoid"
+    output: str = OUTPUTS[0]
 
     def __post_init__(self) -> None:
         _require(self.output in OUTPUTS, f"an output of the kind {' or '.join(OUTPUTS)}", self)
@@ -62,7 +62,7 @@ class PlainSpec:
             like = builder.size_at(scale)
             value = builder.add_layer(Kind.UPSAMPLE_NEAREST, (value, like), width, scale)
         value = builder.conv("head", value, self.channels, 0, 3)
-        return builder.finish(value)
+        return builder.finish(value, self.output)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class PyramidSpec:
     scales: int = 4
     passes: int = 1
     kernel: int = 5
-    output: str = "sigmoid"
+    output: str = OUTPUTS[0]
 
     def __post_init__(self) -> None:
         _require(self.output in OUTPUTS, f"an output of the kind {' or '.join(OUTPUTS)}", self)
@@ -112,8 +112,9 @@ class PyramidSpec:
         value = builder.conv("stem", "noisy", self.width, 0, 3)
         for number in range(self.passes):
             value = self._descend(builder, value, 0, f"pass{number}")
+        # Starting at zero: grey everywhere by a sigmoid, the noisy image itself by a residual.
         value = builder.conv("head", value, self.channels, 0, 3, std=0.0)
-        return builder.finish(value)
+        return builder.finish(value, self.output)
 
     def _descend(self, builder: "_Builder", value: str, scale: int, where: str) -> str:
         """From `scale` down to the coarsest and back up to `scale`."""
@@ -149,7 +150,9 @@ _SPECS: dict[str, type[PlainSpec] | type[PyramidSpec]] = {spec.kind: spec for sp
 NETWORKS = tuple(_SPECS)
 
 
-def default_spec(budget: int = DEFAULT_BUDGET, channels: int = 1, passes: int = 1) -> PyramidSpec:
+def default_spec(
+    budget: int = DEFAULT_BUDGET, channels: int = 1, passes: int = 1, output: str = OUTPUTS[0]
+) -> PyramidSpec:
     """The widest pyramid with `hidden = width` whose learned numbers fit; what is left widens `hidden`.
 
     Where kernels of 5 x 5 would leave fewer than 6 channels they are 3 x 3: more channels gain more
@@ -160,7 +163,7 @@ def default_spec(budget: int = DEFAULT_BUDGET, channels: int = 1, passes: int = 
     Raises:
         BudgetError: not even the narrowest fits.
     """
-    shape: dict[str, Any] = {"channels": channels, "passes": passes}
+    shape: dict[str, Any] = {"channels": channels, "passes": passes, "output": output}
     if PyramidSpec(**shape, width=_NARROWEST_OF_5, hidden=_NARROWEST_OF_5).num_parameters > budget:
         shape["kernel"] = 3
     if PyramidSpec(**shape, width=1, hidden=1).num_parameters > budget:
@@ -168,20 +171,20 @@ def default_spec(budget: int = DEFAULT_BUDGET, channels: int = 1, passes: int = 
     return widest_pyramid(budget, **shape)
 
 
-def choose_spec(network: str, budget: int, channels: int, passes: int = 1) -> Spec:
+def choose_spec(network: str, budget: int, channels: int, passes: int = 1, output: str = OUTPUTS[0]) -> Spec:
     """The default spec of a kind of network.
 
     Raises:
-        InputError: there is no such kind, or it makes no passes.
+        InputError: there is no such kind or output, or it makes no passes.
         BudgetError: it does not fit.
     """
     if network == PyramidSpec.kind:
-        return default_spec(budget, channels, passes)
+        return default_spec(budget, channels, passes, output)
     if network != PlainSpec.kind:
         raise InputError(f"there is no network {network!r}", expected=" or ".join(NETWORKS))
     if passes != 1:
         raise InputError(f"the {network} network makes no passes", remedy="Leave out --passes")
-    spec = PlainSpec(channels=channels)
+    spec = PlainSpec(channels=channels, output=output)
     check_budget(spec, budget)
     return spec
 
@@ -212,6 +215,11 @@ def widest_pyramid(budget: int, hidden_ratio: float = 1.0, **shape: Any) -> Pyra
     while hidden < _MOST_WIDTH and make(width, hidden + 1).num_parameters <= budget:
         hidden += 1
     return make(width, hidden)
+
+
+def needs_one_scale(output: str) -> bool:
+    """Whether a network with this kind of output takes X on y's scale: it gives X back, but for what it takes away."""
+    return output == Kind.RESIDUAL
 
 
 def check_budget(spec: Spec, budget: int) -> None:
@@ -313,10 +321,9 @@ class _Builder:
         layer = self._layers[-1]
         return self.add_layer(Kind.RELU, (value,), layer.channels, layer.scale)
 
-    def finish(self, value: str) -> Network:
-        """End with the sigmoid that brings the output to [0, 1]."""
-        last = self._layers[-1]
-        self._layers.append(
-            Layer(kind=Kind.SIGMOID, output="denoised", inputs=(value,), channels=last.channels, scale=0)
-        )
+    def finish(self, value: str, output: str) -> Network:
+        """End with what brings the output to [0, 1]: one of `OUTPUTS`."""
+        kind = Kind(output)
+        inputs = ("noisy", value) if kind is Kind.RESIDUAL else (value,)
+        self._layers.append(Layer(kind=kind, output="denoised", inputs=inputs, channels=self._channels, scale=0))
         return Network(layers=tuple(self._layers), weights=tuple(self._weights.values()), channels=self._channels)

@@ -176,11 +176,15 @@ class Loop:
 
     def _gradients(self, noisy: Tensor, clean: Tensor, batch_size: int) -> tuple[float, tuple[Tensor, ...]]:
         """A part's share of the batch's loss, and the gradients of that share."""
-        logits = self._model(noisy)
+        values = self._model(noisy)
         if self._settings.loss == "bce":
-            loss = F.binary_cross_entropy_with_logits(logits, clean)
+            loss = F.binary_cross_entropy_with_logits(values, clean)
+        elif self._model.residual:
+            # Not clipped: where a clip holds a value at 0 or 1 no gradient would come through. So this is never less
+            # than the loss of the clipped image, which `_validate` takes as the model gives it.
+            loss = F.mse_loss(values, clean)
         else:
-            loss = F.mse_loss(torch.sigmoid(logits), clean)
+            loss = F.mse_loss(self._model.finish(values), clean)
         share = loss * (len(clean) / batch_size)
         return share.item(), torch.autograd.grad(share, self._parameters)
 

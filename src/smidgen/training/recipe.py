@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smidgen.errors import InputError
+from smidgen.network.layers import Kind
 from smidgen.network.spec import PlainSpec, Spec
 
 LOSSES = ("bce", "mse")
@@ -29,7 +30,7 @@ class Recipe:
         batch_size: pairs a step.
         learning_rate: the peak.
         optimizer: one of `OPTIMIZERS`.
-        loss: binary cross-entropy or mean squared error.
+        loss: binary cross-entropy ("bce", of a sigmoid) or mean squared error ("mse").
         annealed: warm up, then follow a cosine to zero; otherwise the rate stays constant.
         patience: stop after this many epochs without a better validation loss; None never stops.
         seed: of weights, order, pairing and noise.
@@ -79,7 +80,8 @@ def default_recipe(spec: Spec, num_pairs: int, pixels: int, **chosen: Any) -> Re
     """The recipe for a spec, with what the user chose in place of its parts.
 
     `plain` is trained the exercise's way: Adam at a constant 1e-3, batches of 128, at most 100
-    epochs, patience 5. Everything else is annealed over `DEFAULT_STEPS` steps and runs to its end.
+    epochs, patience 5. Everything else is annealed over `DEFAULT_STEPS` steps and runs to its end. The loss is
+    binary cross-entropy for a sigmoid and mean squared error for a residual.
 
     Args:
         spec: what will be trained.
@@ -97,4 +99,5 @@ def default_recipe(spec: Spec, num_pairs: int, pixels: int, **chosen: Any) -> Re
         steps_an_epoch = -(-num_pairs // max(1, chosen.get("batch_size", batch_size)))
         recipe = {"epochs": max(1, round(DEFAULT_STEPS / steps_an_epoch)), "batch_size": batch_size}
     recipe |= {"optimizer": optimizer, "learning_rate": _LEARNING_RATES.get(optimizer, 1e-3)}
+    recipe["loss"] = "mse" if spec.output == Kind.RESIDUAL else "bce"
     return Recipe(**(recipe | chosen))

@@ -18,7 +18,10 @@ _PIXELS_AT_ONCE = 100_000
 
 
 class TorchNetwork(nn.Module):
-    """Images `(N, C, H, W)` in [0, 1] -> logits of the same shape; `denoised = sigmoid(logits)`.
+    """Images `(N, C, H, W)` in [0, 1] -> what `finish` brings to [0, 1], of the same shape.
+
+    That is logits, of which it takes the sigmoid, or for a residual network what is left of the noisy image, which it
+    clips. `denoise` does both.
 
     Works on channels-last memory, which torch's convolutions prefer on CPUs.
 
@@ -46,16 +49,29 @@ class TorchNetwork(nn.Module):
             self.learned[_key(weight.name)] = nn.Parameter(start)
 
     def forward(self, noisy: Tensor) -> Tensor:
-        """Logits for a batch."""
+        """For a batch, the network's values before they are brought to [0, 1], for losses that need them so."""
         # A copy, since one-channel images pass for either memory format and the convolutions would
         # then take the slower one.
         values = {"noisy": noisy.clone(memory_format=torch.channels_last)}
-        for number, layer in enumerate(self.network.layers[:-1]):
+        for number, layer in enumerate(self.network.layers):
             values[layer.output] = self._run(layer, [values[name] for name in layer.inputs])
             for name in layer.inputs:
                 if self._last_uses[name] == number:
                     values.pop(name, None)
-        return values[self.network.layers[-1].inputs[0]]
+        return values["denoised"]
+
+    @property
+    def residual(self) -> bool:
+        """Whether the network finds what is to be taken from the noisy image."""
+        return self.network.layers[-1].kind is Kind.RESIDUAL
+
+    def finish(self, values: Tensor) -> Tensor:
+        """What `forward` gives, brought to [0, 1]."""
+        return values.clamp(0, 1) if self.residual else torch.sigmoid(values)
+
+    def denoise(self, noisy: Tensor) -> Tensor:
+        """Denoised images for noisy ones, both `(N, C, H, W)`, as the model file gives them."""
+        return self.finish(self(noisy))
 
     def _weight(self, name: str | None) -> Tensor | None:
         return None if name is None else self.learned[_key(name)]
@@ -93,8 +109,10 @@ class TorchNetwork(nn.Module):
                 height, width = inputs[1].shape[2:]
                 mode = "nearest" if layer.kind is Kind.UPSAMPLE_NEAREST else "bilinear"
                 return F.interpolate(x, scale_factor=2, mode=mode)[..., :height, :width]
-            case Kind.SIGMOID:
-                return torch.sigmoid(x)
+            case Kind.SIGMOID:  # of this and the next the rest is left to `finish`
+                return x
+            case Kind.RESIDUAL:
+                return x - inputs[1]
 
     def export_weights(self) -> dict[str, NDArray[np.float32]]:
         """The learned tensors by name."""
@@ -164,8 +182,7 @@ def predict(model: TorchNetwork, noisy: Images, pool: ThreadPoolExecutor | None 
 
     def denoise(start: int) -> Images:
         with torch.no_grad():
-            logits = model(to_tensor(noisy[start : start + at_once]))
-            return torch.sigmoid(logits).permute(0, 2, 3, 1).numpy()
+            return model.denoise(to_tensor(noisy[start : start + at_once])).permute(0, 2, 3, 1).numpy()
 
     starts = range(0, len(noisy), at_once)
     return np.concatenate(list((pool.map if pool else map)(denoise, starts)))

@@ -68,7 +68,7 @@ def train(
 
     Args:
         dataset: pairs; `train` is drawn from, `val` chooses the epoch, `test` is not looked at.
-        spec: of the network; its budget has been checked.
+        spec: of the network; an `Experiment` has checked that it fits the budget, the pairs and the loss.
         settings: the recipe.
         folder: gets the checkpoint and the history; None keeps nothing.
         resume: go on from the checkpoint in `folder` if there is one.

@@ -101,6 +101,20 @@ def test_what_is_no_image_is_refused(bad: np.ndarray):
         smidgen.load("digits-on-garments-450").denoise(bad)
 
 
+def test_pairs_on_two_scales_make_no_residual(tmp_path: Path, generator: np.random.Generator):
+    """Pairs opened for a sigmoid may have X on its own scale; the error says how to open them for a residual."""
+    clean = generator.random((30, 8, 8))
+    np.savez(tmp_path / "sums.npz", X=clean + generator.random(clean.shape), y=clean)
+    settings = {"budget": 300, "output": "residual", "epochs": 1, "threads": 1}
+    with pytest.raises(InputError, match=r"0\.\.2 and y on 0\.\.1.*output='residual'"):
+        smidgen.train(smidgen.open_pairs(tmp_path / "sums.npz"), tmp_path / "run", **settings)
+    with pytest.raises(InputError, match="sigmoid or residual"):
+        smidgen.open_pairs(tmp_path / "sums.npz", output="difference")
+    pairs = smidgen.open_pairs(tmp_path / "sums.npz", output="residual")
+    model = smidgen.train(pairs, tmp_path / "run", **settings)
+    assert model.info.scales.noisy == model.info.scales.clean == Scale()
+
+
 def test_train_and_evaluate(tmp_path: Path, generator: np.random.Generator):
     """Training leaves a run folder and gives its model; scoring gives the figures that the run recorded."""
     clean = np.zeros((40, 8, 8))
@@ -112,5 +126,9 @@ def test_train_and_evaluate(tmp_path: Path, generator: np.random.Generator):
     assert (tmp_path / "run" / "report.html").exists()
     judged = smidgen.evaluate(model, tmp_path / "bars.npz", baselines=False)
     assert judged.scores == model.info.judged.scores
+    residual = smidgen.train(pairs, tmp_path / "residual", budget=300, output="residual", epochs=2, threads=1)
+    assert residual.info.spec.output == "residual"
+    judged = smidgen.evaluate(residual, tmp_path / "bars.npz", baselines=False)
+    assert judged.scores == residual.info.judged.scores
     with pytest.raises(InputError, match="'val' or 'test'"):
         smidgen.evaluate(model, pairs, split="train")

@@ -127,6 +127,17 @@ def test_front_trains_each_budget_and_draws(pickled: Path, tmp_path: Path, capsy
     assert json.loads(capsys.readouterr().out)[0]["scores"] != rows[0]["scores"]
 
 
+@pytest.mark.parametrize("command", [["front", "--budgets", "300"], ["search", "--budget", "300", "--trials", "1"]])
+def test_residuals_are_searched_too(pickled: Path, tmp_path: Path, command: list[str]):
+    """--output residual holds for all that `search` and `front` train, pairs on one scale included."""
+    options = ["--output", "residual", "--epochs", "2", "--out", str(tmp_path / "out")]
+    assert main([command[0], str(pickled), *command[1:], *options]) == 0
+    (model,) = (tmp_path / "out").glob("*/model.onnx")
+    info = Runtime(model).info
+    assert info.spec.output == "residual"
+    assert info.scales.noisy == info.scales.clean
+
+
 @pytest.mark.parametrize("budgets", ["", "many", "10,900", "900,,"])
 def test_front_of_no_budgets(pickled: Path, tmp_path: Path, budgets: str):
     """Budgets that are none, or that nothing fits, are refused before anything is trained."""

@@ -58,6 +58,45 @@ def test_two_passes(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert not (tmp_path / "other").exists()
 
 
+def test_a_residual_from_the_command_line(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """--output residual trains by squared errors with X and y on one scale, and --resume does not change it."""
+    run, residual = tmp_path / "run", ["--output", "residual"]
+    assert main(small_training(pickled, run, *residual, "--json")) == 0
+    told = capsys.readouterr()
+    content = json.loads(told.out)
+    assert content["spec"]["output"] == "residual"
+    assert content["recipe"]["loss"] == "mse"
+    assert content["scales"]["noisy"] == content["scales"]["clean"] == {"low": 0, "high": 1}
+    assert "as a residual network must" in content["scales"]["reason"]
+    assert "nearer to y on its own, 0..2" in told.err
+    assert main(["evaluate", str(run), str(pickled), "--no-baselines", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"] == content["evaluation"]["scores"]
+    assert main(["summary", str(run)]) == 0
+    assert "residual" in capsys.readouterr().out.split("\n\n")[0].splitlines()[-1]
+    assert main(["summary", str(run), "--card"]) == 0
+    assert "less what the network finds in it" in capsys.readouterr().out
+    assert main(small_training(pickled, run, "--resume")) == 2
+    assert "another training" in capsys.readouterr().err
+    assert main(small_training(pickled, run, *residual, "--resume")) == 0
+
+
+def test_a_residual_has_no_cross_entropy(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """--loss bce is refused before anything is trained, and an output that there is not is too."""
+    assert main(small_training(pickled, tmp_path / "run", "--output", "residual", "--loss", "bce")) == 2
+    assert "needs a sigmoid" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(small_training(pickled, tmp_path / "run", "--output", "softmax"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_residual_learns_the_sample(tmp_path: Path):
+    """Two rounds of the embedded sample: what comes out is nearer to the clean digits than what goes in."""
+    options = ["--output", "residual", "--budget", "450", "--epochs", "2", "--out", str(tmp_path / "run"), "--json"]
+    assert main(["train", "digits-on-garments-sample", *options]) == 0
+    evaluation = json.loads((tmp_path / "run" / "run.json").read_text())["evaluation"]
+    assert evaluation["scores"]["mse"] < 0.5 * evaluation["baselines"]["doing nothing"]["mse"]
+
+
 def test_resume_goes_on(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """A finished run is not overwritten; --resume takes it up."""
     assert main(small_training(pickled, tmp_path / "run")) == 0

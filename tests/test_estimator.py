@@ -122,6 +122,15 @@ def test_answers_are_in_the_units_of_y(images: tuple[np.ndarray, np.ndarray]):
     assert denoiser.score(x, y, sample_weight=first) == pytest.approx(float(-10 * np.log10(errors[0])), rel=1e-4)
 
 
+def test_a_residual_takes_x_and_y_on_one_scale(images: tuple[np.ndarray, np.ndarray]):
+    """`output="residual"` reads X in y's units; after a moment its answers are nearer to y than X is."""
+    x, y = images
+    denoiser = Denoiser(budget=300, output="residual", epochs=10, batch_size=8).fit(x / 2, y)
+    scales = Runtime(denoiser.model_).info.scales
+    assert (scales.noisy.high, scales.clean.high) == (255, 255)
+    assert ((denoiser.predict(x / 2) - y) ** 2).mean() < 0.9 * ((x / 2 - y) ** 2).mean()
+
+
 def test_pickles_by_way_of_its_model_file(images: tuple[np.ndarray, np.ndarray], tmp_path: Path):
     """A pickled denoiser answers the same; its saved file is a model that everything else takes."""
     x, y = images
@@ -157,6 +166,10 @@ def test_wrong_use_is_told(images: tuple[np.ndarray, np.ndarray]):
         quick().fit(x, y[:20])
     with pytest.raises(ValueError, match="learned numbers"):
         quick(budget=10).fit(x, y)
+    with pytest.raises(InputError, match="sigmoid or residual"):
+        quick(output="tanh").fit(x, y)
+    with pytest.raises(InputError, match="needs a sigmoid"):
+        quick(output="residual", loss="bce").fit(x / 2, y)
     with pytest.raises(InputError, match="'unet'"):
         quick(network="unet").fit(x, y)
     for wrong in (2, 0.0, (x,), x):

@@ -15,16 +15,20 @@ from tests.conftest import make_pairs
 SIZE = (8, 10)
 
 
-@pytest.fixture(scope="module", params=[(np.float64, 2, 1), (np.uint16, 16383, 6700)], ids=["0..2", "16 bits"])
+@pytest.fixture(
+    scope="module",
+    params=[(np.float64, 2, 1, "sigmoid"), (np.uint16, 16383, 6700, "sigmoid"), (np.uint16, 6700, 6700, "residual")],
+    ids=["0..2", "16 bits", "residual"],
+)
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
     """A model of a moment's training on values that are not 0..1, and X."""
-    dtype, noisy_high, clean_high = request.param
+    dtype, noisy_high, clean_high, output = request.param
     pairs = make_pairs(40, np.random.default_rng(1), SIZE)
     pairs.clean[:, 0, 0] = pairs.noisy[:, 0, 0] = 1  # so that full scale is reached
     X, y = noisy_high * pairs.noisy[..., 0], clean_high * pairs.clean[..., 0]  # noqa: N806
     X, y = X.astype(dtype), y.astype(dtype)  # noqa: N806
     path = tmp_path_factory.mktemp("trained") / "m.onnx"
-    Denoiser(budget=300, epochs=2, batch_size=8).fit(X, y).save(path)
+    Denoiser(budget=300, output=output, epochs=2, batch_size=8).fit(X, y).save(path)
     info = Runtime(path).info
     assert (info.scales.noisy.high, info.scales.clean.high) == (noisy_high, clean_high)
     return path, X[..., None]

@@ -105,6 +105,20 @@ def test_x_takes_the_scale_on_which_it_lies_nearer(first: np.ndarray, second: np
     assert error(scales.noisy) <= min(error(fit_scale(noisy, "X")), error(scales.clean)) + 1e-9
 
 
+@given(
+    arrays(np.float64, (4, 5, 5), elements=st.floats(-1, 2)), arrays(np.float64, (4, 5, 5), elements=st.floats(0, 1)),
+    st.sampled_from([1.0, 255.0, 65535.0]),
+)  # fmt: skip
+def test_one_scale_is_ys(noisy: np.ndarray, clean: np.ndarray, unit: float):
+    """Asked for one scale, X takes y's whatever its values are, and the reason says so."""
+    clean[0, 0, 0], clean[0, 0, 1] = 1, 0
+    noisy[0, 0, 0], noisy[0, 0, 1] = 2, -1
+    scales = fit_scales(noisy * unit, clean * unit, one_scale=True)
+    assert scales.noisy == scales.clean == fit_scale(clean * unit, "y")
+    assert (scales.seen.low, scales.seen.high) == (-unit, 2 * unit)
+    assert f"y's scale, {scales.clean}, as a residual" in scales.reason
+
+
 def test_integers_and_floats_agree_to_the_bit():
     """The same picture as 0..510 integers and as 0..1 floats gives the same float32 values."""
     values = np.arange(511)

@@ -51,6 +51,14 @@ def test_scales_come_from_the_training_part_alone():
     assert sum("X in bright do not match" in warning for warning in dataset.warnings) == 1
 
 
+def test_a_sum_on_ys_scale_is_said():
+    """Where X takes y's scale against what the values say, a warning tells; where they agree, none does."""
+    dataset = split_pairs(numbered(40), one_scale=True)
+    assert dataset.scales.noisy == dataset.scales.clean == Scale(0, 1)
+    assert sum("lies nearer to y on its own, 0..2" in warning for warning in dataset.warnings) == 1
+    assert not any("scale" in warning for warning in split_pairs(numbered(40, 0.5), one_scale=True).warnings)
+
+
 def test_a_models_scales_are_used_on_its_values_only():
     """Dim images keep the model's scales; images on others get their own, with a warning."""
     scales = Scales(Scale(0, 2), Scale(0, 1), Scale(0, 2))

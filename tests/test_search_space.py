@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from smidgen.data.pairs import Dataset, FixedSource
 from smidgen.errors import BudgetError, FileError, InputError
-from smidgen.network.spec import PlainSpec, PyramidSpec, default_spec
+from smidgen.network.spec import OUTPUTS, PlainSpec, PyramidSpec, default_spec
 from smidgen.search.space import full_space, read_grid
 from smidgen.training.recipe import default_recipe
 from tests.conftest import make_pairs
@@ -34,6 +34,19 @@ def test_ten_thousand_proposals_fit_the_budget(budget: int, channels: int):
         if number % 100 == 0:
             assert spec.network().num_parameters == spec.num_parameters
     assert len(study.trials) == proposals
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_all_proposals_have_the_output_asked_for(tmp_path: Path, output: str):
+    """The output is chosen once for a search, and the loss follows it; the study tells which, but for the usual one."""
+    (tmp_path / "grid.toml").write_text('network = ["plain", "pyramid"]')
+    grid = read_grid(tmp_path / "grid.toml", bars(), 3600, output=output)
+    space = full_space(bars(), 3600, output=output)
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+    for candidate in (space.suggest(trial), *(grid.build(values) for values in grid.combinations())):
+        assert candidate.spec.output == output
+        assert candidate.settings.loss == ("mse" if output == "residual" else "bce")
+    assert ("output" in space.describe()) == (output == "residual")
 
 
 def test_proposals_use_the_budget_up():

@@ -45,10 +45,18 @@ def test_another_search_in_the_same_place_is_refused(plan: Plan, small_dataset: 
     for other, word in (
         (replace(plan, seed=1), "seed"),
         (replace(plan, space=full_space(small_dataset, 400, epochs=27)), "budget"),
+        (
+            replace(plan, space=full_space(small_dataset, 300, output="residual", epochs=27, seed=0, threads=1)),
+            "output",
+        ),
         (replace(plan, dataset=replace(small_dataset, fingerprint="others")), "pairs"),
     ):
         with pytest.raises(InputError, match=f"another search: {word}"):
             prepare(other)
+        if word == "output":  # the usual output is not recorded, and still is another than the residual
+            prepare(replace(other, name="residuals"))
+            with pytest.raises(InputError, match="another search: output was residual"):
+                prepare(replace(plan, name="residuals"))
 
 
 def test_equal_losses_keep_a_winner(plan: Plan, monkeypatch: pytest.MonkeyPatch):

@@ -37,19 +37,21 @@ def load(model: "str | Path") -> "Model":
     return load(model)
 
 
-def open_pairs(pairs: "str | Path", *, data: "Path | None" = None) -> "Dataset":
+def open_pairs(pairs: "str | Path", *, data: "Path | None" = None, output: str = "sigmoid") -> "Dataset":
     """Noisy and clean images, split for training, validation and test, from a file, a folder or a task's name.
 
     Args:
         pairs: a pickle or .npz of X and y, a folder with `noisy/` and `clean/`, or the name of a task.
         data: the folder with the original data sets, for a task.
+        output: of the network that will learn from them; for a "residual" one X is taken on y's scale.
 
     Raises:
         InputError: they cannot be read, or do not make pairs.
     """
     from smidgen.data.open import open_dataset
+    from smidgen.network.spec import needs_one_scale
 
-    return open_dataset(str(pairs), data=data)
+    return open_dataset(str(pairs), data=data, one_scale=needs_one_scale(output))
 
 
 def train(
@@ -59,6 +61,7 @@ def train(
     budget: int = 3600,
     network: str = "pyramid",
     passes: int = 1,
+    output: str = "sigmoid",
     resume: bool = False,
     **recipe: Any,
 ) -> "Model":
@@ -70,6 +73,7 @@ def train(
         budget: most learned numbers.
         network: "pyramid", or "plain" for the classic autoencoder.
         passes: over the pyramid.
+        output: "sigmoid", or "residual" for the noisy image less what the network finds in it.
         resume: go on from the folder's checkpoint.
         recipe: `epochs`, `batch_size`, `learning_rate`, `optimizer`, `loss`, `patience`, `seed`, `threads`, in place
             of the usual recipe's.
@@ -85,7 +89,7 @@ def train(
     from smidgen.training.experiment import Experiment
     from smidgen.training.recipe import default_recipe
 
-    spec = choose_spec(network, budget, pairs.shape[2], passes)
+    spec = choose_spec(network, budget, pairs.shape[2], passes, output)
     chosen = default_recipe(spec, len(pairs.train), pairs.pixels, **recipe)
     experiment = Experiment(dataset=pairs, spec=spec, recipe=chosen, budget=budget, command="smidgen.train")
     return load(make_run(experiment, folder=Path(out), resume=resume).folder)
@@ -112,8 +116,11 @@ def evaluate(
     from smidgen.data.open import open_dataset
     from smidgen.data.pairs import Dataset
     from smidgen.judging.evaluate import evaluate
+    from smidgen.network.spec import needs_one_scale
 
-    dataset = pairs if isinstance(pairs, Dataset) else open_dataset(str(pairs), scales=model.info.scales)
+    info = model.info
+    one_scale = needs_one_scale(info.spec.output)
+    dataset = pairs if isinstance(pairs, Dataset) else open_dataset(str(pairs), scales=info.scales, one_scale=one_scale)
     judged = evaluate(
         model.runtime, dataset.test if split == "test" else dataset.val, name=dataset.name, split=split,
         val=dataset.val, with_baselines=baselines,
@@ -124,9 +131,10 @@ def evaluate(
 def load_torch(model: "str | Path") -> "TorchNetwork":
     """A model as a torch module, for further training.
 
-    It takes images `(N, C, H, W)` in [0, 1], not on X's scale, and gives logits: `denoised = sigmoid(logits)`
-    is in [0, 1] too. Its attributes `noisy_scale` and `clean_scale` convert arrays: X's values by
-    `noisy_scale.normalise`, and `denoised` to y's by `clean_scale.restore`.
+    It takes images `(N, C, H, W)` in [0, 1], not on X's scale. Called, it gives what a loss needs: logits, or for a
+    residual network what is left of the noisy image, not clipped; `module.denoise(noisy)` is in [0, 1] too. Its
+    attributes `noisy_scale` and `clean_scale` convert arrays: X's values by `noisy_scale.normalise`, and denoised ones
+    to y's by `clean_scale.restore`.
 
     Args:
         model: a model file, a run folder, or the name of one that ships.

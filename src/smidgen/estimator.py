@@ -21,7 +21,7 @@ from smidgen.files import write_whole
 from smidgen.model.file import pack_model
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
-from smidgen.network.spec import DEFAULT_BUDGET, choose_spec
+from smidgen.network.spec import DEFAULT_BUDGET, OUTPUTS, choose_spec, needs_one_scale
 from smidgen.training.experiment import Experiment
 from smidgen.training.losses import mse
 from smidgen.training.train import train
@@ -54,6 +54,8 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     Args:
         budget: most learned numbers.
         network: "pyramid", the widest that fits, or "plain", the classic autoencoder.
+        output: "sigmoid", or "residual" for the noisy image less what the network finds in it: X and y in the same
+            units.
         epochs, batch_size, learning_rate, optimizer, loss, patience: of the training.
         validation: the share of the pairs that chooses the epoch, or `(X, y)` that do.
         image_shape: `(H, W)` or `(H, W, C)` of flat rows, -1 for one length to be worked out;
@@ -78,6 +80,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         budget: int = DEFAULT_BUDGET,
         *,
         network: str = "pyramid",
+        output: str = OUTPUTS[0],
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -91,6 +94,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.budget = budget
         self.network = network
+        self.output = output
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -116,7 +120,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         dataset = self._split(self._pairs(noisy, clean), seed)
         for warning in dataset.warnings:
             warnings.warn(warning, stacklevel=2)
-        spec = choose_spec(self.network, self.budget, dataset.shape[2])
+        spec = choose_spec(self.network, self.budget, dataset.shape[2], output=self.output)
         experiment = Experiment.plan(
             dataset, spec, self.budget,
             epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
@@ -185,11 +189,12 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _split(self, raw: RawPairs, seed: int) -> Dataset:
         """A validation part as asked for; no test part, since whoever calls has their own."""
+        settings: dict[str, Any] = {"test_share": 0.0, "seed": seed, "one_scale": needs_one_scale(self.output)}
         if isinstance(self.validation, float) and 0 < self.validation < 1:
-            return split_pairs(raw, val_share=self.validation, test_share=0.0, seed=seed)
+            return split_pairs(raw, val_share=self.validation, **settings)
         if isinstance(self.validation, tuple | list) and len(self.validation) == 2:
             val = self._pairs(*(np.asarray(part) for part in self.validation))
-            return split_pairs(raw, val=val, test_share=0.0, seed=seed)
+            return split_pairs(raw, val=val, **settings)
         found = self.validation if isinstance(self.validation, float | int) else type(self.validation).__name__
         raise InputError(f"validation is {found}", expected="a share between 0 and 1, or (X, y)")
 

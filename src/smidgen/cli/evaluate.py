@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     from smidgen.judging.evaluate import evaluate
 
     runtime = Runtime(find_model(arguments.model))
-    dataset = options.open_pairs(arguments, runtime.info.scales)
+    dataset = options.open_pairs(arguments, runtime.info.scales, output=runtime.info.spec.output)
     trained_on = runtime.info.origin
     if (
         dataset.source_fingerprint

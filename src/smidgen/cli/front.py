@@ -20,7 +20,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     options.add(command, *options.PAIRS, "--out")
     usual = "450,900,1800,3600"
     command.add_argument("--budgets", default=usual, metavar="SIZES", help=f"separated by commas (default: {usual})")
-    options.add(command, "--epochs", "--seed", "--threads", "--split", "--json")
+    options.add(command, "--output", "--epochs", "--seed", "--threads", "--split", "--json")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,11 +28,11 @@ def run(arguments: argparse.Namespace) -> int:
     from smidgen.runs.figures import draw_front
 
     budgets = sorted({parse_budget(text) for text in arguments.budgets.split(",")})
-    dataset = options.open_pairs(arguments)
+    dataset = options.open_pairs(arguments, output=arguments.output)
     chosen = {"epochs": arguments.epochs, "seed": arguments.seed, "threads": arguments.threads or options.cores()}
     experiments = [  # all are checked before any is trained
         Experiment.plan(
-            dataset, default_spec(budget, dataset.shape[2]), budget,
+            dataset, default_spec(budget, dataset.shape[2], output=arguments.output), budget,
             command=arguments.command, split=arguments.split, **chosen,
         )
         for budget in budgets

@@ -9,7 +9,7 @@ from typing import Any
 from smidgen.data.open import open_dataset
 from smidgen.data.pairs import Dataset
 from smidgen.data.scale import Scales
-from smidgen.network.spec import DEFAULT_BUDGET
+from smidgen.network.spec import DEFAULT_BUDGET, OUTPUTS, needs_one_scale
 
 # Where results go unless --out says otherwise.
 RUNS = Path("runs")
@@ -35,6 +35,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "default": str(DEFAULT_BUDGET),
         "metavar": "SIZE",
         "help": f"how many learned numbers a model may store, or a size such as 14kB (default: {DEFAULT_BUDGET})",
+    },
+    "--output": {
+        "choices": OUTPUTS,
+        "default": OUTPUTS[0],
+        "help": "sigmoid: clean images unlike the noisy ones; residual: the noisy image less what the network finds in "
+        f"it, for X and y in the same units (default: {OUTPUTS[0]})",
     },
     "--epochs": _NUMBER | {"help": "how many times to show all pairs (default: set by the recipe)"},
     "--seed": _NUMBER | {"default": 0, "help": "random seed (default: 0)"},
@@ -62,14 +68,14 @@ def add(command: argparse.ArgumentParser, *names: str) -> None:
         command.add_argument(name, **_OPTIONS[name])
 
 
-def open_pairs(arguments: argparse.Namespace, scales: Scales | None = None) -> Dataset:
-    """Open what the options name, and warn of what looks odd; `scales` are a model's.
+def open_pairs(arguments: argparse.Namespace, scales: Scales | None = None, *, output: str = OUTPUTS[0]) -> Dataset:
+    """Open what the options name, and warn of what looks odd; `scales` are a model's, `output` is that of the network.
 
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
     """
     given = {name: getattr(arguments, name) for name in ("noisy", "clean", "labels", "val", "test", "data")}
-    dataset = open_dataset(arguments.pairs, scales=scales, **given)
+    dataset = open_dataset(arguments.pairs, scales=scales, one_scale=needs_one_scale(output), **given)
     for warning in dataset.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return dataset

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     path = find_model(arguments.model)
     runtime = Runtime(path)
-    dataset = options.open_pairs(arguments, runtime.info.scales)
+    dataset = options.open_pairs(arguments, runtime.info.scales, output=runtime.info.spec.output)
     pairs = dataset.part(arguments.split)
     compare = arguments.against is not None or pairs.labels is None
     denoise: dict[str, Callable[[Images], Images]] = {"the model": runtime.denoise}

@@ -42,7 +42,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--storage", metavar="URL", help=storage)
     study = "name of the study in the database (default: made from the pairs and the settings)"
     command.add_argument("--study", metavar="NAME", help=study)
-    options.add(command, "--epochs", "--seed", "--split", "--json")
+    options.add(command, "--output", "--epochs", "--seed", "--split", "--json")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -82,14 +82,14 @@ def _plan(arguments: argparse.Namespace) -> "Plan":
     if arguments.grid and arguments.trials is not None:
         raise InputError("--trials and --grid are both given", remedy="A grid is tried in full; leave out --trials")
     budget = parse_budget(arguments.budget)
-    dataset = options.open_pairs(arguments)
+    dataset = options.open_pairs(arguments, output=arguments.output)
     common = {"seed": arguments.seed, "threads": arguments.threads, "epochs": arguments.epochs}
     common = {name: value for name, value in common.items() if value is not None}
     if arguments.grid:
-        space = read_grid(arguments.grid, dataset, budget, **common)
+        space = read_grid(arguments.grid, dataset, budget, output=arguments.output, **common)
         number = len(space.combinations())
     else:
-        space = full_space(dataset, budget, **common)
+        space = full_space(dataset, budget, output=arguments.output, **common)
         number = _TRIALS if arguments.trials is None else arguments.trials
     if number < 1:
         raise InputError(f"--trials is {number}", expected="at least 1")

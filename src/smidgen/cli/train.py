@@ -22,13 +22,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--network", choices=NETWORKS, default=NETWORKS[0], help=network)
     passes = "passes over the pyramid; 2 are more accurate and take 1.7 times as long (default: 1)"
     command.add_argument("--passes", type=int, default=1, metavar="N", help=passes)
+    options.add(command, "--output")
     command.add_argument("--resume", action="store_true", help="continue from the last checkpoint in the run folder")
     options.add(command, "--epochs")
     command.add_argument("--batch-size", type=int, metavar="N", help="pairs per step (default: set by the recipe)")
     peak = "peak learning rate (default: set by the recipe)"
     command.add_argument("--learning-rate", type=float, metavar="RATE", help=peak)
     command.add_argument("--optimizer", choices=OPTIMIZERS, help="optimizer (default: set by the recipe)")
-    command.add_argument("--loss", choices=LOSSES, help="loss to minimise (default: bce)")
+    command.add_argument("--loss", choices=LOSSES, help="loss to minimise (default: bce, for a residual mse)")
     patience = "stop after N epochs without a better validation loss"
     command.add_argument("--patience", type=int, metavar="N", help=patience)
     options.add(command, "--seed", "--threads", "--split", "--json")
@@ -39,8 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     budget = parse_budget(arguments.budget)
     if arguments.resume and not arguments.out:
         raise InputError("--resume is given without a run to continue", remedy="Name its folder with --out")
-    dataset = options.open_pairs(arguments)
-    spec = choose_spec(arguments.network, budget, dataset.shape[2], arguments.passes)
+    dataset = options.open_pairs(arguments, output=arguments.output)
+    spec = choose_spec(arguments.network, budget, dataset.shape[2], arguments.passes, arguments.output)
     experiment = Experiment.plan(
         dataset, spec, budget, command=arguments.command, split=arguments.split,
         threads=arguments.threads or options.cores(), **{name: getattr(arguments, name) for name in _CHOSEN},

@@ -22,6 +22,7 @@ def open_dataset(
     test: Path | None = None,
     data: Path | None = None,
     scales: Scales | None = None,
+    one_scale: bool = False,
 ) -> Dataset:
     """Open pairs from wherever they are.
 
@@ -31,7 +32,7 @@ def open_dataset(
         labels: a file of labels, in place of what `pairs` holds.
         val, test: pairs to validate and test on, instead of what a file sets aside or of parts of the above.
         data: the folder with the original data sets, for a task.
-        scales: a model's; see `split_pairs`.
+        scales, one_scale: a model's, and whether it needs X on y's; see `split_pairs`.
 
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
@@ -49,6 +50,7 @@ def open_dataset(
         val=read_pairs(val, part="val") if val else raw.val,
         test=read_pairs(test, part="test") if test else raw.test,
         scales=scales,
+        one_scale=one_scale,
     )
     return replace(dataset, warnings=raw.warnings + dataset.warnings)
 

@@ -89,7 +89,7 @@ class Scales:
 UNIT_SCALES = Scales(Scale(), Scale(), Scale())
 
 
-def fit_scales(noisy: NDArray[Any], clean: NDArray[Any]) -> Scales:
+def fit_scales(noisy: NDArray[Any], clean: NDArray[Any], *, one_scale: bool = False) -> Scales:
     """The rules for X and y of the training part.
 
     X is taken on its own scale or on y's, whichever brings it nearer to y in mean squared error: the
@@ -97,6 +97,7 @@ def fit_scales(noisy: NDArray[Any], clean: NDArray[Any]) -> Scales:
 
     Args:
         noisy, clean: X and y, of the same shape.
+        one_scale: take X on y's scale in any case.
 
     Raises:
         PairsError: all values of X or all of y are the same.
@@ -105,6 +106,9 @@ def fit_scales(noisy: NDArray[Any], clean: NDArray[Any]) -> Scales:
     low, high = float(noisy.min()), float(noisy.max())
     if own == shared:
         return Scales(own, shared, own.widen(low, high), f"X and y are both on the scale {shared}")
+    if one_scale:
+        reason = f"X is read on y's scale, {shared}, as a residual network must"
+        return Scales(shared, shared, shared.widen(low, high), reason)
     apart = _squared_error(own, noisy, shared, clean)
     together = _squared_error(shared, noisy, shared, clean)
     # Where X hardly leaves the foot of y's scale, the error there is that of a blank image and says nothing.

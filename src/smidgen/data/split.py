@@ -17,6 +17,7 @@ def split_pairs(
     val: RawPairs | None = None,
     test: RawPairs | None = None,
     scales: Scales | None = None,
+    one_scale: bool = False,
     seed: int = 0,
     val_share: float = VAL_SHARE,
     test_share: float = TEST_SHARE,
@@ -29,6 +30,7 @@ def split_pairs(
         raw: the pairs to split.
         val, test: used whole instead of a tenth of `raw`.
         scales: a model's, used as long as the values are on them; None fits scales to the training part.
+        one_scale: where scales are fitted, take X on y's in any case.
         seed: of the draw.
         val_share, test_share: of `raw`; a `test_share` of 0 lets the validation part stand for the test part.
 
@@ -58,7 +60,7 @@ def split_pairs(
                 f"{part.source} holds images of shape {part.clean.shape[1:]}",
                 expected=f"{train.clean.shape[1:]}, as in {raw.source}",
             )
-    scales, warnings = _choose_scales(train, scales)
+    scales, warnings = _choose_scales(train, scales, one_scale)
     warnings += [
         f"the values of X in {part.source} do not match those in training, {scales.seen}"
         for part in (val, test)
@@ -88,13 +90,15 @@ def _normalise(raw: RawPairs, scales: Scales) -> Pairs:
     return Pairs(scales.noisy.normalise(raw.noisy), np.clip(clean, 0, 1, out=clean), raw.labels)
 
 
-def _choose_scales(train: RawPairs, given: Scales | None) -> tuple[Scales, list[str]]:
+def _choose_scales(train: RawPairs, given: Scales | None, one_scale: bool) -> tuple[Scales, list[str]]:
     """The model's scales where they suit the values, else the values' own with a warning."""
     if given is not None and given.suit(train.noisy, train.clean):
         return given, []
-    own = fit_scales(train.noisy, train.clean)
+    own = fit_scales(train.noisy, train.clean, one_scale=one_scale)
     if given is None:
-        return own, []
+        usual = fit_scales(train.noisy, train.clean).noisy if one_scale else own.noisy
+        warning = f"X is read on y's scale, {own.clean}, though it lies nearer to y on its own, {usual}"
+        return own, [] if usual == own.noisy else [warning]
     warning = (
         f"the model expects X on the scale {given.noisy} and y on {given.clean}; these pairs use other scales and "
         f"are scored with X on {own.noisy} and y on {own.clean}"

@@ -218,7 +218,13 @@ def widest_pyramid(budget: int, hidden_ratio: float = 1.0, **shape: Any) -> Pyra
 
 
 def needs_one_scale(output: str) -> bool:
-    """Whether a network with this kind of output takes X on y's scale: it gives X back, but for what it takes away."""
+    """Whether a network with this kind of output takes X on y's scale: it gives X back, but for what it takes away.
+
+    Raises:
+        InputError: there is no such output.
+    """
+    if output not in OUTPUTS:
+        raise InputError(f"there is no output {output!r:.40}", expected=" or ".join(OUTPUTS))
     return output == Kind.RESIDUAL
 
 

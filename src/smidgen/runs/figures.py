@@ -71,11 +71,11 @@ def draw_curves(history: Sequence[dict[str, float]], *, floor: float, best_epoch
     for name, key, colour in (("training", "loss", _TRAIN), ("validation", "val_loss", _VAL)):
         axes.plot(epochs, [record[key] for record in history], color=colour, label=name, marker="o", markersize=3)
     if floor > 0:
-        axes.axhline(floor, color=_QUIET, linestyle=":", label=f"floor {floor:.4f}")
+        axes.axhline(floor, color=_QUIET, linestyle=":", label=f"floor {floor:#.4g}")
     chosen = [record for record in history if record["epoch"] == best_epoch]
     if chosen:
         axes.plot(best_epoch, chosen[0]["val_loss"], "o", color=_VAL, markersize=9, fillstyle="none",
-                  label=f"kept: epoch {best_epoch}, {chosen[0]['val_loss']:.4f}")  # fmt: skip
+                  label=f"kept: epoch {best_epoch}, {chosen[0]['val_loss']:#.4g}")  # fmt: skip
     axes.set_ylim(loss_limits(history, floor))
     axes.set_xlabel("epoch")
     axes.set_ylabel(loss_name)

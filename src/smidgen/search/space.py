@@ -11,7 +11,7 @@ from typing import Any
 
 from smidgen.data.pairs import Dataset
 from smidgen.errors import FileError, InputError
-from smidgen.network.spec import NETWORKS, PlainSpec, PyramidSpec, Spec, check_budget, widest_pyramid
+from smidgen.network.spec import NETWORKS, OUTPUTS, PlainSpec, PyramidSpec, Spec, check_budget, widest_pyramid
 from smidgen.training.recipe import OPTIMIZERS, Recipe, default_recipe
 
 Value = str | int | float
@@ -52,6 +52,7 @@ class Space:
     Attributes:
         budget: most learned numbers.
         channels, num_pairs, pixels: of the images; pairs in an epoch, pixels H·W.
+        output: of all networks, one of `OUTPUTS`.
         common: training settings that all candidates share.
         choices: values of each name that is one of a few.
         ranges: lowest and highest of each name that is a number on a logarithmic scale.
@@ -62,6 +63,7 @@ class Space:
     channels: int
     num_pairs: int
     pixels: int
+    output: str = OUTPUTS[0]
     common: dict[str, Any] = field(default_factory=dict)
     choices: dict[str, tuple[Value, ...]] = field(default_factory=dict)
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -88,10 +90,10 @@ class Space:
         network, ratio = left.pop("network", PyramidSpec.kind), float(left.pop("hidden_ratio", 1.0))
         spec: Spec
         if network == PlainSpec.kind:
-            spec = PlainSpec(channels=self.channels)
+            spec = PlainSpec(channels=self.channels, output=self.output)
             check_budget(spec, self.budget)
         else:
-            spec = widest_pyramid(self.budget, ratio, channels=self.channels, **shape)
+            spec = widest_pyramid(self.budget, ratio, channels=self.channels, output=self.output, **shape)
         factor = float(left.pop("learning_rate_factor", 1.0))
         settings = default_recipe(spec, self.num_pairs, self.pixels, **(self.common | left))
         return Candidate(spec, replace(settings, learning_rate=factor * settings.learning_rate))
@@ -118,8 +120,9 @@ class Space:
         ]
 
     def describe(self) -> dict[str, Any]:
-        """As plain data that tells one search from another."""
-        return {
+        """As plain data that tells one search from another; the usual output is left out, as before there were two."""
+        output = {} if self.output == OUTPUTS[0] else {"output": self.output}
+        return output | {
             "budget": self.budget,
             "common": self.common,
             "choices": {name: list(options) for name, options in self.choices.items()},
@@ -127,7 +130,7 @@ class Space:
         }
 
 
-def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
+def full_space(dataset: Dataset, budget: int, *, output: str = OUTPUTS[0], **common: Any) -> Space:
     """Architecture and training: every combination fits the budget.
 
     Where the budget is so small that the largest kernel, depth and number of passes do not fit
@@ -150,6 +153,7 @@ def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
         channels=channels,
         num_pairs=len(dataset.train),
         pixels=pixels,
+        output=output,
         common={"epochs": usual.epochs} | common,
         choices=shapes | {"optimizer": ("soap", "adamw"), "batch_size": tuple(dict.fromkeys(batches))},
         # The narrowest network was tried with as many hidden channels as its width of 1 can ask for.
@@ -162,7 +166,7 @@ def _narrowest(shapes: Mapping[str, tuple[Value, ...]], channels: int) -> Pyrami
     return PyramidSpec(channels=channels, width=1, hidden=round(_HIDDEN_RATIOS[1]), **shape)
 
 
-def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space:
+def read_grid(path: Path, dataset: Dataset, budget: int, *, output: str = OUTPUTS[0], **common: Any) -> Space:
     """The space of a grid file: TOML, a value or a list of values for each name.
 
     Raises:
@@ -190,6 +194,7 @@ def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space
         channels=dataset.shape[2],
         num_pairs=len(dataset.train),
         pixels=dataset.pixels,
+        output=output,
         common={name: value for name, value in common.items() if name not in choices},
         choices=choices,
         grid=True,

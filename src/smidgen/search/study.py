@@ -95,11 +95,12 @@ def prepare(plan: Plan) -> optuna.Study:
         study = optuna.load_study(study_name=plan.name, storage=storage)
         found = study.user_attrs.get("search", identity)
         wanted = json.loads(json.dumps(identity))  # as it comes back from a storage
-        different = [key for key in wanted if found.get(key) != wanted[key]]
+        different = [key for key in wanted | found if found.get(key) != wanted.get(key)]
         if different:
             key = different[0]
+            was, now = found.get(key), identity.get(key)
             raise InputError(
-                f"the study {plan.name!r} holds another search: {key} was {found.get(key)} and is now {identity[key]}",
+                f"the study {plan.name!r} holds another search: {key} was {was} and is now {now}",
                 remedy="Repeat the command that began it, or choose another folder or --study",
             ) from None
     put_in_line(study, plan)

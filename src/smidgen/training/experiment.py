@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from smidgen.data.pairs import Dataset, Pairs
+from smidgen.errors import InputError
+from smidgen.network.layers import Kind
 from smidgen.network.spec import Spec, check_budget
 from smidgen.training.recipe import Recipe, default_recipe
 
@@ -22,6 +24,7 @@ class Experiment:
 
     Raises:
         BudgetError: the spec is over the budget.
+        InputError: the spec's output is a residual, and the loss or the scales of the pairs are not for that.
     """
 
     dataset: Dataset
@@ -33,6 +36,21 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_budget(self.spec, self.budget)
+        if self.spec.output != Kind.RESIDUAL:
+            return
+        if self.recipe.loss == "bce":
+            raise InputError(
+                "the loss is bce and the output residual",
+                expected="the loss mse: binary cross-entropy needs a sigmoid",
+                remedy="Leave out --loss, or choose --output sigmoid",
+            )
+        scales = self.dataset.scales
+        if scales.noisy != scales.clean:
+            raise InputError(
+                f"X is on the scale {scales.noisy} and y on {scales.clean}",
+                expected="one scale, since a residual is taken from X",
+                remedy="Open the pairs with output='residual'",
+            )
 
     @staticmethod
     def plan(

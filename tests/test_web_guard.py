@@ -3,6 +3,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from fastapi import Request, Response
 
 from smidgen.web import guard
 from smidgen.web.guard import Guard
@@ -22,9 +23,8 @@ def ask(
     """Status, headers and the body that the guarded application got, or the refusal."""
 
     async def application(scope, receive, send):
-        message = await receive()
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": message["body"]})
+        body = await Request(scope, receive).body()
+        await Response(body)(scope, receive, send)
 
     waiting = list(parts)
     sent: list[dict] = []

@@ -1,22 +1,15 @@
 """What stands before every page's handlers: strange hosts, other sites, large and slow bodies end here."""
 
 import asyncio
-import contextlib
-import json
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
+from fastapi import HTTPException, Request
+from fastapi.responses import JSONResponse
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES = 16 * 2**20
 _MOST_BYTES_HELD = 128 * 2**20  # by all requests under way
-_MOST_BYTES_DRAINED = 64 * 2**20
 _BODY_SECONDS = 10.0
 _MOST_UNDER_WAY = 256
 _ALWAYS_ANSWERED = "/health"  # however much else is under way
@@ -35,18 +28,14 @@ _HEADERS = {
 }
 
 
-class RefusedError(Exception):
-    """A request that is not let through."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
 class Guard:
-    """An ASGI application around another; it holds each body whole before handing it on."""
+    """An ASGI application around another.
 
-    def __init__(self, app: App, *, hosts: frozenset[str], token: str = "", cookie: str = "smidgen-token") -> None:
+    Starlette's middlewares for hosts and bodies, and uvicorn's limit on requests under way, would answer in plain
+    text where the API promises JSON, let any port pass, count each body alone, and refuse `/health` too.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], token: str = "", cookie: str = "smidgen-token") -> None:
         """Wrap an application.
 
         Args:
@@ -58,178 +47,86 @@ class Guard:
         """
         self._app, self._token, self._cookie = app, token, cookie
         self._hosts = frozenset(host.lower() for host in hosts)
-        self._held = 0
-        self._under_way: set[Any] = set()
+        self._held = self._under_way = 0
 
-    def end(self) -> None:
-        """Give up all requests under way; those without an answer are told so."""
-        for task in self._under_way:
-            task.cancel()
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
-            return
-        begun = False
+        extra, begun, ended, held = dict(_HEADERS), False, False, 0
+        until = asyncio.get_running_loop().time() + _BODY_SECONDS
+
+        async def take() -> Message:
+            """The next part of the body, counted until the request has its answer."""
+            nonlocal ended, held
+            if ended:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+            except TimeoutError:
+                reason = f"The body did not come within {_BODY_SECONDS:.0f} seconds."
+                raise HTTPException(408, reason, {"connection": "close"}) from None
+            if message["type"] == "http.disconnect":
+                raise HTTPException(400, "The body ended early.")
+            number = len(message.get("body", b""))
+            if held + number > MOST_BYTES:
+                raise _too_large()
+            if number and self._held + number > _MOST_BYTES_HELD:
+                raise _busy()
+            held += number
+            self._held += number
+            ended = not message.get("more_body", False)
+            return message
 
         async def answer(message: Message) -> None:
             nonlocal begun
-            begun = True
+            if message["type"] == "http.response.start":
+                begun = True
+                MutableHeaders(scope=message).update(extra)
             await send(message)
 
-        task = asyncio.current_task()
-        self._under_way.add(task)
+        self._under_way += 1
         try:
-            await self._handle(scope, receive, answer)
-        except asyncio.CancelledError:
+            self._check(Request(scope), extra)
+            await self._app(scope, take, answer)
+        except HTTPException as refusal:
+            response = JSONResponse({"error": refusal.detail}, refusal.status_code, refusal.headers)
+            await response(scope, receive, answer)
+        except asyncio.CancelledError:  # so uvicorn ends what is under way
             if not begun:
-                await _refuse(send, RefusedError(503, "The server is ending."))
+                await JSONResponse({"error": "The server is ending."}, 503)(scope, receive, answer)
         finally:
-            self._under_way.discard(task)
+            self._under_way -= 1
+            self._held -= held
 
-    async def _handle(self, scope: Message, receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        body = _Body(receive)
-        try:
-            cookie = self._check(scope, headers)
-            if scope["path"] == _ALWAYS_ANSWERED:
-                await self._app(scope, receive, _with_headers(send, cookie))
-                return
-            if len(self._under_way) > _MOST_UNDER_WAY:
-                raise RefusedError(503, "The server is busy. Try again.")
-            content = await asyncio.wait_for(self._hold(body, headers), _BODY_SECONDS)
-        except TimeoutError:
-            await _refuse(send, RefusedError(408, f"The body did not come within {_BODY_SECONDS:.0f} seconds."))
-        except RefusedError as refusal:
-            self._release(body)
-            # Closing on a client that still sends would reset the connection before it reads the answer.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(body.drain(), _BODY_SECONDS)
-            await _refuse(send, refusal)
-        else:
-            await self._app(scope, _replay(content, receive), _with_headers(send, cookie))
-        finally:
-            self._release(body)
-
-    def _release(self, body: "_Body") -> None:
-        self._held -= body.held
-        body.held = 0
-        body.parts.clear()
-
-    async def _hold(self, body: "_Body", headers: dict[str, str]) -> bytes:
-        """All of a body, as long as it is not too large by itself or together with all others."""
-        too_large = RefusedError(413, f"The body is too large. Expected at most {MOST_BYTES:,} bytes.")
-        announced = headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > MOST_BYTES:
-            raise too_large
-        while not body.ended:
-            part = await body.next_part()
-            if body.held + len(part) > MOST_BYTES:
-                raise too_large
-            if part and self._held + len(part) > _MOST_BYTES_HELD:
-                raise RefusedError(503, "The server is busy. Try again.")
-            body.held += len(part)
-            self._held += len(part)
-            body.parts.append(part)
-        content = b"".join(body.parts)
-        body.parts.clear()
-        return content
-
-    def _check(self, scope: Message, headers: dict[str, str]) -> str:
-        """Let a request through, with the cookie to set, or raise."""
+    def _check(self, request: Request, extra: dict[str, str]) -> None:
+        """Let a request through, with a cookie added to the headers of its answer where it is to be set, or raise."""
+        headers = request.headers
         host = headers.get("host", "").lower()
         if host not in self._hosts:
-            raise RefusedError(421, "The Host header names another server.")
-        origin = headers.get("origin")
-        foreign = origin is not None and _host_of(origin) != host
-        if scope["method"] not in _SAFE_METHODS and (
+            raise HTTPException(421, "The Host header names another server.")
+        foreign = "origin" in headers and headers["origin"].lower().partition("://")[2] != host
+        if request.method not in _SAFE_METHODS and (
             foreign or headers.get("sec-fetch-site") in ("cross-site", "same-site")
         ):
-            raise RefusedError(403, "Requests from pages of other sites are refused.")
-        if not self._token:
-            return ""
-        query = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        bearer = headers.get("authorization", "").removeprefix("Bearer ")
-        if any(secrets.compare_digest(found.encode(), self._token.encode()) for found in (bearer, self._kept(headers))):
-            return ""
-        if secrets.compare_digest(query.encode(), self._token.encode()):
-            return f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/"
-        raise RefusedError(401, "The token is missing or wrong. Open the address as it was printed.")
+            raise HTTPException(403, "Requests from pages of other sites are refused.")
+        if self._token:
+            bearer = headers.get("authorization", "").removeprefix("Bearer ")
+            if self._fits(request.query_params.get("token", "")):
+                extra["set-cookie"] = f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+            elif not (self._fits(bearer) or self._fits(request.cookies.get(self._cookie, ""))):
+                raise HTTPException(401, "The token is missing or wrong. Open the address as it was printed.")
+        if self._under_way > _MOST_UNDER_WAY and request.scope["path"] != _ALWAYS_ANSWERED:
+            raise _busy()
+        if int(headers.get("content-length", "0")) > MOST_BYTES:
+            raise _too_large()
 
-    def _kept(self, headers: dict[str, str]) -> str:
-        """The token that a browser keeps."""
-        try:
-            found = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
-        except CookieError:
-            return ""
-        return found.value if found else ""
+    def _fits(self, token: str) -> bool:
+        return secrets.compare_digest(token.encode(), self._token.encode())
 
 
-class _Body:
-    """The body of a request as it comes in; `held` counts the bytes of it that are kept, first in `parts`."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive, self.ended, self.held = receive, False, 0
-        self.parts: list[bytes] = []
-
-    async def next_part(self) -> bytes:
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            self.ended = True
-            raise RefusedError(400, "The body ended early.")
-        self.ended = not message.get("more_body", False)
-        part: bytes = message.get("body", b"")
-        return part
-
-    async def drain(self) -> None:
-        """Read what is still coming, within reason, and forget it."""
-        left = _MOST_BYTES_DRAINED
-        while not self.ended and left > 0:
-            with contextlib.suppress(RefusedError):
-                left -= len(await self.next_part())
+def _busy() -> HTTPException:
+    return HTTPException(503, "The server is busy. Try again.")
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Hand on a body that was read before; then what comes after it."""
-    waiting = [body]
-
-    async def again() -> Message:
-        if waiting:
-            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
-        return await receive()
-
-    return again
-
-
-def _with_headers(send: Send, cookie: str) -> Send:
-    extra = _HEADERS | ({"set-cookie": cookie} if cookie else {})
-
-    async def forward(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            pairs = [(name.encode(), value.encode("latin-1")) for name, value in extra.items()]
-            message = {**message, "headers": [*message.get("headers", []), *pairs]}
-        await send(message)
-
-    return forward
-
-
-async def _refuse(send: Send, refusal: RefusedError) -> None:
-    """Answer and close the connection, since the rest of the body was not read."""
-    body = json.dumps({"error": str(refusal)}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-    ]
-    forward = _with_headers(send, "")
-    await forward({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await forward({"type": "http.response.body", "body": body})
-
-
-def _host_of(origin: str) -> str:
-    try:
-        return urlsplit(origin.lower()).netloc
-    except ValueError:  # no address at all
-        return ""
+def _too_large() -> HTTPException:
+    return HTTPException(413, f"The body is too large. Expected at most {MOST_BYTES:,} bytes.")

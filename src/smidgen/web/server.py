@@ -1,9 +1,9 @@
 """Runs a page's application on this machine until Ctrl-C."""
 
-import asyncio
 import contextlib
 import hashlib
 import ipaddress
+import logging
 import secrets
 import socket
 import sys
@@ -11,23 +11,15 @@ import webbrowser
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from smidgen.errors import InputError, MissingPartError, SmidgenError
 from smidgen.model.runtime import MODEL_FILE
 
-if TYPE_CHECKING:
-    from smidgen.web.guard import Guard
-
 _HEADER_SECONDS, _ANSWER_SECONDS = 10.0, 30.0
-# Told to end, the server gives requests under way the first of these to be done, and all together the second.
-_GRACE_SECONDS, _END_SECONDS = 0.5, 1
+_GRACE_SECONDS = 1  # told to end, the server gives requests under way so long to be done
 _USUAL_PORT, _HTTP_PORT, _LAST_PORT = 8000, 80, 65535
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-}
+_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
 def make_app(title: str, *, page: str, openapi: bool = False) -> Any:
@@ -106,14 +98,16 @@ def run(app: Any, *, host: str, port: int | None, open_browser: bool, say: Calla
         guarded = Guard(app, hosts=frozenset(hosts), token=token, cookie=f"smidgen-token-{port}")
         config = uvicorn.Config(
             guarded, http=_impatient_protocol(), ws="none", lifespan="off", log_level="warning", access_log=False,
-            server_header=False, timeout_keep_alive=round(_HEADER_SECONDS), timeout_graceful_shutdown=_END_SECONDS,
+            server_header=False, timeout_keep_alive=round(_HEADER_SECONDS), timeout_graceful_shutdown=_GRACE_SECONDS,
         )  # fmt: skip
+        # Of the requests that it gives up uvicorn would tell the terminal; the guard tells who asked.
+        logging.getLogger("uvicorn.error").addFilter(lambda record: "graceful shutdown" not in record.getMessage())
         address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
         say(address)
         if open_browser:
             webbrowser.open(address)
         with contextlib.suppress(KeyboardInterrupt):  # how a server ends
-            _server_of(config, guarded).run(sockets=[listener])
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
@@ -168,22 +162,11 @@ def _own_addresses(name: str) -> list[str]:
     return [f"[{address}]" if ":" in address else address for address in sorted(found)]
 
 
-def _server_of(config: Any, guard: "Guard") -> Any:
-    """A server that ends requests under way when it is told to end itself."""
-    import uvicorn
-
-    class EndingServer(uvicorn.Server):
-        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            asyncio.get_running_loop().call_later(_GRACE_SECONDS, guard.end)
-            await super().shutdown(sockets)
-            for connection in self.server_state.connections:
-                connection.transport.abort()  # its client reads no answer
-
-    return EndingServer(config)
-
-
 def _impatient_protocol() -> Any:
-    """HTTP/1.1 by h11 that closes connections whose headers do not come or whose answers are not read."""
+    """HTTP/1.1 by h11 that closes connections whose headers do not come or whose answers are not read.
+
+    Uvicorn itself limits the time between an answer and the next request, the size of headers, and nothing else.
+    """
     import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -220,17 +203,12 @@ def _impatient_protocol() -> Any:
             if self.conn.their_state is not h11.IDLE:
                 self._stop()
             elif self._timer is None:
-                self._timer = self.loop.call_later(_HEADER_SECONDS, self._close)
+                self._timer = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
 
         def _stop(self) -> None:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-
-        def _close(self) -> None:
-            self._timer = None
-            if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
-                self.transport.close()
 
     return ImpatientProtocol
 

@@ -10,7 +10,7 @@ from smidgen.data.scale import Scale, Scales
 from smidgen.errors import FileError, InputError
 from smidgen.images.picture import Picture
 from smidgen.model.file import pack_model
-from smidgen.model.pictures import DEPTHS, Handling, choose_scales, denoise_large_tiff, denoise_picture
+from smidgen.model.pictures import DEPTHS, Handling, choose_picture_scales, denoise_large_tiff, denoise_picture
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.network.spec import PyramidSpec
@@ -82,10 +82,10 @@ def test_values_of_the_training_type_follow_the_models_rules():
         "origin": Origin(found={"X": found(0, 4095), "y": found(0, 1023)}),
     }
     info = make_runtime(**about).info
-    assert choose_scales(info, np.dtype(np.uint16)) == (Scale(0, 4095), Scale(0, 1023))
-    assert choose_scales(info, np.dtype(np.uint8)) == (Scale(0, 255), Scale(0, 255))
-    assert choose_scales(info, np.dtype(np.float32)) == (Scale(0, 1), Scale(0, 1))
-    assert choose_scales(info, np.dtype(np.uint8), Scale(3, 9)) == (Scale(3, 9), Scale(3, 9))
+    assert choose_picture_scales(info, np.dtype(np.uint16)) == (Scale(0, 4095), Scale(0, 1023))
+    assert choose_picture_scales(info, np.dtype(np.uint8)) == (Scale(0, 255), Scale(0, 255))
+    assert choose_picture_scales(info, np.dtype(np.float32)) == (Scale(0, 1), Scale(0, 1))
+    assert choose_picture_scales(info, np.dtype(np.uint8), Scale(3, 9)) == (Scale(3, 9), Scale(3, 9))
 
 
 @pytest.mark.parametrize(("kind", "expected"), [(np.uint16, Scale(0, 1023)), (np.float32, Scale(0, 4095))])
@@ -98,7 +98,7 @@ def test_rules_of_pairs_that_were_really_read(
     np.savez(tmp_path / "p.npz", X=4 * clean, y=(clean if kind is np.uint16 else clean / 1023).astype(kind))
     dataset = open_dataset(str(tmp_path / "p.npz"))
     info = ModelInfo(spec=TINY, budget=99, origin=dataset.origin, scales=dataset.scales)
-    assert choose_scales(info, np.dtype(np.uint16)) == (Scale(0, 4095), expected)
+    assert choose_picture_scales(info, np.dtype(np.uint16)) == (Scale(0, 4095), expected)
 
 
 def test_inverting(unit: np.ndarray):

@@ -58,9 +58,28 @@ class Scale:
         span, low, high = self.high - self.low, float(values.min()), float(values.max())
         return low >= self.low - span / 2 and self.low + _LEAST_FILLED * span <= high <= self.high + span / 2
 
-    def restore(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The inverse of `normalise`."""
-        return (values.astype(np.float64) * (self.high - self.low) + self.low).astype(np.float32)
+    def restore(self, values: NDArray[np.float32], dtype: Any = np.float32) -> NDArray[Any]:
+        """The inverse of `normalise`, as numbers of a type: whole ones are rounded and kept within it."""
+        result = np.empty(values.shape, dtype)
+        factor, offset = self.from_unit
+        for part in chunks(values):
+            restored = values[part].astype(np.float64) * factor + offset
+            if result.dtype.kind in "ui":
+                limits = np.iinfo(result.dtype)
+                restored = np.clip(np.rint(restored), limits.min, limits.max)
+            result[part] = restored
+        return result
+
+    @property
+    def to_unit(self) -> tuple[float, float]:
+        """The factor and the offset that bring values to [0, 1], as `normalise` does."""
+        span = self.high - self.low
+        return 1 / span, (0 - self.low) / span
+
+    @property
+    def from_unit(self) -> tuple[float, float]:
+        """The factor and the offset that bring values in [0, 1] to this scale, as `restore` does."""
+        return self.high - self.low, self.low
 
     def __str__(self) -> str:
         return f"{self.low:g}..{self.high:g}"
@@ -86,7 +105,8 @@ class Scales:
         return self.seen.suits(noisy) and self.clean.suits(clean)
 
 
-UNIT_SCALES = Scales(Scale(), Scale(), Scale())
+UNIT = Scale()
+UNIT_SCALES = Scales(UNIT, UNIT, UNIT)
 
 
 def fit_scales(noisy: NDArray[Any], clean: NDArray[Any], *, one_scale: bool = False) -> Scales:

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.scale import Scale
+from smidgen.data.scale import UNIT, Scale
 from smidgen.errors import InputError, SmidgenError
-from smidgen.export.values import UNIT, from_unit, to_unit
 from smidgen.files import FileKind
 from smidgen.model.file import Weights
 from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network, size_at_scale
@@ -79,9 +78,9 @@ def write_c(
     places, work_floats = plan_memory(network, height, width)
     calls = [writer.call(layer, places, height, width) for layer in network.layers]
     if noisy_scale != UNIT:
-        calls.insert(0, _rescale("in", *to_unit(noisy_scale)))
+        calls.insert(0, _rescale("in", *noisy_scale.to_unit))
     if clean_scale != UNIT:
-        calls.append(_rescale("out", *from_unit(clean_scale)))
+        calls.append(_rescale("out", *clean_scale.from_unit))
     used = {call.split("(")[0] for call in calls}
     weight_bytes = sum(array.size_bytes for array in writer.arrays.values())
     environment = Environment(  # noqa: S701 (it makes C, not HTML)

@@ -16,7 +16,6 @@ from smidgen.export.check import make_check_images, verify
 from smidgen.export.html import PAGE_FILE, run_engine, write_html
 from smidgen.export.keras import KERAS_FILES, build_keras, explain_count, import_keras, save_keras
 from smidgen.export.rounding import measure_rounding
-from smidgen.export.values import check_scales
 from smidgen.files import check_target, fill_whole, write_whole
 from smidgen.model.file import Weights, pack_model, read_model
 from smidgen.model.records import ModelInfo
@@ -84,7 +83,7 @@ def export_model(model: Path, to: str, out: Path, *, size: tuple[int, int] | Non
     check_target(out, FORMATS[to])
     path = model_file(model)
     info, weights = read_model(path)
-    check_scales(info)
+    _check_scales(info)
     size = size or info.size
     if min(size) < 1 or size[0] * size[1] > _MOST_PIXELS:
         raise InputError(
@@ -194,3 +193,20 @@ def _verify_values(
 def _title(info: ModelInfo) -> str:
     name = info.origin.name
     return f"Image denoiser{f' for {name}' if name else ''}"
+
+
+def _check_scales(info: ModelInfo) -> None:
+    """Refuse scales that exported models, which compute in float32, cannot convert.
+
+    Raises:
+        InputError: they are too large, too small, or too narrow for where they lie.
+    """
+    for scale in (info.scales.noisy, info.scales.clean):
+        with np.errstate(over="ignore"):
+            numbers = np.array([scale.low, scale.high, *scale.to_unit, *scale.from_unit], np.float32)
+        if not np.isfinite(numbers).all() or numbers[0] == numbers[1] or numbers[2] == 0:
+            raise InputError(
+                f"the model takes or gives values on the scale {scale.low!r} to {scale.high!r}",
+                expected="one that float32 can tell apart",
+                remedy="Train it on values multiplied by a constant",
+            )

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.scale import Scale
+from smidgen.data.scale import UNIT, Scale
 from smidgen.errors import MissingPartError
-from smidgen.export.values import UNIT, from_unit, to_unit
 from smidgen.files import FileKind
 from smidgen.model.file import Weights
 from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network, size_at_scale
@@ -112,13 +111,13 @@ class _Builder:
         rescaling = self._keras.layers.Rescaling
         given = x = self._keras.Input((*self._size, self._network.channels), name="noisy")
         if self._noisy_scale != UNIT:
-            x = rescaling(*to_unit(self._noisy_scale), name="from_scale_of_x")(x)
+            x = rescaling(*self._noisy_scale.to_unit, name="from_scale_of_x")(x)
         values = {"noisy": x}
         for layer in self._network.layers:
             values[layer.output] = self._call(layer, [values[name] for name in layer.inputs])
         x = values["denoised"]
         if self._clean_scale != UNIT:
-            x = rescaling(*from_unit(self._clean_scale), name="denoised")(x)
+            x = rescaling(*self._clean_scale.from_unit, name="denoised")(x)
         name = f"denoiser_x_{self._noisy_scale}_y_{self._clean_scale}".replace("..", "_to_")
         name = name.replace("+", "")  # of 1e+06; names have no plus
         model = self._keras.Model(given, x, name=name)

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from smidgen.data.scale import Scale
 from smidgen.errors import InputError
-from smidgen.model.pictures import encode, full_scale
+from smidgen.model.pictures import choose_scales
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
@@ -54,35 +53,20 @@ class Model:
             )
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise InputError("the image holds NaN or infinity")
-        noisy, clean, depth = self._choose_scales(values.dtype)
-        # (..., C, H, W) for a model of one channel, so that each colour is an image of its own; else (..., H, W, C).
-        place = -3 if self.info.spec.channels == 1 else -1
-        ordered = values if channel_axis is None else np.moveaxis(values, channel_axis, place)
-        denoised = encode(self._run(noisy.normalise(ordered)), depth, clean)
-        return denoised if channel_axis is None else np.moveaxis(denoised, place, channel_axis)
-
-    def _run(self, noisy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of the same shape, its axes ordered as the network needs them."""
         channels = self.info.spec.channels
-        if channels != 1 and noisy.shape[-1] != channels:
+        # (..., C, H, W) for a model of one channel, so that each colour is an image of its own; else (..., H, W, C).
+        place = -3 if channels == 1 else -1
+        ordered = values if channel_axis is None else np.moveaxis(values, channel_axis, place)
+        if channels != 1 and ordered.shape[-1] != channels:
             raise InputError(
-                f"the image has shape {noisy.shape}",
+                f"the image has shape {ordered.shape}",
                 expected=f"{channels} channels, as in training",
                 remedy="Say where they are with channel_axis",
             )
-        size = noisy.shape[-2:] if channels == 1 else noisy.shape[-3:-1]
-        return self.runtime.denoise(noisy.reshape(-1, *size, channels)).reshape(noisy.shape)
-
-    def _choose_scales(self, dtype: np.dtype[Any]) -> tuple[Scale, Scale, np.dtype[Any]]:
-        """The scales of values of a type and of their denoised values, and the type these have."""
-        found = self.info.origin.found
-        noisy, clean = (np.dtype(found[name].type if name in found else np.float32) for name in ("X", "y"))
-        if dtype != noisy and not dtype.kind == noisy.kind == "f":
-            full = full_scale(dtype)
-            return full, full, dtype
-        if clean.kind == "f":
-            clean = dtype if dtype.kind == "f" else np.dtype(np.float32)
-        return self.info.scales.noisy, self.info.scales.clean, clean
+        size = ordered.shape[-2:] if channels == 1 else ordered.shape[-3:-1]
+        images = ordered.reshape(-1, *size, channels)
+        denoised = self.runtime.denoise_values(images, choose_scales(self.info, values.dtype)).reshape(ordered.shape)
+        return denoised if channel_axis is None else np.moveaxis(denoised, place, channel_axis)
 
 
 def load(model: str | Path) -> Model:

@@ -31,7 +31,7 @@ class Handling:
 
     Attributes:
         depth: of the result, a value of `DEPTHS`; None keeps the picture's.
-        value_scale: of the picture's values; None chooses by their type, see `choose_scales`.
+        value_scale: of the picture's values; None chooses by their type, see `choose_picture_scales`.
         inverted: whether the pictures are dark on light for a model of light on dark, or the reverse.
     """
 
@@ -84,23 +84,31 @@ class Notes:
         return found
 
 
-def choose_scales(info: ModelInfo, dtype: np.dtype[Any], given: Scale | None = None) -> tuple[Scale, Scale]:
-    """The rules for a picture's values and for its denoised values.
+def choose_scales(info: ModelInfo, dtype: np.dtype[Any]) -> tuple[Scale, Scale, np.dtype[Any]]:
+    """The scales of values of a type and of their denoised values, and the type that these have.
 
-    Values of the type that the model was trained on follow the model's rules, so that outputs are
-    in y's units; where y's were floats and the picture's are whole numbers, outputs stay on the
-    picture's scale, which can hold them. Other whole numbers go from 0 to the largest of their type,
-    other floats from 0 to 1.
+    Values of the type that the model was trained on follow the model's rules, so that outputs are in y's units.
+    Other whole numbers go from 0 to the largest of their type, other floats from 0 to 1.
+    """
+    found = info.origin.found
+    noisy, clean = (np.dtype(found[name].type if name in found else np.float32) for name in ("X", "y"))
+    if dtype != noisy and not dtype.kind == noisy.kind == "f":
+        full = full_scale(dtype)
+        return full, full, dtype
+    if clean.kind == "f":
+        clean = dtype if dtype.kind == "f" else np.dtype(np.float32)
+    return info.scales.noisy, info.scales.clean, clean
+
+
+def choose_picture_scales(info: ModelInfo, dtype: np.dtype[Any], given: Scale | None = None) -> tuple[Scale, Scale]:
+    """The scales of a picture's values and of its denoised values, which keep their type.
+
+    Where y's were floats and the picture's are whole numbers, outputs stay on the picture's scale, which can hold them.
     """
     if given is not None:
         return given, given
-    found = info.origin.found
-    noisy, clean = (np.dtype(found[name].type if name in found else np.float32) for name in ("X", "y"))
-    if dtype == noisy or dtype.kind == noisy.kind == "f":
-        fits = dtype.kind == "f" or clean.kind != "f"
-        return info.scales.noisy, info.scales.clean if fits else info.scales.noisy
-    full = full_scale(dtype)
-    return full, full
+    noisy, clean, kind = choose_scales(info, dtype)
+    return noisy, noisy if kind.kind == "f" and dtype.kind != "f" else clean
 
 
 def expected_values(info: ModelInfo, rule: Scale) -> Scale:
@@ -135,12 +143,12 @@ def denoise_picture(runtime: Runtime, picture: Picture, handling: Handling | Non
 
 def _keeps_scale(info: ModelInfo, dtype: np.dtype[Any], handling: Handling) -> bool:
     """Whether a value of the result means what it meant in the picture."""
-    noisy, clean = choose_scales(info, dtype, handling.value_scale)
+    noisy, clean = choose_picture_scales(info, dtype, handling.value_scale)
     return noisy == clean and handling.depth in (None, dtype)
 
 
 def _denoise_page(runtime: Runtime, page: NDArray[Any], handling: Handling) -> tuple[NDArray[Any], list[str]]:
-    rules = choose_scales(runtime.info, page.dtype, handling.value_scale)
+    rules = choose_picture_scales(runtime.info, page.dtype, handling.value_scale)
     notes = Notes()
 
     def read(first: int, last: int) -> NDArray[Any]:
@@ -148,7 +156,8 @@ def _denoise_page(runtime: Runtime, page: NDArray[Any], handling: Handling) -> t
 
     strips = _denoise_strips(runtime, read, (page.shape[0], page.shape[1]), rules, handling, notes)
     depth = handling.depth or page.dtype
-    denoised = np.concatenate([encode(strip, depth, _output_scale(depth, page.dtype, rules[1])) for strip in strips])
+    scale = _output_scale(depth, page.dtype, rules[1])
+    denoised = np.concatenate([scale.restore(strip, depth) for strip in strips])
     return denoised, notes.remarks(runtime.info, rules[0])
 
 
@@ -176,7 +185,7 @@ def denoise_large_tiff(
     handling = handling or Handling()
     with TiffRows(source) as tiff:
         _check_channels(runtime, tiff.colours)
-        rules = choose_scales(runtime.info, tiff.dtype, handling.value_scale)
+        rules = choose_picture_scales(runtime.info, tiff.dtype, handling.value_scale)
         depth = handling.depth or tiff.dtype
         scale = _output_scale(depth, tiff.dtype, rules[1])
         notes = Notes()
@@ -188,7 +197,7 @@ def denoise_large_tiff(
         def rows() -> Iterator[NDArray[Any]]:
             done = 0
             for strip in _denoise_strips(runtime, read, (tiff.height, tiff.width), rules, handling, notes):
-                result = turn_white(encode(strip, depth, scale), tiff.white_is_zero)
+                result = turn_white(scale.restore(strip, depth), tiff.white_is_zero)
                 if tiff.alpha:
                     alpha = tiff.read(done, done + len(strip))[..., tiff.colours :]
                     result = np.concatenate([result, _convert_alpha(alpha, handling.depth)], axis=2)
@@ -245,19 +254,7 @@ def _output_scale(depth: np.dtype[Any], original: np.dtype[Any], rule: Scale) ->
     return rule if depth == original or depth.kind == original.kind == "f" else full_scale(depth)
 
 
-def encode(denoised: NDArray[np.float32], depth: np.dtype[Any], scale: Scale) -> NDArray[Any]:
-    """Values in [0, 1] as numbers of a type on a scale; whole numbers are rounded and kept within their type."""
-    result = np.empty(denoised.shape, depth)
-    for row, values in zip(result, denoised, strict=True):  # by rows: float64 of a whole strip is a lot
-        restored = values.astype(np.float64) * (scale.high - scale.low) + scale.low
-        if depth.kind in "ui":
-            limits = np.iinfo(depth)
-            restored = np.clip(np.rint(restored), limits.min, limits.max)
-        row[...] = restored
-    return result
-
-
 def _convert_alpha(alpha: NDArray[Any], depth: np.dtype[Any] | None) -> NDArray[Any]:
     if depth is None or depth == alpha.dtype:
         return alpha
-    return encode(full_scale(alpha.dtype).normalise(alpha), depth, full_scale(depth))
+    return full_scale(depth).restore(full_scale(alpha.dtype).normalise(alpha), depth)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.pairs import Images
+from smidgen.data.scale import Scale
 from smidgen.errors import InputError, PairsError, SmidgenError, StoppedError, plural
 from smidgen.model.file import parse_model, read_content
 from smidgen.model.graph import make_onnx
@@ -84,12 +85,17 @@ class Runtime:
         other._stop = stop
         return other
 
-    def denoise_values(self, noisy: NDArray[Any]) -> NDArray[np.float32]:
+    def denoise_values(
+        self, noisy: NDArray[Any], scales: tuple[Scale, Scale, np.dtype[Any]] | None = None
+    ) -> NDArray[Any]:
         """As `denoise`, for images on X's own scale; the result is in y's units.
 
-        The model's rules for X and y, fitted when it was trained, bring the values to [0, 1] and back.
+        Args:
+            noisy: (N, H, W, C) of any type.
+            scales: of it and of the result, and the result's type; the model's own, and float32, unless given.
         """
-        return self.info.scales.clean.restore(self.denoise(self.info.scales.noisy.normalise(noisy)))
+        taken, given, dtype = scales or (self.info.scales.noisy, self.info.scales.clean, np.dtype(np.float32))
+        return given.restore(self.denoise(taken.normalise(noisy)), dtype)
 
     def denoise(self, noisy: Images) -> Images:
         """Denoised images for noisy ones, both `(N, H, W, C)` float32 in [0, 1].

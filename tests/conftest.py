@@ -151,7 +151,7 @@ def denoise(tmp_path: Path, tiny_model: Path) -> Denoise:
 @pytest.fixture
 def by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every TIFF is too large to be read at once."""
-    monkeypatch.setattr("smidgen.cli.denoise._LARGE_PIXELS", 10)
+    monkeypatch.setattr("smidgen.images.tiff_rows.LARGE_PIXELS", 10)
     monkeypatch.setattr("smidgen.images.picture.MOST_PIXELS", 10)
 
 

@@ -124,7 +124,7 @@ def test_a_large_tiff_goes_by_rows(tmp_path: Path, tiny_model: Path, monkeypatch
     """A TIFF beyond the limit for reading at once is still denoised, into a tiled one."""
     import tifffile
 
-    monkeypatch.setattr("smidgen.cli.denoise._LARGE_PIXELS", 1000)
+    monkeypatch.setattr("smidgen.images.tiff_rows.LARGE_PIXELS", 1000)
     monkeypatch.setattr("smidgen.images.picture.MOST_PIXELS", 1000)
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((100, 80), np.uint16))
     assert main(["denoise", str(tiny_model), str(tmp_path / "a.tif"), "-o", str(tmp_path / "b.tif")]) == 0

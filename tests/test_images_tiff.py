@@ -6,17 +6,7 @@ import pytest
 import tifffile
 
 from smidgen.images.picture import pack_picture, read_picture
-from smidgen.images.tiff import count_tiff_pixels, turn_upright, turn_white
-
-
-def test_pixels_are_counted_without_reading_them(tmp_path: Path):
-    """A TIFF tells its size by its header; what is none has no pixels."""
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 50, 3), np.uint8), photometric="rgb")
-    (tmp_path / "b.tif").write_text("hello")
-    assert count_tiff_pixels(tmp_path / "a.tif") == 1500
-    assert count_tiff_pixels(tmp_path / "b.tif") == 0
-    assert count_tiff_pixels(tmp_path / "none.tif") == 0
-    assert count_tiff_pixels(tmp_path / "a.png") == 0
+from smidgen.images.tiff import turn_upright, turn_white
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

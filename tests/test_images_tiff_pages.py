@@ -65,7 +65,7 @@ def test_imagej_stack_under_one_directory(
     values = STACK[0, :, 0]
     one_directory(tmp_path / "a.tif", values, 3)
     if way == "by rows":
-        monkeypatch.setattr("smidgen.cli.denoise._LARGE_PIXELS", 10)
+        monkeypatch.setattr("smidgen.images.tiff_rows.LARGE_PIXELS", 10)
     out = denoise("a.tif")
     assert laid_out(out) == ("ZYX", values.shape)
     tifffile.imwrite(tmp_path / "b.tif", values[2], metadata=None)

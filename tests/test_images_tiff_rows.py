@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smidgen.errors import FileError
+from smidgen.images import tiff_rows
 from smidgen.images.picture import read_picture
-from smidgen.images.tiff_rows import TiffRows
+from smidgen.images.tiff_rows import TiffRows, open_large_tiff
 
 LAYOUTS = [{}, {"rowsperstrip": 7}, {"tile": (32, 48)}, {"tile": (64, 64), "compression": "zlib", "predictor": True}]
 
@@ -97,3 +98,19 @@ def test_a_height_that_is_no_whole_number(tmp_path: Path, value: bytes):
         TiffRows(tmp_path / "a.tif")
     with pytest.raises(FileError, match=r"a\.tif"):
         read_picture(tmp_path / "a.tif")
+
+
+def test_only_large_tiffs_are_opened_by_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A TIFF tells its size by its header; what is small, is none, or is large and of another make is read at once."""
+    monkeypatch.setattr(tiff_rows, "LARGE_PIXELS", 1000)
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 50, 3), np.uint8), photometric="rgb")
+    tifffile.imwrite(tmp_path / "small.tif", np.zeros((30, 30), np.uint8))
+    tifffile.imwrite(tmp_path / "pages.tif", np.zeros((2, 30, 50), np.uint8))
+    (tmp_path / "text.tif").write_text("hello")
+    for name in ("small.tif", "pages.tif", "text.tif", "none.tif", "a.png"):
+        assert open_large_tiff(tmp_path / name) is None
+    with open_large_tiff(tmp_path / "a.tif") as rows:
+        assert rows.width == 50
+    monkeypatch.setattr(tiff_rows, "MOST_PIXELS", 1400)
+    with pytest.raises(FileError, match="2 pages"):
+        open_large_tiff(tmp_path / "pages.tif")

@@ -17,8 +17,8 @@ from smidgen.cli.progress import Display
 from smidgen.data.scale import Scale
 from smidgen.errors import Exit, FileError, InputError, SmidgenError, plural
 from smidgen.files import FileKind, check_target, make_folder, write_whole
-from smidgen.images.picture import KIND_BY_SUFFIX, MOST_PIXELS, left_out, pack_picture, read_picture
-from smidgen.images.tiff import count_tiff_pixels
+from smidgen.images.picture import KIND_BY_SUFFIX, left_out, pack_picture, read_picture
+from smidgen.images.tiff_rows import open_large_tiff
 from smidgen.model.pictures import DEPTHS, Handling, denoise_large_tiff, denoise_picture
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
@@ -29,8 +29,6 @@ _PICTURE_FILE = FileKind(
     endings=tuple(KIND_BY_SUFFIX),
     start=re.compile(rb"\x89PNG|II[*+]\0|MM\0[*+]|\xff\xd8\xff|BM|RIFF.{4}WEBP|\x93NUMPY", re.DOTALL),
 )
-# Larger TIFFs are read by rows, where their make allows.
-_LARGE_PIXELS = 8_000_000
 _NARROWEST = 1e-12
 
 
@@ -186,9 +184,10 @@ def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, watch: Callabl
     else:
         content = job.source if job.source.is_file() or not job.source.exists() else job.source.read_bytes()
         suffix = "" if job.target is None else job.target.suffix.lower()
-        if job.target is not None and KIND_BY_SUFFIX.get(suffix) == "tiff" and _goes_by_rows(job.source):
+        if job.target is not None and KIND_BY_SUFFIX.get(suffix) == "tiff" and (rows := open_large_tiff(job.source)):
             make_folder(job.target.parent)
-            return denoise_large_tiff(runtime, job.source, job.target, handling, watch)
+            with rows:
+                return denoise_large_tiff(runtime, rows, job.target, handling, watch)
     picture, remarks = denoise_picture(runtime, read_picture(content), handling)
     if job.target is None:
         _standard(sys.stdout).buffer.write(pack_picture(picture))
@@ -203,20 +202,6 @@ def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, watch: Callabl
     make_folder(job.target.parent)
     write_whole(job.target, packed)
     return [*remarks, *left_out(picture)]
-
-
-def _goes_by_rows(source: Path) -> bool:
-    """Whether a file is a TIFF too large to be read at once, or large and of a make that can be read by rows."""
-    pixels = count_tiff_pixels(source)
-    if pixels <= _LARGE_PIXELS or pixels > MOST_PIXELS:
-        return pixels > _LARGE_PIXELS
-    from smidgen.images.tiff_rows import TiffRows
-
-    try:
-        TiffRows(source).close()
-    except FileError:
-        return False
-    return True
 
 
 def _standard(stream: TextIO | None) -> TextIO:

@@ -10,9 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.errors import FileError
 from smidgen.files import check_inflated
-from smidgen.images.tiff_scan import scan_tiff
 
 SUFFIXES = frozenset({".tif", ".tiff"})
 # Values of TIFF tags 262, 284 and 338.
@@ -37,17 +35,6 @@ def import_tifffile() -> Any:
 def open_tiff(file: Path | BinaryIO) -> Any:
     """A TIFF as tifffile sees it, page by page; not as a microscope's program lays it out."""
     return import_tifffile().TiffFile(file, is_scanimage=False)
-
-
-def count_tiff_pixels(path: Path) -> int:
-    """Pixels of a TIFF's first page, read off its header; 0 for what is no TIFF."""
-    if path.suffix.lower() not in SUFFIXES or not path.is_file():
-        return 0
-    try:
-        with path.open("rb") as file:
-            return scan_tiff(file, str(path))
-    except (FileError, ValueError, OSError):  # whoever reads it will say what is wrong
-        return 0
 
 
 def count_images(description: bytes) -> int:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,7 +25,7 @@ from smidgen.images.exif import (
     unpack_exif,
 )
 from smidgen.images.metadata import MOST_BYTES, Metadata, Tag, check_resolution, fit_metadata, is_imagej, lays_out
-from smidgen.images.tiff import count_images, import_tifffile, open_tiff, orientation_of
+from smidgen.images.tiff import count_images, import_tifffile, orientation_of
 
 _ICC_PROFILE, _XMP = 34675, 700
 _IMAGEJ_LENGTHS, _IMAGEJ_PARTS = 50838, 50839
@@ -48,23 +48,21 @@ _OME_TYPES = {"float32": b"float", "float64": b"double"}
 Shape = tuple[int, int, int]
 
 
-def read_tiff_metadata(file: BinaryIO, shapes: Sequence[Shape]) -> Metadata:
+def read_tiff_metadata(tiff: Any, shapes: Sequence[Shape]) -> Metadata:
     """What a TIFF says; what is damaged, large or would no longer be true is left out, which is remarked.
 
     Args:
-        file: the TIFF.
+        tiff: as tifffile sees it; None where it cannot.
         shapes: `(H, W, S)` of its pages as they are read, S with alpha.
     """
-    file.seek(0)
     try:
-        with open_tiff(file) as tiff:
-            return _read_tags(file, tiff, shapes)
+        return _read_tags(tiff, shapes)
     except Exception:  # tifffile raises nearly anything on damaged input
         return Metadata(remarks=("its tags are damaged and left out",))
 
 
-def _read_tags(file: BinaryIO, tiff: Any, shapes: Sequence[Shape]) -> Metadata:
-    first = tiff.pages.first
+def _read_tags(tiff: Any, shapes: Sequence[Shape]) -> Metadata:
+    file, first = tiff.filehandle, tiff.pages.first
     told = [tag for code in (_ICC_PROFILE, _XMP) if (tag := first.tags.get(code)) and tag.dtype in _TEXTS]
     blocks = {tag.code: _take(file, tag).value for tag in told if tag.valuebytecount <= MOST_BYTES}
     pages: list[tuple[Tag, ...]] = []
@@ -105,7 +103,7 @@ def _read_tags(file: BinaryIO, tiff: Any, shapes: Sequence[Shape]) -> Metadata:
     )
 
 
-def _take(file: BinaryIO, tag: Any) -> Tag:
+def _take(file: Any, tag: Any) -> Tag:
     """A tag of tifffile's; texts not as it decodes them."""
     if tag.dtype not in _TEXTS:
         return Tag(tag.code, int(tag.dtype), tag.count, tag.value)
@@ -170,7 +168,7 @@ def _directory(order: str, big: bool, group: int) -> ImageFileDirectory_v2:
     return ImageFileDirectory_v2(head + bytes(12 if big else 4), prefix=b"II" if order == "<" else b"MM", group=group)
 
 
-def _make_exif(file: BinaryIO, page: Any, tags: Sequence[Tag]) -> bytes | None:
+def _make_exif(file: Any, page: Any, tags: Sequence[Tag]) -> bytes | None:
     """A block for other kinds of files, and for what a page leads to; ValueError where it is damaged."""
     exif, how = Image.Exif(), page.parent.tiff
     exif.endian = how.byteorder

@@ -1,6 +1,7 @@
 """TIFF files whole: all their pages, read and written."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -44,12 +45,13 @@ def read_tiff(file: BinaryIO, name: str, most_pixels: int, limits: Limits | None
     file.seek(0)
     usual = file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     file.seek(0)
-    found = _read_pages(file, name, most_pixels, limits) if usual else None
-    file.seek(0)
-    # Palettes, black-and-white, print colours and some compressions are Pillow's.
-    picture = found or replace(read_raster(file, name, most_pixels), kind="tiff")
-    shapes = [(*page.shape[:2], page.shape[2] + (alpha is not None)) for page, alpha in _parts(picture)]
-    metadata = read_tiff_metadata(file, shapes)
+    with open_tiff(file) if usual else nullcontext() as tiff:
+        found = _read_pages(tiff, name, most_pixels, limits) if usual else None
+        file.seek(0)
+        # Palettes, black-and-white, print colours and some compressions are Pillow's.
+        picture = found or replace(read_raster(file, name, most_pixels), kind="tiff")
+        shapes = [(*page.shape[:2], page.shape[2] + (alpha is not None)) for page, alpha in _parts(picture)]
+        metadata = read_tiff_metadata(tiff, shapes)
     if found is None:
         metadata = replace(metadata, icc_profile=picture.metadata.icc_profile)
     return replace(picture, metadata=metadata)
@@ -59,49 +61,47 @@ def _parts(picture: Picture) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None
     return zip(picture.pages, picture.alphas, strict=True)
 
 
-def _read_pages(file: BinaryIO, name: str, most_pixels: int, limits: Limits | None) -> Picture | None:
+def _read_pages(tiff: Any, name: str, most_pixels: int, limits: Limits | None) -> Picture | None:
     """The pages of a make that tifffile reads; None for a single one of another."""
     images: list[NDArray[Any]] = []
     colours: list[int] = []
     white, pixels = False, 0
-    with open_tiff(file) as tiff:
-        for page in tiff.pages:
-            frame = page.aspage()
-            check_sizes(frame)
-            check_size(name, frame.imagelength, frame.imagewidth, most_pixels)
-            stacked = count_stacked(frame, len(tiff.pages))
-            pixels += frame.imagelength * frame.imagewidth * stacked
-            if limits is not None and (pixels > limits.pixels or len(images) + stacked > limits.pages):
+    for page in tiff.pages:
+        frame = page.aspage()
+        check_sizes(frame)
+        check_size(name, frame.imagelength, frame.imagewidth, most_pixels)
+        stacked = count_stacked(frame, len(tiff.pages))
+        pixels += frame.imagelength * frame.imagewidth * stacked
+        if limits is not None and (pixels > limits.pixels or len(images) + stacked > limits.pages):
+            raise FileError(
+                f"{name} has many or large pages",
+                expected=f"at most {limits.pages}, with {limits.pixels:,} pixels together",
+            )
+        if frame.imagedepth > 1:
+            raise FileError(f"{name} holds a volume of {frame.imagedepth} planes", expected="pages of one plane")
+        if len(images) + stacked > MOST_PAGES:
+            raise FileError(f"{name} has more than {MOST_PAGES:,} pages", remedy="Split it into several files")
+        for _ in range(stacked):
+            image = read_page(frame)
+            if image is None and len(tiff.pages) > 1:
                 raise FileError(
-                    f"{name} has many or large pages",
-                    expected=f"at most {limits.pages}, with {limits.pixels:,} pixels together",
+                    f"{name} has several pages, and their colours or compression ({frame.compression!s}) can only "
+                    "be read in files of one page",
+                    expected="grey or RGB pages, uncompressed or with deflate",
                 )
-            if frame.imagedepth > 1:
-                raise FileError(f"{name} holds a volume of {frame.imagedepth} planes", expected="pages of one plane")
-            if len(images) + stacked > MOST_PAGES:
-                raise FileError(f"{name} has more than {MOST_PAGES:,} pages", remedy="Split it into several files")
-            for _ in range(stacked):
-                image = read_page(frame)
-                if image is None and len(tiff.pages) > 1:
-                    raise FileError(
-                        f"{name} has several pages, and their colours or compression ({frame.compression!s}) can only "
-                        "be read in files of one page",
-                        expected="grey or RGB pages, uncompressed or with deflate",
-                    )
-                if image is None:
-                    return None
-                images.append(image)
-                colours.append(count_colours(frame))
-                frame.dataoffsets = tuple(offset + frame.nbytes for offset in frame.dataoffsets)
-            white = white or frame.photometric == WHITE_IS_ZERO
-        first = alpha_kind(tiff.pages.first)
+            if image is None:
+                return None
+            images.append(image)
+            colours.append(count_colours(frame))
+            frame.dataoffsets = tuple(offset + frame.nbytes for offset in frame.dataoffsets)
+        white = white or frame.photometric == WHITE_IS_ZERO
     return Picture(
         pages=tuple(image[..., :count] for image, count in zip(images, colours, strict=True)),
         alphas=tuple(
             image[..., count:] if image.shape[2] > count else None for image, count in zip(images, colours, strict=True)
         ),
         kind="tiff",
-        alpha_kind=first,
+        alpha_kind=alpha_kind(tiff.pages.first),
         white_is_zero=white,
     )
 

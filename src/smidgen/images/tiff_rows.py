@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from smidgen.errors import FileError
 from smidgen.images.metadata import Metadata
+from smidgen.images.picture import MOST_PIXELS
 from smidgen.images.tiff import (
     DEFLATE,
+    SUFFIXES,
     UNCOMPRESSED,
     WHITE_IS_ZERO,
     alpha_kind,
@@ -27,6 +29,7 @@ from smidgen.images.tiff import (
 from smidgen.images.tiff_metadata import TiffSettings, read_tiff_metadata
 from smidgen.images.tiff_scan import scan_tiff
 
+LARGE_PIXELS = 8_000_000  # more are read by rows, where the make allows
 _TILE = 256
 _MOST_SEGMENT_BYTES = 64 * 2**20
 
@@ -62,8 +65,7 @@ class TiffRows:
             page = self._tiff.pages.first
             self._check(page, max(len(self._tiff.pages), count_stacked(page, len(self._tiff.pages))))
             shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
-            with path.open("rb") as file:
-                self.metadata = read_tiff_metadata(file, [shape])
+            self.metadata = read_tiff_metadata(self._tiff, [shape])
         except FileError:
             self._tiff.close()
             raise
@@ -172,6 +174,25 @@ class TiffRows:
                 maxworkers=1,  # of compressing; more would gather a quarter of a gigabyte first
                 **settings.of_page(0, dtype),
             )
+
+
+def open_large_tiff(path: Path) -> TiffRows | None:
+    """A TIFF too large to be read at once, or large and of a make that can be read by rows; None for any other file.
+
+    Raises:
+        FileError: it is too large and cannot be read by rows.
+    """
+    if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        return None
+    pixels = 0
+    try:
+        with path.open("rb") as file:
+            pixels = scan_tiff(file, str(path))
+        return TiffRows(path) if pixels > LARGE_PIXELS else None
+    except (FileError, ValueError, OSError):  # whoever reads it at once will say what is wrong
+        if pixels > MOST_PIXELS:
+            raise
+        return None
 
 
 def _tiles(rows: Iterable[NDArray[Any]], width: int, samples: int) -> Iterator[NDArray[Any]]:

@@ -14,6 +14,7 @@ from smidgen.files import fill_whole
 from smidgen.images.picture import Picture
 from smidgen.images.tiff import turn_white
 from smidgen.images.tiff_metadata import drop_display_range
+from smidgen.images.tiff_rows import TiffRows
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 
@@ -163,7 +164,7 @@ def _denoise_page(runtime: Runtime, page: NDArray[Any], handling: Handling) -> t
 
 def denoise_large_tiff(
     runtime: Runtime,
-    source: Path,
+    tiff: TiffRows,
     target: Path,
     handling: Handling | None = None,
     watch: Callable[[float], None] = lambda share: None,
@@ -172,44 +173,42 @@ def denoise_large_tiff(
 
     Args:
         runtime: of the model.
-        source, target: files; the second is written whole or not at all.
+        tiff: the image.
+        target: of the result, written whole or not at all.
         handling: as for `denoise_picture`.
         watch: called with the share that is done.
 
     Raises:
-        FileError: the source cannot be read by rows or is damaged, or the target not be written.
+        FileError: the image is damaged, or the target cannot be written.
         InputError: as for `denoise_picture`.
     """
-    from smidgen.images.tiff_rows import TiffRows
-
     handling = handling or Handling()
-    with TiffRows(source) as tiff:
-        _check_channels(runtime, tiff.colours)
-        rules = choose_picture_scales(runtime.info, tiff.dtype, handling.value_scale)
-        depth = handling.depth or tiff.dtype
-        scale = _output_scale(depth, tiff.dtype, rules[1])
-        notes = Notes()
+    _check_channels(runtime, tiff.colours)
+    rules = choose_picture_scales(runtime.info, tiff.dtype, handling.value_scale)
+    depth = handling.depth or tiff.dtype
+    scale = _output_scale(depth, tiff.dtype, rules[1])
+    notes = Notes()
 
-        def read(first: int, last: int) -> NDArray[Any]:
-            colours = tiff.read(first, last)[..., : tiff.colours]
-            return turn_white(colours, tiff.white_is_zero)
+    def read(first: int, last: int) -> NDArray[Any]:
+        colours = tiff.read(first, last)[..., : tiff.colours]
+        return turn_white(colours, tiff.white_is_zero)
 
-        def rows() -> Iterator[NDArray[Any]]:
-            done = 0
-            for strip in _denoise_strips(runtime, read, (tiff.height, tiff.width), rules, handling, notes):
-                result = turn_white(scale.restore(strip, depth), tiff.white_is_zero)
-                if tiff.alpha:
-                    alpha = tiff.read(done, done + len(strip))[..., tiff.colours :]
-                    result = np.concatenate([result, _convert_alpha(alpha, handling.depth)], axis=2)
-                done += len(strip)
-                watch(done / tiff.height)
-                yield result
-                del strip, result
+    def rows() -> Iterator[NDArray[Any]]:
+        done = 0
+        for strip in _denoise_strips(runtime, read, (tiff.height, tiff.width), rules, handling, notes):
+            result = turn_white(scale.restore(strip, depth), tiff.white_is_zero)
+            if tiff.alpha:
+                alpha = tiff.read(done, done + len(strip))[..., tiff.colours :]
+                result = np.concatenate([result, _convert_alpha(alpha, handling.depth)], axis=2)
+            done += len(strip)
+            watch(done / tiff.height)
+            yield result
+            del strip, result
 
-        kept = _keeps_scale(runtime.info, tiff.dtype, handling)
-        metadata = tiff.metadata if kept else drop_display_range(tiff.metadata)
-        fill_whole(target, lambda temporary: tiff.write_like(temporary, rows(), depth, metadata))
-        return [*tiff.metadata.remarks, *notes.remarks(runtime.info, rules[0])]
+    kept = _keeps_scale(runtime.info, tiff.dtype, handling)
+    metadata = tiff.metadata if kept else drop_display_range(tiff.metadata)
+    fill_whole(target, lambda temporary: tiff.write_like(temporary, rows(), depth, metadata))
+    return [*tiff.metadata.remarks, *notes.remarks(runtime.info, rules[0])]
 
 
 def _check_channels(runtime: Runtime, channels: int) -> None:

@@ -1,6 +1,7 @@
 """The kinds of files that Pillow reads and writes."""
 
 import io
+import re
 import struct
 from typing import Any, BinaryIO
 
@@ -20,13 +21,17 @@ from smidgen.images.exif import (
     resolution_of,
     unpack_exif,
 )
-from smidgen.images.jpeg import check_scans
 from smidgen.images.kinds import KIND_BY_SUFFIX, KINDS_IN_WORDS, Picture, check_size
 from smidgen.images.metadata import MOST_BYTES, Metadata, check_resolution, fit_metadata
 from smidgen.images.png import png_depth, read_deep_png, read_texts, write_png
 from smidgen.images.tiff import turn_upright
 
 _LOSSY_QUALITY = 95
+# As many as libtiff allows in its JPEGs; encoders make about ten.
+_MOST_SCANS = 100
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+# What is no marker, or has no content: stuffed and filling bytes, restarts, and one that is never used.
+_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])")
 # Colours that become RGB.
 _OTHER_COLOURS = ("CMYK", "LAB", "YCbCr", "HSV")
 _OLD_EXIF = "Raw profile type exif"  # as PNGs had it once: hexadecimal digits behind three lines
@@ -122,6 +127,23 @@ def _as_array(image: Image.Image) -> NDArray[Any]:
         alpha = np.where(array == transparency, 0, np.iinfo(array.dtype).max).astype(array.dtype)
         array = np.stack([array, alpha], axis=2)
     return array.reshape(*array.shape[:2], -1)
+
+
+def check_scans(name: str, content: bytes) -> None:
+    """Refuse a JPEG of more scans than encoders make: each of thousands would go over the whole picture.
+
+    Raises:
+        FileError: it has.
+    """
+    scans, place = 0, 0
+    while (found := _MARKER.search(content, place)) is not None:
+        (marker,) = found[1]
+        if marker == _END_OF_IMAGE:
+            return
+        scans += marker == _START_OF_SCAN
+        if scans > _MOST_SCANS:
+            raise FileError(f"{name} has more than {_MOST_SCANS} scans", expected="about ten, as encoders make")
+        place = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
 
 
 def write_raster(file: BinaryIO, picture: Picture) -> None:

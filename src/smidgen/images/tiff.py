@@ -93,14 +93,20 @@ def alpha_kind(page: Any) -> int:
     return kind if kind in (0, 1, 2) else 0
 
 
+def odd_make(page: Any) -> dict[str, bool]:
+    """Reasons for which a page cannot be read by tifffile, and whether each holds."""
+    colours, kind = count_colours(page), page.dtype.kind if page.dtype is not None else "none"
+    signed_white = page.photometric == WHITE_IS_ZERO and kind in ("i", "f")
+    return {
+        "it is neither grey nor RGB": not colours or page.samplesperpixel - colours not in (0, 1) or signed_white,
+        "its values are no numbers of 8 bits or more": page.bitspersample < 8 or kind not in ("u", "i", "f"),
+        f"its compression ({page.compression!s}) is not known": page.compression not in (UNCOMPRESSED, *DEFLATE),
+    }
+
+
 def read_page(page: Any) -> NDArray[Any] | None:
     """`(H, W, C)`, light on high, with alpha as a last channel; None where tifffile cannot."""
-    colours = count_colours(page)
-    extra = page.samplesperpixel - colours
-    whole = page.dtype is not None and page.dtype.kind in "uif" and page.imagedepth == 1
-    known = page.compression in (UNCOMPRESSED, *DEFLATE)
-    turned = page.photometric == WHITE_IS_ZERO and whole and page.dtype.kind != "u"
-    if not known or not colours or extra not in (0, 1) or page.bitspersample < 8 or not whole or turned:
+    if page.imagedepth > 1 or any(odd_make(page).values()):
         return None
     if not has_all_pieces(page):
         raise ValueError(f"{len(page.dataoffsets)} strips or tiles, not as many as the picture's size asks for")

@@ -11,7 +11,6 @@ from smidgen.errors import FileError
 from smidgen.images.metadata import Metadata
 from smidgen.images.picture import MOST_PIXELS
 from smidgen.images.tiff import (
-    DEFLATE,
     SUFFIXES,
     UNCOMPRESSED,
     WHITE_IS_ZERO,
@@ -22,6 +21,7 @@ from smidgen.images.tiff import (
     count_stacked,
     has_all_pieces,
     import_tifffile,
+    odd_make,
     open_tiff,
     orientation_of,
     piece_size,
@@ -85,21 +85,15 @@ class TiffRows:
 
     def _check(self, page: Any, pages: int) -> None:
         check_sizes(page)
-        colours = count_colours(page)
         rows, columns = piece_size(page)
-        known = page.dtype is not None and page.dtype.kind in "uif"
-        signed_white = page.photometric == WHITE_IS_ZERO and known and page.dtype.kind != "u"
         bytes_ = rows * columns * page.samplesperpixel * page.bitspersample // 8
         reasons = {
             f"it has {pages} pages": pages > 1 or page.imagedepth > 1,
-            "it is neither grey nor RGB": not colours or page.samplesperpixel - colours not in (0, 1) or signed_white,
             "its colours stand apart": page.samplesperpixel > 1 and page.planarconfig != 1,
-            "its values are no numbers of 8 bits or more": page.bitspersample < 8 or not known,
             "it is turned": orientation_of(page) != 1,
-            f"its compression ({page.compression!s}) is not known": page.compression not in (UNCOMPRESSED, *DEFLATE),
             "it is stored as one piece": bytes_ > _MOST_SEGMENT_BYTES,
             "pieces are missing": not has_all_pieces(page),
-        }
+        } | odd_make(page)
         found = [reason for reason, holds in reasons.items() if holds]
         if found:
             raise FileError(

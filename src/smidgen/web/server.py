@@ -50,8 +50,8 @@ def make_app(title: str, *, page: str, openapi: bool = False) -> Any:
         app.get(path, include_in_schema=False)(lambda: Response(content, media_type=media_type))
 
     add_file("/", f"{page}.html")
-    add_file(f"/{page}.js", f"{page}.js")
-    add_file("/style.css", "style.css")
+    for file in (f"{page}.js", "page.js", "style.css"):
+        add_file(f"/{file}", file)
 
     @app.exception_handler(SmidgenError)
     async def say_error(request: Request, error: SmidgenError) -> JSONResponse:

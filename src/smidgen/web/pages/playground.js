@@ -1,6 +1,7 @@
 // The playground: sends what is drawn to the server and shows what it made of it.
 
-const byId = id => document.getElementById(id);
+import {ask, byId, element} from "./page.js";
+
 const board = byId("board"), ink = board.getContext("2d", {willReadFrequently: true});
 const SIDE = 28, PEN = 2.1; // of the drawn image, and of the pen, in its pixels
 
@@ -11,20 +12,13 @@ let running = false, again = false; // one request at a time; the latest wish wa
 start().catch(tell);
 
 async function start() {
-  const answer = await fetch("/playground");
-  if (!answer.ok) throw new Error(`the server said ${answer.status}`);
-  offer = await answer.json();
+  offer = await ask("/playground");
   for (const kind of offer.corruptions) byId("corruption").add(new Option(kind.title, kind.name));
   byId("corruption").value = offer.start;
   setStrength();
   offer.examples.forEach((address, number) => {
-    const button = document.createElement("button"), image = new Image();
-    button.type = "button";
-    image.src = address;
-    image.alt = `Example ${number + 1}`;
-    button.append(image);
-    button.addEventListener("click", () => open(image));
-    byId("examples").append(button);
+    const image = element("img", {src: address, alt: `Example ${number + 1}`});
+    byId("examples").append(element("button", {type: "button", onclick: () => open(image)}, image));
   });
   const first = byId("examples").querySelector("img");
   if (first) { await first.decode(); open(first); } else clear();
@@ -124,9 +118,7 @@ async function run() {
     try {
       byId("value").textContent = chosen() ? `${strength().toPrecision(2)} (${chosen().unit})` : "";
       const query = new URLSearchParams({corruption: byId("corruption").value, strength: strength(), seed});
-      const answer = await fetch(`/try?${query}`, {method: "POST", body: await pack(), headers: {"content-type": "image/png"}});
-      const found = await answer.json();
-      if (!answer.ok) throw new Error(found.error || `the server said ${answer.status}`);
+      const found = await ask(`/try?${query}`, {method: "POST", body: await pack(), headers: {"content-type": "image/png"}});
       tell(null);
       await showResults(found);
     } catch (error) {
@@ -140,10 +132,7 @@ async function showResults(found) {
   const columns = [[makeFigure("Noisy", found.noisy, [reading(found.reading)])]];
   for (const [number, model] of found.models.entries()) {
     if (model.error) {
-      const note = document.createElement("p");
-      note.className = "wrong";
-      note.textContent = `${model.name}: ${model.error}`;
-      columns.push([note]);
+      columns.push([element("p", {className: "wrong"}, `${model.name}: ${model.error}`)]);
       continue;
     }
     const parameters = `${offer.models[number].num_parameters.toLocaleString("en")} parameters`;
@@ -154,25 +143,15 @@ async function showResults(found) {
     ]);
   }
   await Promise.all(columns.flat().map(part => part.querySelector("img")?.decode()));
-  byId("results").replaceChildren(...columns.map(figures => {
-    const column = document.createElement("div");
-    column.append(...figures);
-    return column;
-  }));
+  byId("results").replaceChildren(...columns.map(figures => element("div", {}, ...figures)));
   byId("status").textContent = found.models.filter(model => model.reading).map(model => `${model.name} ${reading(model.reading)}`).join("; ");
   requestAnimationFrame(() => performance.mark("picture"));
 }
 
 function makeFigure(title, address, notes) {
-  const figure = document.createElement("figure"), image = new Image(), caption = document.createElement("figcaption");
-  image.src = address;
-  image.alt = title;
-  const heading = document.createElement("strong");
-  heading.textContent = title;
-  caption.append(heading);
-  for (const note of notes.filter(Boolean)) caption.append(document.createElement("br"), note);
-  figure.append(image, caption);
-  return figure;
+  const lines = notes.filter(Boolean).flatMap(note => [element("br"), note]);
+  const caption = element("figcaption", {}, element("strong", {}, title), ...lines);
+  return element("figure", {}, element("img", {src: address, alt: title}), caption);
 }
 
 function reading(found) {

@@ -1,6 +1,7 @@
 // The reading test: shows one image after another and sends each answer before the next is shown.
 
-const byId = id => document.getElementById(id);
+import {ask, byId, element} from "./page.js";
+
 const SECTIONS = ["intro", "ask", "sure", "results"];
 const LARGEST = 420; // pixels of the screen for a side of an image
 const FEWEST = 16; // of an image, so that a small window still shows it
@@ -15,23 +16,12 @@ let pictures = new Map(); // place -> promise of addresses by view
 start().catch(tell);
 
 async function start() {
-  study = await call("GET", "/study");
-  if (study.ended) return showResults(await call("GET", "/results"));
+  study = await ask("/study");
+  if (study.ended) return showResults(await ask("/results"));
   place = study.done;
   introduce();
   show("intro");
   byId("start").focus();
-}
-
-async function call(method, path, content) {
-  const options = {method};
-  if (content !== undefined) {
-    options.body = JSON.stringify(content);
-    options.headers = {"content-type": "application/json"};
-  }
-  const answer = await fetch(path, options);
-  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `the server said ${answer.status}`);
-  return answer.json();
 }
 
 function tell(error) {
@@ -67,11 +57,8 @@ function introduce() {
     `the 95 % interval will be from ${percent(likely.low)} to ${percent(likely.high)}; at worst, for one half, from ` +
     `${percent(worst.low)} to ${percent(worst.high)}.`;
   if (study.names.length && reads()) {
-    const table = document.createElement("table");
-    const body = table.createTBody();
-    for (const answer of study.answers.filter(answer => answer !== "?")) addRow(body, [answer, nameOf(answer)]);
-    table.createCaption().textContent = "What to type";
-    byId("legend").replaceChildren(table);
+    const rows = study.answers.filter(answer => answer !== "?").map(answer => makeRow([answer, nameOf(answer)]));
+    byId("legend").replaceChildren(element("table", {}, element("caption", {}, "What to type"), element("tbody", {}, ...rows)));
   }
 }
 
@@ -79,13 +66,10 @@ byId("start").addEventListener("click", () => { show("ask"); prepareKeys(); turn
 
 function prepareKeys() {
   const buttons = study.answers.map(answer => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = answer === "?" ? "? cannot tell"
+    const label = answer === "?" ? "? cannot tell"
       : !reads() ? (answer === "left" ? "← left" : "right →")
       : nameOf(answer) === answer ? answer : `${answer} ${nameOf(answer)}`;
-    button.addEventListener("click", () => give(answer));
-    return button;
+    return element("button", {type: "button", onclick: () => give(answer)}, label);
   });
   if (oneKey() || !reads()) byId("keys").replaceChildren(...buttons);
   else byId("keys").replaceChildren(buttons.at(-1));
@@ -123,18 +107,13 @@ async function turnTo(number) {
   const enlarge = Math.max(LARGEST / order.length, FEWEST) / Math.max(study.height, study.width);
   const scale = reads() ? Math.max(enlarge, 1) : enlarge;
   const figures = order.map(([view, address]) => {
-    const figure = document.createElement("figure"), image = new Image();
-    image.src = address;
-    image.alt = reads() ? `Image ${number + 1} of ${study.n}, to be read` : `Image ${number + 1}, ${view}`;
-    image.width = Math.round(study.width * scale);
-    image.height = Math.round(study.height * scale);
-    figure.append(image);
-    if (!reads()) {
-      const caption = document.createElement("figcaption");
-      caption.textContent = view;
-      figure.append(caption);
-    }
-    return figure;
+    const image = element("img", {
+      src: address,
+      alt: reads() ? `Image ${number + 1} of ${study.n}, to be read` : `Image ${number + 1}, ${view}`,
+      width: Math.round(study.width * scale),
+      height: Math.round(study.height * scale),
+    });
+    return element("figure", {}, image, ...(reads() ? [] : [element("figcaption", {}, view)]));
   });
   await Promise.all(figures.map(figure => figure.firstChild.decode()));
   byId("views").replaceChildren(...figures);
@@ -172,7 +151,9 @@ async function once(work) {
 
 const give = answer => once(async () => {
   if (byId("ask").hidden) return;
-  await call("PUT", `/answers/${place}`, {answer, seconds: Math.min((performance.now() - shownAt) / 1000, MOST_SECONDS)});
+  const seconds = Math.min((performance.now() - shownAt) / 1000, MOST_SECONDS);
+  const headers = {"content-type": "application/json"};
+  await ask(`/answers/${place}`, {method: "PUT", headers, body: JSON.stringify({answer, seconds})});
   await turnTo(place + 1);
 });
 
@@ -209,21 +190,19 @@ byId("on").addEventListener("click", goOn);
 byId("really").addEventListener("click", () => finish().catch(tell));
 
 async function finish() {
-  showResults(await call("POST", "/end"));
+  showResults(await ask("/end", {method: "POST"}));
 }
 
 // --- Results ---------------------------------------------------------------------------------------------------
 
 function showResults(found) {
-  const parts = [element("h2", "Results")];
+  const parts = [element("h2", {}, "Results")];
   const {about} = found;
-  parts.push(element("p", `${found.answered} of ${found.asked} images answered, ${found.cannot_tell} times "cannot tell", ` +
+  parts.push(element("p", {}, `${found.answered} of ${found.asked} images answered, ${found.cannot_tell} times "cannot tell", ` +
     `half of the answers within ${found.median_seconds.toFixed(1)} s. Pairs ${about.pairs}, ${about.split} part, ` +
     `model file ${about.model}${about.other ? `, compared with ${about.other}` : ""}.`));
   parts.push(...(found.kind === "read" ? readingResults(found) : comparingResults(found)));
-  const link = element("a", "All answers as CSV");
-  link.href = "/answers.csv";
-  parts.push(element("p", link));
+  parts.push(element("p", {}, element("a", {href: "/answers.csv"}, "All answers as CSV")));
   byId("results").replaceChildren(...parts);
   show("results");
   byId("title").textContent = "Reading test: ended";
@@ -241,78 +220,49 @@ function readingResults(found) {
   const parts = [makeTable("Read right",
     ["shown", "images", "read right (95 % interval)", "", "cannot tell", "median time", "machine reads", "agreement (kappa)"], rows)];
   if (found.kappa !== null) {
-    parts.push(element("p", `Agreement of the person with the machine reader over all images: Cohen's kappa ${found.kappa.toFixed(2)}.`));
+    parts.push(element("p", {}, `Agreement of the person with the machine reader over all images: Cohen's kappa ${found.kappa.toFixed(2)}.`));
   }
-  parts.push(element("h2", "By what was to be read"));
+  parts.push(element("h2", {}, "By what was to be read"));
   parts.push(makeTable("By what was to be read", ["", ...found.order], [...labels].sort((a, b) => a - b).map(label => [nameOf(label), ...found.order.map(name => {
     const one = found.conditions[name].by_label[label];
     return one ? `${Math.round(one.rate * one.n)} of ${one.n}` : "–";
   })])));
   if (found.misread.length) {
-    parts.push(element("h2", "Not read right"));
-    const list = document.createElement("ul");
-    list.className = "gallery";
-    for (const number of found.misread) {
-      const one = found.details[number], item = document.createElement("li"), image = new Image();
-      image.src = `/images/${number}/image`;
-      image.alt = `${one.condition} ${nameOf(one.label)}`;
-      const machine = one.machine === null ? "" : `, machine ${one.machine}`;
-      item.append(image, `${one.condition}: ${nameOf(one.label)}`, document.createElement("br"), `typed ${one.answer}${machine}`);
-      list.append(item);
-    }
-    parts.push(list);
+    const items = found.misread.map(number => {
+      const one = found.details[number], image = {src: `/images/${number}/image`, alt: `${one.condition} ${nameOf(one.label)}`};
+      const typed = `typed ${one.answer}${one.machine === null ? "" : `, machine ${one.machine}`}`;
+      return element("li", {}, element("img", image), `${one.condition}: ${nameOf(one.label)}`, element("br"), typed);
+    });
+    parts.push(element("h2", {}, "Not read right"), element("ul", {className: "gallery"}, ...items));
   }
   return parts;
 }
 
 function comparingResults(found) {
-  if (!found.preferred) return [element("p", "No image was decided on.")];
+  if (!found.preferred) return [element("p", {}, "No image was decided on.")];
   return [makeTable("Found closer", ["", "decided", "found closer (95 % interval)", ""],
     [["the model", String(found.preferred.n), interval(found.preferred), drawInterval(found.preferred)]])];
 }
 
-function element(name, content) {
-  const made = document.createElement(name);
-  made.append(content);
-  return made;
-}
-
-function addRow(body, cells) {
-  const row = body.insertRow();
-  cells.forEach(cell => row.insertCell().append(cell));
-}
+const makeRow = cells => element("tr", {}, ...cells.map(cell => element("td", {}, cell)));
 
 function makeTable(title, header, rows) {
-  const table = document.createElement("table"), head = table.createTHead().insertRow();
-  for (const name of header) {
-    const cell = element(name ? "th" : "td", name);
-    if (name) cell.scope = "col";
-    head.append(cell);
-  }
-  const body = table.createTBody();
-  rows.forEach(row => addRow(body, row));
-  const wide = element("div", table);
-  wide.className = "wide";
-  wide.tabIndex = 0;
-  wide.setAttribute("role", "region");
-  wide.setAttribute("aria-label", title);
-  return wide;
+  const head = header.map(name => name ? element("th", {scope: "col"}, name) : element("td"));
+  const body = element("tbody", {}, ...rows.map(makeRow));
+  const table = element("table", {}, element("thead", {}, element("tr", {}, ...head)), body);
+  return element("div", {className: "wide", tabIndex: 0, role: "region", ariaLabel: title}, table);
 }
 
 // The rate as a mark on its interval, from 0 to 100 %.
 function drawInterval(found) {
-  const space = "http://www.w3.org/2000/svg", svg = document.createElementNS(space, "svg");
-  svg.setAttribute("class", "interval");
-  svg.setAttribute("viewBox", "0 0 100 10");
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("aria-hidden", "true");
-  const add = (name, values) => {
-    const made = document.createElementNS(space, name);
+  const draw = (name, values, ...content) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
     for (const [key, value] of Object.entries(values)) made.setAttribute(key, value);
-    svg.append(made);
+    made.append(...content);
+    return made;
   };
-  add("rect", {class: "track", x: 0, y: 4.5, width: 100, height: 1});
-  add("rect", {class: "range", x: 100 * found.low, y: 3, width: 100 * (found.high - found.low), height: 4});
-  add("rect", {class: "rate", x: 100 * found.rate - 0.6, y: 1, width: 1.2, height: 8});
-  return svg;
+  return draw("svg", {class: "interval", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true"},
+    draw("rect", {class: "track", x: 0, y: 4.5, width: 100, height: 1}),
+    draw("rect", {class: "range", x: 100 * found.low, y: 3, width: 100 * (found.high - found.low), height: 4}),
+    draw("rect", {class: "rate", x: 100 * found.rate - 0.6, y: 1, width: 1.2, height: 8}));
 }

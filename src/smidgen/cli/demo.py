@@ -23,4 +23,4 @@ def run(arguments: argparse.Namespace) -> int:
         open_dataset(SAMPLE_TASK), default_spec(), DEFAULT_BUDGET, command=arguments.command, split="test",
         epochs=_EPOCHS, threads=options.cores(),
     )  # fmt: skip
-    return train_and_show(experiment, arguments.out or options.free_folder("demo"), as_json=arguments.json)
+    return train_and_show(experiment, arguments, name="demo")

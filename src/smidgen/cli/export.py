@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 from smidgen.cli import options
-from smidgen.cli.summary import parse_size
 from smidgen.errors import Exit
 from smidgen.export.export import Exported, export_model
 from smidgen.model.zoo import find_model
@@ -17,7 +16,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--to", choices=("keras", "h5", "c", "html"), required=True, help="format to write")
     command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the file to write")
     size = "size of the images; the page takes any, and starts with this one (default: that of training)"
-    command.add_argument("--size", metavar="HxW", help=size)
+    command.add_argument("--size", type=options.parse_size, metavar="HxW", help=size)
     command.add_argument("--int8", action="store_true", help="store the kernels of the C file in 8 bits")
     options.add(command, "--json")
 
@@ -28,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         find_model(arguments.model),
         arguments.to,
         arguments.out,
-        size=parse_size(arguments.size),
+        size=arguments.size,
         bits=8 if arguments.int8 else 32,
     )
     if arguments.json:

@@ -9,7 +9,8 @@ from typing import Any
 from smidgen.data.open import open_dataset
 from smidgen.data.pairs import Dataset
 from smidgen.data.scale import Scales
-from smidgen.network.spec import DEFAULT_BUDGET, OUTPUTS, needs_one_scale
+from smidgen.errors import InputError
+from smidgen.network.spec import DEFAULT_BUDGET, OUTPUTS, needs_one_scale, parse_budget
 
 # Where results go unless --out says otherwise.
 RUNS = Path("runs")
@@ -32,7 +33,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--data": {"type": Path, "metavar": "DIR", "help": "folder with mnist/ and fashion-mnist/, for the named tasks"},
     "--out": {"type": Path, "metavar": "RUN", "help": "folder for the results (default: a folder in runs/)"},
     "--budget": {
-        "default": str(DEFAULT_BUDGET),
+        "type": parse_budget,
+        "default": DEFAULT_BUDGET,
         "metavar": "SIZE",
         "help": f"how many learned numbers a model may store, or a size such as 14kB (default: {DEFAULT_BUDGET})",
     },
@@ -87,6 +89,21 @@ def free_folder(name: str) -> Path:
     while folder.exists():
         folder, number = RUNS / f"{name}-{number}", number + 1
     return folder
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`28x28` as (H, W).
+
+    Raises:
+        InputError: it is no size.
+    """
+    try:
+        height, width = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        height = width = 0
+    if min(height, width) < 1:
+        raise InputError(f"the size {text!r} cannot be read", expected="HxW, such as 28x28")
+    return height, width
 
 
 def cores() -> int:

@@ -14,7 +14,6 @@ from smidgen.data.pairs import Dataset
 from smidgen.errors import Exit, InputError, MissingPartError, plural
 from smidgen.files import make_folder
 from smidgen.model.records import to_plain
-from smidgen.network.spec import parse_budget
 
 if TYPE_CHECKING:
     from smidgen.runs.run import Run
@@ -81,15 +80,14 @@ def _plan(arguments: argparse.Namespace) -> "Plan":
 
     if arguments.grid and arguments.trials is not None:
         raise InputError("--trials and --grid are both given", remedy="A grid is tried in full; leave out --trials")
-    budget = parse_budget(arguments.budget)
     dataset = options.open_pairs(arguments, output=arguments.output)
     common = {"seed": arguments.seed, "threads": arguments.threads, "epochs": arguments.epochs}
     common = {name: value for name, value in common.items() if value is not None}
     if arguments.grid:
-        space = read_grid(arguments.grid, dataset, budget, output=arguments.output, **common)
+        space = read_grid(arguments.grid, dataset, arguments.budget, output=arguments.output, **common)
         number = len(space.combinations())
     else:
-        space = full_space(dataset, budget, output=arguments.output, **common)
+        space = full_space(dataset, arguments.budget, output=arguments.output, **common)
         number = _TRIALS if arguments.trials is None else arguments.trials
     if number < 1:
         raise InputError(f"--trials is {number}", expected="at least 1")

@@ -6,7 +6,7 @@ from typing import Any
 
 from smidgen.cli import options
 from smidgen.cli.show import table
-from smidgen.errors import Exit, InputError, plural
+from smidgen.errors import Exit, plural
 from smidgen.model.card import write_card
 from smidgen.model.file import describe_model
 from smidgen.model.runtime import Runtime
@@ -18,19 +18,17 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Which model, and what of it."""
     options.add(command, "model")
     command.add_argument("--card", action="store_true", help="print the model card instead")
-    command.add_argument(
-        "--size", metavar="HxW", help="image size for the shapes and the work memory (default: that of training)"
-    )
+    size = "image size for the shapes and the work memory (default: that of training)"
+    command.add_argument("--size", type=options.parse_size, metavar="HxW", help=size)
     options.add(command, "--json")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show what a model file holds."""
-    size = parse_size(arguments.size)
     path = find_model(arguments.model)
     runtime = Runtime(path)
     info, network = runtime.info, runtime.info.spec.network()
-    height, width = size or info.size
+    height, width = arguments.size or info.size
     if arguments.card:
         card = write_card(str(arguments.model), info)
         print(json.dumps({"card": card}) if arguments.json else card, end="\n" if arguments.json else "")
@@ -96,20 +94,3 @@ def _flat(content: dict[str, Any]) -> str:
         elif value not in ("", None, {}, []):
             parts.append(f"{name} {value}")
     return ", ".join(parts) or "–"
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """`28x28` as (H, W); None stays None.
-
-    Raises:
-        InputError: it is no size.
-    """
-    if text is None:
-        return None
-    try:
-        height, width = (int(part) for part in text.lower().split("x"))
-    except ValueError:
-        height = width = 0
-    if min(height, width) < 1:
-        raise InputError(f"the size {text!r} cannot be read", expected="HxW, such as 28x28")
-    return height, width

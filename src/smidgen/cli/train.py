@@ -8,7 +8,7 @@ from smidgen.cli import options, show
 from smidgen.cli.progress import Display
 from smidgen.errors import Exit, InputError, plural
 from smidgen.model.records import to_plain
-from smidgen.network.spec import NETWORKS, choose_spec, parse_budget
+from smidgen.network.spec import NETWORKS, choose_spec
 from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import LOSSES, OPTIMIZERS
 
@@ -37,21 +37,19 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train on the user's pairs or a task."""
-    budget = parse_budget(arguments.budget)
     if arguments.resume and not arguments.out:
         raise InputError("--resume is given without a run to continue", remedy="Name its folder with --out")
     dataset = options.open_pairs(arguments, output=arguments.output)
-    spec = choose_spec(arguments.network, budget, dataset.shape[2], arguments.passes, arguments.output)
+    spec = choose_spec(arguments.network, arguments.budget, dataset.shape[2], arguments.passes, arguments.output)
     experiment = Experiment.plan(
-        dataset, spec, budget, command=arguments.command, split=arguments.split,
+        dataset, spec, arguments.budget, command=arguments.command, split=arguments.split,
         threads=arguments.threads or options.cores(), **{name: getattr(arguments, name) for name in _CHOSEN},
     )  # fmt: skip
-    folder = arguments.out or options.free_folder(Path(dataset.name).stem or "run")
-    return train_and_show(experiment, folder, resume=arguments.resume, as_json=arguments.json)
+    return train_and_show(experiment, arguments, name=Path(dataset.name).stem or "run", resume=arguments.resume)
 
 
-def train_and_show(experiment: Experiment, folder: Path, *, resume: bool = False, as_json: bool = False) -> int:
-    """Leave a run in a folder and print what came of it."""
+def train_and_show(experiment: Experiment, arguments: argparse.Namespace, *, name: str, resume: bool = False) -> int:
+    """Leave a run in the folder asked for, or in one of this name, and print what came of it."""
     from smidgen.runs.run import make_run
 
     dataset, spec = experiment.dataset, experiment.spec
@@ -61,6 +59,7 @@ def train_and_show(experiment: Experiment, folder: Path, *, resume: bool = False
             f"{len(dataset.test):,} test pairs; {spec.num_parameters:,} of {plural(experiment.budget, 'parameter')}, "
             f"{plural(experiment.recipe.epochs, 'epoch')}"
         )
+        folder = arguments.out or options.free_folder(name)
         run = make_run(experiment, folder=folder, resume=resume, watch=display.training, watch_judging=display.judging)
-    print(json.dumps(to_plain(run.record)) if as_json else show.run_text(run))
+    print(json.dumps(to_plain(run.record)) if arguments.json else show.run_text(run))
     return Exit.FAILED if run.record.interrupted or run.record.ending == "diverged" else Exit.DONE

@@ -187,6 +187,7 @@ def denoise_large_tiff(
     rules = choose_picture_scales(runtime.info, tiff.dtype, handling.value_scale)
     depth = handling.depth or tiff.dtype
     scale = _output_scale(depth, tiff.dtype, rules[1])
+    kept = _keeps_scale(runtime.info, tiff.dtype, handling)
     notes = Notes()
 
     def read(first: int, last: int) -> NDArray[Any]:
@@ -205,7 +206,6 @@ def denoise_large_tiff(
             yield result
             del strip, result
 
-    kept = _keeps_scale(runtime.info, tiff.dtype, handling)
     metadata = tiff.metadata if kept else drop_display_range(tiff.metadata)
     fill_whole(target, lambda temporary: tiff.write_like(temporary, rows(), depth, metadata))
     return [*tiff.metadata.remarks, *notes.remarks(runtime.info, rules[0])]

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.ticker import MaxNLocator
+
 WIDTH, HEIGHT = 640.0, 260.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 8.0, 10.0, 34.0
 _TICKS = 5
@@ -49,8 +51,8 @@ def make_chart(history: Sequence[dict[str, float]], *, floor: float) -> dict[str
         "frame": {"left": _LEFT, "right": WIDTH - _RIGHT, "top": _TOP, "bottom": HEIGHT - _BOTTOM},
         "lines": lines,
         "points": points,
-        "x_ticks": [(x(epoch), epoch) for epoch in _round_steps(first, last, whole=True)],
-        "y_ticks": _name_ticks([(y(loss), loss) for loss in _round_steps(low, high)]),
+        "x_ticks": [(x(epoch), int(epoch)) for epoch in _round_steps(first, last, whole=True)],
+        "y_ticks": [(y(loss), f"{loss:.12g}") for loss in _round_steps(low, high)],
         "floor": y(floor) if floor > 0 else None,
     }
 
@@ -69,23 +71,8 @@ def loss_limits(history: Sequence[dict[str, float]], floor: float) -> tuple[floa
 
 def _round_steps(low: float, high: float, *, whole: bool = False) -> list[float]:
     """About five values at even steps of 1, 2 or 5 times a power of ten."""
-    span = max(high - low, 1e-12)
-    size = 10.0 ** math.floor(math.log10(span / _TICKS))
-    step = next(size * factor for factor in (1, 2, 5, 10) if span / (size * factor) <= _TICKS)
-    if whole:
-        step = max(1, round(step))
-    start = math.ceil(low / step - 1e-9)
-    stop = math.floor(high / step + 1e-9)
-    return [round(number * step, 12) if not whole else int(number * step) for number in range(start, stop + 1)]
-
-
-def _name_ticks(ticks: list[tuple[float, float]]) -> list[tuple[float, str]]:
-    """Heights with as few digits as tell their losses apart."""
-    for digits in range(4, 17):
-        names = [f"{loss:.{digits}g}" for _, loss in ticks]
-        if len(set(names)) == len(names):
-            break
-    return [(height, name) for (height, _), name in zip(ticks, names, strict=True)]
+    steps = MaxNLocator(_TICKS, steps=[1, 2, 5, 10], integer=whole).tick_values(low, high)
+    return [float(step) for step in steps if low <= step <= high]
 
 
 def _number(value: float) -> float | None:

@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-import functools
 import io
 import os
-import threading
-import time
 from collections.abc import Callable
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 from fastapi import HTTPException
 
@@ -24,9 +22,10 @@ class Computing:
     """Runs work in threads, no more at once than there are cores, while the event loop goes on answering."""
 
     def __init__(self) -> None:
-        self._places = asyncio.Semaphore(min(_AT_ONCE, os.cpu_count() or 1))
+        at_once = min(_AT_ONCE, os.cpu_count() or 1)
+        self._places, self._pool = asyncio.Semaphore(at_once), ThreadPoolExecutor(at_once)
         self._waiting = 0
-        self._threads: set[threading.Thread] = set()
+        self._under_way: set[Future[Any]] = set()
 
     async def run(self, work: Callable[[Stop], _Result]) -> _Result:
         """What `work` gives.
@@ -40,28 +39,18 @@ class Computing:
         """
         await self._take_place()
         loop, stop = asyncio.get_running_loop(), Stop()
-        result: asyncio.Future[_Result] = loop.create_future()
+        under_way = self._pool.submit(work, stop)
+        self._under_way.add(under_way)
 
-        def finish(settle: Callable[[], None]) -> None:
-            self._places.release()
-            self._threads.discard(thread)
-            if not result.done():
-                settle()
-
-        def compute() -> None:
-            try:
-                settle = functools.partial(result.set_result, work(stop))
-            except BaseException as error:
-                settle = functools.partial(result.set_exception, error)
+        def finish(_: Future[_Result]) -> None:
+            self._under_way.discard(under_way)
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(finish, settle)
+                loop.call_soon_threadsafe(self._places.release)
 
-        thread = threading.Thread(target=compute, daemon=True)
-        self._threads.add(thread)
-        thread.start()
+        under_way.add_done_callback(finish)
         try:
             async with asyncio.timeout(_COMPUTING_SECONDS):
-                return await result
+                return await asyncio.wrap_future(under_way)
         except TimeoutError:
             raise HTTPException(
                 504,
@@ -85,11 +74,8 @@ class Computing:
             self._waiting -= 1
 
     def has_ended(self, within: float) -> bool:
-        """Whether all threads end within so many seconds."""
-        until = time.monotonic() + within
-        for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        """Whether all work ends within so many seconds."""
+        return not wait(set(self._under_way), within).not_done
 
 
 class StoppableFile(io.BytesIO):

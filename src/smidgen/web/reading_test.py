@@ -5,7 +5,7 @@ import io
 import json
 import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -232,30 +232,26 @@ def work_out(plan: Questions, answers: Sequence[Answer | None]) -> dict[str, Any
 
 
 def _work_out_reading(plan: Questions, given: Sequence[tuple[int, Answer]]) -> dict[str, Any]:
-    right = {place: answer.answer == str(plan.labels[place]) for place, answer in given}
+    read = {place: answer.answer for place, answer in given}
 
-    def rates(places: Sequence[int]) -> dict[str, Any] | None:
-        return vars(Interval.of(sum(right[place] for place in places), len(places))) if places else None
+    def rates(places: Sequence[int], read: Mapping[int, str] | tuple[int, ...]) -> dict[str, Any] | None:
+        right = sum(str(read[place]) == str(plan.labels[place]) for place in places)
+        return vars(Interval.of(right, len(places))) if places else None
 
     def of(condition: str) -> dict[str, Any]:
         mine = [(place, answer) for place, answer in given if plan.conditions[place] == condition]
         places = [place for place, _ in mine]
         return {
-            "read": rates(places),
+            "read": rates(places, read),
             "cannot_tell": sum(answer.answer == CANNOT_TELL for _, answer in mine),
             "median_seconds": statistics.median(answer.seconds for _, answer in mine) if mine else None,
             "by_label": {
-                str(label): rates([place for place in places if plan.labels[place] == label])
+                str(label): rates([place for place in places if plan.labels[place] == label], read)
                 for label in sorted({plan.labels[place] for place in places})
             },
-            "machine": rates_of_machine(places),
+            "machine": rates(places, plan.machine) if plan.machine else None,
             "kappa": kappa(mine),
         }
-
-    def rates_of_machine(places: Sequence[int]) -> dict[str, Any] | None:
-        if not plan.machine or not places:
-            return None
-        return vars(Interval.of(sum(plan.machine[place] == plan.labels[place] for place in places), len(places)))
 
     def kappa(mine: Sequence[tuple[int, Answer]]) -> float | None:
         if not plan.machine:
@@ -266,7 +262,7 @@ def _work_out_reading(plan: Questions, given: Sequence[tuple[int, Answer]]) -> d
     return {
         "conditions": {condition: of(condition) for condition in CONDITIONS[READ]},
         "kappa": kappa(given),
-        "misread": [place for place, answer in given if not right[place]],
+        "misread": [place for place in read if read[place] != str(plan.labels[place])],
     }
 
 
@@ -278,22 +274,23 @@ def _work_out_comparing(plan: Questions, given: Sequence[tuple[int, Answer]]) ->
 
 def to_csv(plan: Questions, answers: Sequence[Answer | None]) -> str:
     """One row for each answered image, in the order they were shown."""
+    rows = [_row(plan, place, answer) for place, answer in enumerate(answers) if answer is not None]
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    reading = plan.kind == READ
-    columns = ["position", "image", "condition" if reading else "model_side"]
-    columns += [*(["label"] if plan.labels and reading else []), "answer", "right" if reading else "preferred"]
-    columns += [*(["machine"] if plan.machine else []), "seconds"]
-    writer.writerow(columns)
-    for place, answer in enumerate(answers):
-        if answer is None:
-            continue
-        row: list[Any] = [place + 1, plan.sources[place], plan.conditions[place]]
-        if reading:
-            row += [plan.labels[place], answer.answer, int(answer.answer == str(plan.labels[place]))]
-        else:
-            chosen = "model" if answer.answer == plan.conditions[place] else "other"
-            row += [answer.answer, "" if answer.answer == CANNOT_TELL else chosen]
-        row += [*([plan.machine[place]] if plan.machine else []), f"{answer.seconds:.3f}"]
-        writer.writerow(row)
+    writer = csv.DictWriter(file, rows[0] if rows else (), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return file.getvalue()
+
+
+def _row(plan: Questions, place: int, answer: Answer) -> dict[str, Any]:
+    given, condition = answer.answer, plan.conditions[place]
+    row: dict[str, Any] = {"position": place + 1, "image": plan.sources[place]}
+    if plan.kind == READ:
+        label = plan.labels[place]
+        row |= {"condition": condition, "label": label, "answer": given, "right": int(given == str(label))}
+    else:
+        preferred = "" if given == CANNOT_TELL else "model" if given == condition else "other"
+        row |= {"model_side": condition, "answer": given, "preferred": preferred}
+    if plan.machine:
+        row["machine"] = plan.machine[place]
+    return row | {"seconds": f"{answer.seconds:.3f}"}

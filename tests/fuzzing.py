@@ -26,7 +26,8 @@ from PIL import Image
 from smidgen.data.formats import read_array, read_pairs
 from smidgen.data.pairs import Dataset, FixedSource
 from smidgen.errors import SmidgenError
-from smidgen.images.picture import Limits, Picture, pack_picture, read_picture
+from smidgen.images.kinds import Limits, Picture
+from smidgen.images.picture import pack_picture, read_picture
 from smidgen.images.tiff_rows import TiffRows
 from smidgen.model.card import write_card
 from smidgen.model.file import pack_model, parse_model

@@ -8,7 +8,7 @@ from smidgen.data.open import open_dataset
 from smidgen.data.origin import Found, Origin
 from smidgen.data.scale import Scale, Scales
 from smidgen.errors import FileError, InputError
-from smidgen.images.picture import Picture
+from smidgen.images.kinds import Picture
 from smidgen.images.tiff_rows import TiffRows
 from smidgen.model.file import pack_model
 from smidgen.model.pictures import DEPTHS, Handling, choose_picture_scales, denoise_large_tiff, denoise_picture

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
-from smidgen.images.picture import Picture, pack_picture, read_picture
+from smidgen.images.kinds import Picture
+from smidgen.images.picture import pack_picture, read_picture
 from tests.conftest import Denoise
 from tests.pictures import (
     GREY8,

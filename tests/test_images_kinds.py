@@ -1,6 +1,7 @@
 import numpy as np
 
-from smidgen.images.picture import KIND_BY_SUFFIX, Picture, pack_picture, read_picture
+from smidgen.images.kinds import KIND_BY_SUFFIX, Picture
+from smidgen.images.picture import pack_picture, read_picture
 
 
 def test_every_ending_has_a_kind_that_can_be_written():

@@ -6,7 +6,8 @@ import tifffile
 from PIL import Image, ImageOps
 
 from smidgen.errors import FileError
-from smidgen.images.picture import Limits, Picture, pack_picture, read_image, read_picture
+from smidgen.images.kinds import Limits, Picture
+from smidgen.images.picture import pack_picture, read_image, read_picture
 
 GREY8 = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR8 = np.arange(36, dtype=np.uint8).reshape(3, 4, 3) * 7

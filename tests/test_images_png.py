@@ -6,7 +6,8 @@ import png
 import pytest
 from PIL import Image, PngImagePlugin
 
-from smidgen.images.picture import Picture, pack_picture, read_picture
+from smidgen.images.kinds import Picture
+from smidgen.images.picture import pack_picture, read_picture
 from tests.conftest import Denoise
 from tests.pictures import COLOUR8, GREY8, PROFILE, TOLD, add_chunk, chunks, make_exif, told_by, xmp
 

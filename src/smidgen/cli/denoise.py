@@ -17,7 +17,8 @@ from smidgen.cli.progress import Display
 from smidgen.data.scale import Scale
 from smidgen.errors import Exit, FileError, InputError, SmidgenError, plural
 from smidgen.files import FileKind, check_target, make_folder, write_whole
-from smidgen.images.picture import KIND_BY_SUFFIX, left_out, pack_picture, read_picture
+from smidgen.images.kinds import KIND_BY_SUFFIX
+from smidgen.images.picture import left_out, pack_picture, read_picture
 from smidgen.images.tiff_rows import open_large_tiff
 from smidgen.model.pictures import DEPTHS, Handling, denoise_large_tiff, denoise_picture
 from smidgen.model.runtime import Runtime

@@ -17,7 +17,8 @@ from smidgen.data.parts import quote, take_apart
 from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError, PairsError, plural
 from smidgen.files import refuse_bomb
-from smidgen.images.picture import IMAGE_SUFFIXES, read_image
+from smidgen.images.kinds import IMAGE_SUFFIXES
+from smidgen.images.picture import read_image
 
 MOST_BYTES = 16 * 2**30
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
@@ -253,19 +254,19 @@ def _labels_by_name(path: Path, names: list[str]) -> NDArray[np.int64]:
     missing = [name for name in names if name not in found]
     if missing:
         raise PairsError(f"{path} has no row for {missing[0]!r}", expected="a row 'name,label' for each image")
-    try:
-        return np.array([int(found[name]) for name in names], np.int64)
-    except (ValueError, OverflowError):
-        raise PairsError(f"{path} has labels that are not whole numbers") from None
+    return _whole_numbers([found[name] for name in names], path)
 
 
 def _read_label_rows(path: Path) -> NDArray[np.int64]:
-    rows = _rows(path)
+    values = [row[-1] for row in _rows(path) if row]
+    headed = bool(values) and not values[0].strip().lstrip("-").isdigit()
+    return _whole_numbers(values[headed:], path)
+
+
+def _whole_numbers(texts: list[str], path: Path) -> NDArray[np.int64]:
     try:
-        values = [row[-1] for row in rows if row]
-        numbers = values if values[0].strip().lstrip("-").isdigit() else values[1:]
-        return np.array([int(value) for value in numbers], np.int64)
-    except (ValueError, IndexError, OverflowError):
+        return np.array([int(text) for text in texts], np.int64)
+    except (ValueError, OverflowError):
         raise PairsError(f"{path} has labels that are not whole numbers") from None
 
 

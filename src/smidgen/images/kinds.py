@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import FileError
@@ -56,3 +57,13 @@ def check_size(name: str, height: int, width: int, most_pixels: int) -> None:
     """
     if height * width > most_pixels:
         raise FileError(f"{name} is {height} x {width}", expected=f"at most {most_pixels:,} pixels")
+
+
+def split_alpha(image: NDArray[Any], colours: int) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """The colours of `(H, W, S)`, and alpha where it follows them."""
+    return image[..., :colours], image[..., colours:] if image.shape[2] > colours else None
+
+
+def join_alpha(page: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
+    """The inverse of `split_alpha`."""
+    return page if alpha is None else np.concatenate([page, alpha], axis=2)

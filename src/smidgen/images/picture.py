@@ -10,21 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from smidgen.errors import FileError
-from smidgen.images.kinds import IMAGE_SUFFIXES, KIND_BY_SUFFIX, KINDS_IN_WORDS, Limits, Picture
+from smidgen.images.kinds import KINDS_IN_WORDS, Limits, Picture, join_alpha, split_alpha
 from smidgen.images.metadata import fit_metadata
 from smidgen.images.raster import read_raster, write_raster
 from smidgen.images.tiff_pages import read_tiff, write_tiff
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "KIND_BY_SUFFIX",
-    "Limits",
-    "Picture",
-    "left_out",
-    "pack_picture",
-    "read_image",
-    "read_picture",
-]
 MOST_PIXELS = 170_000_000  # just below where Pillow suspects an attack
 _SAMPLES = (1, 2, 3, 4)
 
@@ -133,22 +123,14 @@ def _read_array(file: BinaryIO, name: str) -> Picture:
         raise FileError(f"{name} has shape {array.shape}", expected="(H, W), (H, W, C), (N, H, W) or (N, H, W, C)")
     whole = array if channels else array[..., None]
     colours = 3 if whole.shape[-1] >= 3 else 1
-    pages = tuple(whole) if stacked else (whole,)
-    return Picture(
-        pages=tuple(page[..., :colours] for page in pages),
-        alphas=tuple(page[..., colours:] if page.shape[2] > colours else None for page in pages),
-        kind="npy",
-        stacked=(stacked, channels),
-    )
+    pages, alphas = zip(*(split_alpha(page, colours) for page in (whole if stacked else [whole])), strict=True)
+    return Picture(pages=pages, alphas=alphas, kind="npy", stacked=(stacked, channels))
 
 
 def _unstack(picture: Picture) -> NDArray[Any]:
     """An array with the axes it was read with; a picture from another kind of file gets those it needs."""
     stacked, channels = picture.stacked
-    pages = [
-        page if alpha is None else np.concatenate([page, alpha], axis=2)
-        for page, alpha in zip(picture.pages, picture.alphas, strict=True)
-    ]
+    pages = [join_alpha(page, alpha) for page, alpha in zip(picture.pages, picture.alphas, strict=True)]
     if len({(page.shape, page.dtype) for page in pages}) > 1:
         raise FileError("npy cannot hold pages of different sizes or depths", remedy="Write a .tif file")
     if not channels and pages[0].shape[2] == 1:

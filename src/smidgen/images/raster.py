@@ -21,7 +21,7 @@ from smidgen.images.exif import (
     resolution_of,
     unpack_exif,
 )
-from smidgen.images.kinds import KIND_BY_SUFFIX, KINDS_IN_WORDS, Picture, check_size
+from smidgen.images.kinds import KIND_BY_SUFFIX, KINDS_IN_WORDS, Picture, check_size, join_alpha, split_alpha
 from smidgen.images.metadata import MOST_BYTES, Metadata, check_resolution, fit_metadata
 from smidgen.images.png import png_depth, read_deep_png, read_texts, write_png
 from smidgen.images.tiff import turn_upright
@@ -65,11 +65,8 @@ def read_raster(file: BinaryIO, name: str, most_pixels: int) -> Picture:
             array = _as_array(image)
         metadata, orientation = _read_metadata(file, image, kind)
     array = turn_upright(array, orientation)
-    colours = 3 if array.shape[2] >= 3 else 1
-    alpha = array[..., colours:] if array.shape[2] > colours else None
-    return Picture(
-        pages=(array[..., :colours],), alphas=(alpha,), kind="jpeg" if kind == "mpo" else kind, metadata=metadata
-    )
+    page, alpha = split_alpha(array, 3 if array.shape[2] >= 3 else 1)
+    return Picture(pages=(page,), alphas=(alpha,), kind="jpeg" if kind == "mpo" else kind, metadata=metadata)
 
 
 def _read_metadata(file: BinaryIO, image: Image.Image, kind: str) -> tuple[Metadata, int]:
@@ -153,7 +150,7 @@ def write_raster(file: BinaryIO, picture: Picture) -> None:
         FileError: the kind cannot hold its values.
     """
     page, alpha = picture.pages[0], picture.alphas[0]
-    image = page if alpha is None else np.concatenate([page, alpha], axis=2)
+    image = join_alpha(page, alpha)
     if image.dtype != np.uint8 and not (image.dtype == np.uint16 and picture.kind == "png"):
         raise FileError(
             f"{picture.kind} cannot hold {image.dtype} values", remedy="Write a .tif file, or add --depth 8"

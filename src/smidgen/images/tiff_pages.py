@@ -5,11 +5,10 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import FileError
-from smidgen.images.kinds import Limits, Picture, check_size
+from smidgen.images.kinds import Limits, Picture, check_size, join_alpha, split_alpha
 from smidgen.images.raster import read_raster
 from smidgen.images.tiff import (
     WHITE_IS_ZERO,
@@ -63,8 +62,7 @@ def _parts(picture: Picture) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None
 
 def _read_pages(tiff: Any, name: str, most_pixels: int, limits: Limits | None) -> Picture | None:
     """The pages of a make that tifffile reads; None for a single one of another."""
-    images: list[NDArray[Any]] = []
-    colours: list[int] = []
+    parts: list[tuple[NDArray[Any], NDArray[Any] | None]] = []
     white, pixels = False, 0
     for page in tiff.pages:
         frame = page.aspage()
@@ -72,14 +70,14 @@ def _read_pages(tiff: Any, name: str, most_pixels: int, limits: Limits | None) -
         check_size(name, frame.imagelength, frame.imagewidth, most_pixels)
         stacked = count_stacked(frame, len(tiff.pages))
         pixels += frame.imagelength * frame.imagewidth * stacked
-        if limits is not None and (pixels > limits.pixels or len(images) + stacked > limits.pages):
+        if limits is not None and (pixels > limits.pixels or len(parts) + stacked > limits.pages):
             raise FileError(
                 f"{name} has many or large pages",
                 expected=f"at most {limits.pages}, with {limits.pixels:,} pixels together",
             )
         if frame.imagedepth > 1:
             raise FileError(f"{name} holds a volume of {frame.imagedepth} planes", expected="pages of one plane")
-        if len(images) + stacked > MOST_PAGES:
+        if len(parts) + stacked > MOST_PAGES:
             raise FileError(f"{name} has more than {MOST_PAGES:,} pages", remedy="Split it into several files")
         for _ in range(stacked):
             image = read_page(frame)
@@ -91,15 +89,12 @@ def _read_pages(tiff: Any, name: str, most_pixels: int, limits: Limits | None) -
                 )
             if image is None:
                 return None
-            images.append(image)
-            colours.append(count_colours(frame))
+            parts.append(split_alpha(image, count_colours(frame)))
             frame.dataoffsets = tuple(offset + frame.nbytes for offset in frame.dataoffsets)
         white = white or frame.photometric == WHITE_IS_ZERO
     return Picture(
-        pages=tuple(image[..., :count] for image, count in zip(images, colours, strict=True)),
-        alphas=tuple(
-            image[..., count:] if image.shape[2] > count else None for image, count in zip(images, colours, strict=True)
-        ),
+        pages=tuple(page for page, _ in parts),
+        alphas=tuple(alpha for _, alpha in parts),
         kind="tiff",
         alpha_kind=alpha_kind(tiff.pages.first),
         white_is_zero=white,
@@ -126,8 +121,7 @@ def write_tiff(file: BinaryIO, picture: Picture) -> None:
 def _join(picture: Picture, page: NDArray[Any], alpha: NDArray[Any] | None) -> tuple[NDArray[Any], dict[str, Any]]:
     """A page as a TIFF holds it, `(H, W)` or `(H, W, S)`, and what tifffile is to know about it."""
     white = picture.white_is_zero and page.shape[2] == 1 and page.dtype.kind == "u"
-    image = turn_white(page, white)
-    image = image if alpha is None else np.concatenate([image, alpha], axis=2)
+    image = join_alpha(turn_white(page, white), alpha)
     how = {
         "photometric": "rgb" if page.shape[2] == 3 else "miniswhite" if white else "minisblack",
         "planarconfig": "contig" if image.shape[2] > 1 else None,

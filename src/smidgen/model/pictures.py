@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from smidgen.data.scale import FULL_SCALES, Scale
 from smidgen.errors import InputError, plural
 from smidgen.files import fill_whole
-from smidgen.images.picture import Picture
+from smidgen.images.kinds import Picture
 from smidgen.images.tiff import turn_white
 from smidgen.images.tiff_metadata import drop_display_range
 from smidgen.images.tiff_rows import TiffRows

@@ -20,7 +20,8 @@ from smidgen.data.pairs import Images
 from smidgen.data.scale import Scale
 from smidgen.data.tasks import SAMPLE_TASK, TASKS, example_pairs
 from smidgen.errors import InputError
-from smidgen.images.picture import Limits, Picture, pack_picture, read_picture
+from smidgen.images.kinds import Limits, Picture
+from smidgen.images.picture import pack_picture, read_picture
 from smidgen.judging.legibility import read_digits
 from smidgen.judging.scores import psnr
 from smidgen.model.file import describe_model

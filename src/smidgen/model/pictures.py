@@ -1,7 +1,7 @@
 """From a noisy picture to a denoised one: scales, depths, alpha, and what looks odd."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,50 +41,6 @@ class Handling:
     inverted: bool = False
 
 
-@dataclass
-class Notes:
-    """What the values of a picture look like, gathered strip by strip."""
-
-    count: int = 0
-    total: float = 0.0
-    outside: int = 0
-    largest: float = field(default=-np.inf)
-
-    def add(self, values: NDArray[Any], normalised: NDArray[np.float32], expected: Scale) -> None:
-        """Look at some values, all of which should lie within `expected`."""
-        if values.size == 0:
-            return
-        self.count += values.size
-        self.total += float(normalised.sum(dtype=np.float64))
-        self.outside += expected.outside(values)
-        self.largest = max(self.largest, float(values.max()))
-
-    def remarks(self, info: ModelInfo, rule: Scale) -> list[str]:
-        """Sentences about what is unlike the training images."""
-        found = []
-        expected = expected_values(info, rule)
-        if self.outside > _FEW * self.count:
-            found.append(
-                f"{self.outside / self.count:.1%} of the values lie outside {expected}, unlike in training; "
-                "if the images use another scale, give it with --range LOW HIGH"
-            )
-        elif rule.low < self.largest < rule.low + _DIM * (rule.high - rule.low):
-            likely = next((scale for scale in FULL_SCALES if scale >= self.largest), self.largest)
-            if likely < rule.high:
-                found.append(
-                    f"the largest value is {self.largest:g}, on a scale of {rule}; "
-                    f"if the images use another scale, give it, for example --range 0 {likely:g}"
-                )
-        trained = info.origin.means.get("noisy")
-        mean = self.total / max(1, self.count)
-        if not found and trained is not None and abs(1 - mean - trained) + _CLEARLY < abs(mean - trained):
-            found.append(
-                f"the mean value is {mean:.2f} of full scale, but {trained:.2f} in the training images; "
-                "if dark and light are swapped, add --invert"
-            )
-        return found
-
-
 def choose_scales(info: ModelInfo, dtype: np.dtype[Any]) -> tuple[Scale, Scale, np.dtype[Any]]:
     """The scales of values of a type and of their denoised values, and the type that these have.
 
@@ -112,11 +68,6 @@ def choose_picture_scales(info: ModelInfo, dtype: np.dtype[Any], given: Scale | 
     return noisy, noisy if kind.kind == "f" and dtype.kind != "f" else clean
 
 
-def expected_values(info: ModelInfo, rule: Scale) -> Scale:
-    """Where the values of a picture taken by this rule should lie: noise may leave it as far as in training."""
-    return info.scales.seen if rule == info.scales.noisy else rule
-
-
 def full_scale(dtype: np.dtype[Any]) -> Scale:
     """0 to the largest value of a whole-number type, 0 to 1 for floats."""
     return Scale(0.0, float(np.iinfo(dtype).max)) if dtype.kind in "ui" else Scale()
@@ -133,33 +84,13 @@ def denoise_picture(runtime: Runtime, picture: Picture, handling: Handling | Non
     """
     handling = handling or Handling()
     _check_channels(runtime, picture.pages[0].shape[2])
-    results = [_denoise_page(runtime, page, handling) for page in picture.pages]
+    ways = [_Way(runtime, page.dtype, handling) for page in picture.pages]
+    pages = tuple(way.denoise(page) for way, page in zip(ways, picture.pages, strict=True))
     alphas = tuple(None if alpha is None else _convert_alpha(alpha, handling.depth) for alpha in picture.alphas)
-    remarks = dict.fromkeys([*picture.metadata.remarks, *(remark for _, found in results for remark in found)])
-    kept = [_keeps_scale(runtime.info, page.dtype, handling) for page in picture.pages]
-    metadata = picture.metadata if all(kept) else drop_display_range(picture.metadata)
-    denoised = replace(picture, pages=tuple(page for page, _ in results), alphas=alphas, metadata=metadata)
-    return denoised, list(remarks)
-
-
-def _keeps_scale(info: ModelInfo, dtype: np.dtype[Any], handling: Handling) -> bool:
-    """Whether a value of the result means what it meant in the picture."""
-    noisy, clean = choose_picture_scales(info, dtype, handling.value_scale)
-    return noisy == clean and handling.depth in (None, dtype)
-
-
-def _denoise_page(runtime: Runtime, page: NDArray[Any], handling: Handling) -> tuple[NDArray[Any], list[str]]:
-    rules = choose_picture_scales(runtime.info, page.dtype, handling.value_scale)
-    notes = Notes()
-
-    def read(first: int, last: int) -> NDArray[Any]:
-        return page[first:last]
-
-    strips = _denoise_strips(runtime, read, (page.shape[0], page.shape[1]), rules, handling, notes)
-    depth = handling.depth or page.dtype
-    scale = _output_scale(depth, page.dtype, rules[1])
-    denoised = np.concatenate([scale.restore(strip, depth) for strip in strips])
-    return denoised, notes.remarks(runtime.info, rules[0])
+    remarks = dict.fromkeys([*picture.metadata.remarks, *(remark for way in ways for remark in way.remarks())])
+    kept = all(way.keeps_scale for way in ways)
+    metadata = picture.metadata if kept else drop_display_range(picture.metadata)
+    return replace(picture, pages=pages, alphas=alphas, metadata=metadata), list(remarks)
 
 
 def denoise_large_tiff(
@@ -184,11 +115,7 @@ def denoise_large_tiff(
     """
     handling = handling or Handling()
     _check_channels(runtime, tiff.colours)
-    rules = choose_picture_scales(runtime.info, tiff.dtype, handling.value_scale)
-    depth = handling.depth or tiff.dtype
-    scale = _output_scale(depth, tiff.dtype, rules[1])
-    kept = _keeps_scale(runtime.info, tiff.dtype, handling)
-    notes = Notes()
+    way = _Way(runtime, tiff.dtype, handling)
 
     def read(first: int, last: int) -> NDArray[Any]:
         colours = tiff.read(first, last)[..., : tiff.colours]
@@ -196,8 +123,8 @@ def denoise_large_tiff(
 
     def rows() -> Iterator[NDArray[Any]]:
         done = 0
-        for strip in _denoise_strips(runtime, read, (tiff.height, tiff.width), rules, handling, notes):
-            result = turn_white(scale.restore(strip, depth), tiff.white_is_zero)
+        for strip in way.strips(read, tiff.height, tiff.width):
+            result = turn_white(strip, tiff.white_is_zero)
             if tiff.alpha:
                 alpha = tiff.read(done, done + len(strip))[..., tiff.colours :]
                 result = np.concatenate([result, _convert_alpha(alpha, handling.depth)], axis=2)
@@ -206,9 +133,9 @@ def denoise_large_tiff(
             yield result
             del strip, result
 
-    metadata = tiff.metadata if kept else drop_display_range(tiff.metadata)
-    fill_whole(target, lambda temporary: tiff.write_like(temporary, rows(), depth, metadata))
-    return [*tiff.metadata.remarks, *notes.remarks(runtime.info, rules[0])]
+    metadata = tiff.metadata if way.keeps_scale else drop_display_range(tiff.metadata)
+    fill_whole(target, lambda temporary: tiff.write_like(temporary, rows(), way.depth, metadata))
+    return [*tiff.metadata.remarks, *way.remarks()]
 
 
 def _check_channels(runtime: Runtime, channels: int) -> None:
@@ -219,38 +146,81 @@ def _check_channels(runtime: Runtime, channels: int) -> None:
         )
 
 
-def _denoise_strips(
-    runtime: Runtime,
-    read: Callable[[int, int], NDArray[Any]],
-    size: tuple[int, int],
-    rules: tuple[Scale, Scale],
-    handling: Handling,
-    notes: Notes,
-) -> Iterator[NDArray[np.float32]]:
-    """Denoised rows `(h, W, C)` in [0, 1], top to bottom."""
-    seen = 0
+class _Way:
+    """The way of one picture through a model: how its values are taken and given, and what they look like.
 
-    def prepare(first: int, last: int) -> NDArray[np.float32]:
-        nonlocal seen
-        values = read(first, last)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise InputError("the picture holds values that are not numbers (NaN or infinity)")
-        normalised = rules[0].normalise(values)
-        if handling.inverted:
-            normalised = 1 - normalised
-        new = max(seen, first) - first  # rows that strips share count once
-        notes.add(values[new:], normalised[new:], expected_values(runtime.info, rules[0]))
-        seen = last
-        return normalised
+    Attributes:
+        depth: of the result.
+        keeps_scale: whether a value of the result means what it meant in the picture.
+    """
 
-    for _, rows in runtime.denoise_strips(prepare, *size):
-        yield 1 - rows if handling.inverted else rows
-        del rows  # or it would be kept while the next is made; here and below
+    def __init__(self, runtime: Runtime, dtype: np.dtype[Any], handling: Handling) -> None:
+        self._runtime, self._inverted, scales = runtime, handling.inverted, runtime.info.scales
+        self._taken, given = choose_picture_scales(runtime.info, dtype, handling.value_scale)
+        # Noise may leave the scale as far as in training.
+        self._expected = scales.seen if self._taken == scales.noisy else self._taken
+        self.depth = handling.depth or dtype
+        self.keeps_scale = self._taken == given and self.depth == dtype
+        same = self.depth == dtype or self.depth.kind == dtype.kind == "f"
+        self._given = given if same else full_scale(self.depth)
+        self._count = self._outside = 0
+        self._total, self._largest = 0.0, -np.inf
 
+    def denoise(self, page: NDArray[Any]) -> NDArray[Any]:
+        """A whole page `(H, W, C)`."""
+        return np.concatenate(list(self.strips(lambda first, last: page[first:last], page.shape[0], page.shape[1])))
 
-def _output_scale(depth: np.dtype[Any], original: np.dtype[Any], rule: Scale) -> Scale:
-    """The rule for the picture's own type, full scale for another depth."""
-    return rule if depth == original or depth.kind == original.kind == "f" else full_scale(depth)
+    def strips(self, read: Callable[[int, int], NDArray[Any]], height: int, width: int) -> Iterator[NDArray[Any]]:
+        """Denoised rows `(h, W, C)`, top to bottom; `read` gives rows from one to before another."""
+        seen = 0
+
+        def prepare(first: int, last: int) -> NDArray[np.float32]:
+            nonlocal seen
+            values = read(first, last)
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise InputError("the picture holds values that are not numbers (NaN or infinity)")
+            normalised = self._taken.normalise(values)
+            if self._inverted:
+                normalised = 1 - normalised
+            new = max(seen, first) - first  # rows that strips share count once
+            self._look(values[new:], normalised[new:])
+            seen = last
+            return normalised
+
+        for _, rows in self._runtime.denoise_strips(prepare, height, width):
+            yield self._given.restore(1 - rows if self._inverted else rows, self.depth)
+            del rows  # or it would be kept while the next is made
+
+    def _look(self, values: NDArray[Any], normalised: NDArray[np.float32]) -> None:
+        if values.size:
+            self._count += values.size
+            self._total += float(normalised.sum(dtype=np.float64))
+            self._outside += self._expected.outside(values)
+            self._largest = max(self._largest, float(values.max()))
+
+    def remarks(self) -> list[str]:
+        """Sentences about what is unlike the training images."""
+        found, rule = [], self._taken
+        if self._outside > _FEW * self._count:
+            found.append(
+                f"{self._outside / self._count:.1%} of the values lie outside {self._expected}, unlike in training; "
+                "if the images use another scale, give it with --range LOW HIGH"
+            )
+        elif rule.low < self._largest < rule.low + _DIM * (rule.high - rule.low):
+            likely = next((scale for scale in FULL_SCALES if scale >= self._largest), self._largest)
+            if likely < rule.high:
+                found.append(
+                    f"the largest value is {self._largest:g}, on a scale of {rule}; "
+                    f"if the images use another scale, give it, for example --range 0 {likely:g}"
+                )
+        trained = self._runtime.info.origin.means.get("noisy")
+        mean = self._total / max(1, self._count)
+        if not found and trained is not None and abs(1 - mean - trained) + _CLEARLY < abs(mean - trained):
+            found.append(
+                f"the mean value is {mean:.2f} of full scale, but {trained:.2f} in the training images; "
+                "if dark and light are swapped, add --invert"
+            )
+        return found
 
 
 def _convert_alpha(alpha: NDArray[Any], depth: np.dtype[Any] | None) -> NDArray[Any]:

@@ -178,30 +178,30 @@ def _walk(folder: Path) -> list[Path]:
 
 
 def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, watch: Callable[[float], None]) -> list[str]:
-    if job.source is None:
+    source, target = job.source, job.target
+    kind = KIND_BY_SUFFIX.get(target.suffix.lower()) if target else None
+    if target and not kind:
+        raise InputError(
+            f"{target} does not have the ending of an image file", expected=", ".join(sorted(KIND_BY_SUFFIX))
+        )
+    if source and target and kind == "tiff" and (rows := open_large_tiff(source)):
+        make_folder(target.parent)
+        with rows:
+            return denoise_large_tiff(runtime, rows, target, handling, watch)
+    if source is None:
         content: Path | bytes = _standard(sys.stdin).buffer.read()
         if not content:
             raise InputError("standard input is empty", expected="an image")
-    else:
-        content = job.source if job.source.is_file() or not job.source.exists() else job.source.read_bytes()
-        suffix = "" if job.target is None else job.target.suffix.lower()
-        if job.target is not None and KIND_BY_SUFFIX.get(suffix) == "tiff" and (rows := open_large_tiff(job.source)):
-            make_folder(job.target.parent)
-            with rows:
-                return denoise_large_tiff(runtime, rows, job.target, handling, watch)
+    else:  # a pipe is read once
+        content = source if source.is_file() or not source.exists() else source.read_bytes()
     picture, remarks = denoise_picture(runtime, read_picture(content), handling)
-    if job.target is None:
-        _standard(sys.stdout).buffer.write(pack_picture(picture))
-        return [*remarks, *left_out(picture)]
-    kind = KIND_BY_SUFFIX.get(job.target.suffix.lower())
-    if kind is None:
-        raise InputError(
-            f"{job.target} does not have the ending of an image file", expected=", ".join(sorted(KIND_BY_SUFFIX))
-        )
-    picture = replace(picture, kind=kind)
+    picture = replace(picture, kind=kind or picture.kind)
     packed = pack_picture(picture)
-    make_folder(job.target.parent)
-    write_whole(job.target, packed)
+    if target is None:
+        _standard(sys.stdout).buffer.write(packed)
+    else:
+        make_folder(target.parent)
+        write_whole(target, packed)
     return [*remarks, *left_out(picture)]
 
 

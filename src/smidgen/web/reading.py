@@ -1,6 +1,5 @@
 """The reading test: a page that shows images, blind and shuffled, and keeps what a person answers."""
 
-import io
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import Body, FastAPI, HTTPException, Response
 from numpy.typing import NDArray
-from PIL import Image
 
 from smidgen.data.pairs import Dataset, Images, Pairs
+from smidgen.images.kinds import Picture
+from smidgen.images.picture import pack_picture
 from smidgen.judging.legibility import Truth, find_truth, read_digits
 from smidgen.web.reading_test import (
     CANNOT_TELL,
@@ -119,7 +119,10 @@ def make_reading(
     """
     app: FastAPI = make_app("Smidgen reading test", page="reading")
     plan = study.plan
-    bitmaps = {name: [_bitmap(image) for image in images] for name, images in shown.items()}
+    bitmaps = {
+        name: [pack_picture(Picture(pages=(image,), alphas=(None,), kind="bmp")) for image in images]
+        for name, images in shown.items()
+    }
 
     @app.get("/study")
     async def state() -> dict[str, Any]:
@@ -193,9 +196,3 @@ def make_reading(
         return found | {"about": about, "details": details, "order": list(CONDITIONS[plan.kind]), "cannot": CANNOT_TELL}
 
     return app
-
-
-def _bitmap(image: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "bmp")
-    return file.getvalue()

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -31,14 +31,7 @@ _PICTURE_FILE = FileKind(
     start=re.compile(rb"\x89PNG|II[*+]\0|MM\0[*+]|\xff\xd8\xff|BM|RIFF.{4}WEBP|\x93NUMPY", re.DOTALL),
 )
 _NARROWEST = 1e-12
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One image to denoise; None stands for standard input or output."""
-
-    source: Path | None
-    target: Path | None
+_Job = tuple[Path | None, Path | None]  # what to read and to write; None stands for standard input or output
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -63,15 +56,15 @@ def run(arguments: argparse.Namespace) -> int:
         inverted=arguments.invert,
     )
     jobs = _plan(arguments.images, arguments.out)
-    for job in jobs:
-        if job.target and job.target.suffix.lower() in KIND_BY_SUFFIX:
-            check_target(job.target, _PICTURE_FILE)
+    for _, target in jobs:
+        if target and target.suffix.lower() in KIND_BY_SUFFIX:
+            check_target(target, _PICTURE_FILE)
     runtime = Runtime(find_model(arguments.model), arguments.threads)
     failed = 0
     remarked: dict[str, int] = {}
     with Display() as display:
         for number, job in enumerate(jobs):
-            name = str(job.source or "standard input")
+            name = str(job[0] or "standard input")
             watch = functools.partial(display.denoising, number, len(jobs), name)
             watch(0.0)
             try:
@@ -103,7 +96,7 @@ def _plan(images: list[str], out: str | None) -> list[_Job]:
     if _PIPE in images:
         if len(images) > 1:
             raise InputError("standard input and files are both given", expected="one or the other")
-        return [_Job(None, None if out in (None, _PIPE) else Path(str(out)))]
+        return [(None, None if out in (None, _PIPE) else Path(str(out)))]
     if out is None:
         raise InputError("no place for the result is given", expected="-o OUT: a file, or a folder for several")
     if out == _PIPE:
@@ -112,7 +105,7 @@ def _plan(images: list[str], out: str | None) -> list[_Job]:
             raise InputError(
                 f"{len(sources)} images cannot go to standard output", expected="one, or a folder as -o OUT"
             )
-        return [_Job(sources[0], None)]
+        return [(sources[0], None)]
     if not out or not all(images):
         raise InputError("an empty name is given", expected="files and folders; . is the current folder")
     place = Path(out)
@@ -123,19 +116,17 @@ def _plan(images: list[str], out: str | None) -> list[_Job]:
     if several or place.is_dir() or place.suffix.lower() not in KIND_BY_SUFFIX:
         if several and place.suffix.lower() in KIND_BY_SUFFIX and not place.is_dir():
             raise InputError(f"{out} names one file for {len(found)} images", expected="the name of a folder")
-        jobs = [_Job(source, place / name) for source, name in found]
+        jobs = [(source, place / name) for source, name in found]
     else:
-        jobs = [_Job(found[0][0], place)]
-    read = {job.source.resolve() for job in jobs if job.source}
-    targets: dict[Path, Path | None] = {}
-    for job in jobs:
-        target = job.target or place
-        if target in targets:
-            raise InputError(f"{job.source} and {targets[target]} would both be written to {target}")
-        targets[target] = job.source
+        jobs = [(found[0][0], place)]
+    read = {source.resolve() for source, _ in jobs}
+    targets: dict[Path, Path] = {}
+    for source, target in jobs:
+        if targets.setdefault(target, source) is not source:
+            raise InputError(f"{source} and {targets[target]} would both be written to {target}")
         if target.resolve() in read:
             raise InputError(f"{target} is also an input and would be replaced", remedy="Choose another -o")
-    return jobs
+    return list(jobs)
 
 
 def _find(images: list[str], place: Path | None) -> list[tuple[Path, Path]]:
@@ -178,7 +169,7 @@ def _walk(folder: Path) -> list[Path]:
 
 
 def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, watch: Callable[[float], None]) -> list[str]:
-    source, target = job.source, job.target
+    source, target = job
     kind = KIND_BY_SUFFIX.get(target.suffix.lower()) if target else None
     if target and not kind:
         raise InputError(

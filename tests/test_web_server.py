@@ -56,6 +56,13 @@ def test_silent_and_slow_connections_are_closed(monkeypatch: pytest.MonkeyPatch)
                     while part := connection.recv(1000):
                         received += part
                 assert (b"200 OK" in received) == (start.startswith(whole))
+            with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
+                connection.sendall(whole[:-2] + b"content-length: 10\r\n\r\nab")
+                received = b""
+                while b'"ok"}' not in received:
+                    received += connection.recv(1000)
+                connection.sendall(b"c")  # what comes after the answer is dropped, and not waited for
+                assert connection.recv(1000) == b""
             body = f"POST /denoise HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-length: 10\r\n\r\nabc".encode()
             with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
                 connection.sendall(body)

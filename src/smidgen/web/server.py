@@ -171,44 +171,37 @@ def _impatient_protocol() -> Any:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class ImpatientProtocol(H11Protocol):
-        _timer: Any = None
-        _reading: Any = None
-
         def connection_made(self, transport: Any) -> None:
+            self._timers: dict[Callable[[], None], Any] = {}
             super().connection_made(transport)
-            self._watch()
+            self._limit(True, _HEADER_SECONDS, transport.close)
 
         def data_received(self, data: bytes) -> None:
+            """Time headers from the first byte on, and the rest of a body that has its answer already."""
             super().data_received(data)
-            self._watch()
+            waits = self.conn.their_state is h11.IDLE or self.conn.our_state is h11.DONE
+            self._limit(waits, _HEADER_SECONDS, self.transport.close)
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
-            self._stop()
-            self.resume_writing()
+            for end in list(self._timers):
+                self._limit(False, 0, end)
 
         def pause_writing(self) -> None:
             """The client reads too slowly; where it stops, its answer is not kept for ever."""
             super().pause_writing()
-            self._reading = self.loop.call_later(_ANSWER_SECONDS, self.transport.abort)
+            self._limit(True, _ANSWER_SECONDS, self.transport.abort)
 
         def resume_writing(self) -> None:
             super().resume_writing()
-            if self._reading is not None:
-                self._reading.cancel()
-                self._reading = None
+            self._limit(False, 0, self.transport.abort)
 
-        def _watch(self) -> None:
-            """Time the headers from the first byte on; a request whose headers are there is the guard's."""
-            if self.conn.their_state is not h11.IDLE:
-                self._stop()
-            elif self._timer is None:
-                self._timer = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
-
-        def _stop(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+        def _limit(self, waits: bool, seconds: float, end: Callable[[], None]) -> None:
+            """Let the connection end in one way once it has waited for so long."""
+            if waits and end not in self._timers:
+                self._timers[end] = self.loop.call_later(seconds, end)
+            elif not waits and end in self._timers:
+                self._timers.pop(end).cancel()
 
     return ImpatientProtocol
 

@@ -2,10 +2,10 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
@@ -65,8 +65,7 @@ def draw_strip(
 
 def draw_curves(history: Sequence[dict[str, float]], *, floor: float, best_epoch: int, loss_name: str) -> bytes:
     """Training and validation loss over the epochs, the floor, and the epoch that was kept."""
-    figure = Figure(figsize=(7, 3.4), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _plot(7, 3.4, x="epoch", y=loss_name)
     epochs = [record["epoch"] for record in history]
     for name, key, colour in (("training", "loss", _TRAIN), ("validation", "val_loss", _VAL)):
         axes.plot(epochs, [record[key] for record in history], color=colour, label=name, marker="o", markersize=3)
@@ -77,10 +76,7 @@ def draw_curves(history: Sequence[dict[str, float]], *, floor: float, best_epoch
         axes.plot(best_epoch, chosen[0]["val_loss"], "o", color=_VAL, markersize=9, fillstyle="none",
                   label=f"kept: epoch {best_epoch}, {chosen[0]['val_loss']:#.4g}")  # fmt: skip
     axes.set_ylim(loss_limits(history, floor))
-    axes.set_xlabel("epoch")
-    axes.set_ylabel(loss_name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     return _png(figure)
 
@@ -89,20 +85,16 @@ def draw_points(
     x_values: Sequence[float], y_values: Sequence[float], groups: Sequence[str], *, x: str, y: str
 ) -> bytes:
     """One point for each pair of values, coloured by group, the horizontal axis logarithmic."""
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _plot(6, 3.6, x=x, y=y)
     for group, colour, marker in zip(dict.fromkeys(groups), (_VAL, _TRAIN, _QUIET, _INK), "osx^", strict=False):
         mine = [place for place, name in enumerate(groups) if name == group]
         axes.plot([x_values[i] for i in mine], [y_values[i] for i in mine], linestyle="", marker=marker,
                   color=colour, alpha=0.8, label=group)  # fmt: skip
-    _make_logarithmic(axes.xaxis, x_values)
+    _make_logarithmic(axes, "x", x_values)
     # One loss far off would flatten all others.
     top = float(np.quantile(y_values, 0.9)) + 0.3 * float(np.ptp(np.sort(y_values)[: max(1, len(y_values) * 9 // 10)]))
     if top > min(y_values):
         axes.set_ylim(top=min(max(y_values) * 1.02, top))
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     return _png(figure)
 
@@ -110,12 +102,9 @@ def draw_points(
 def draw_bars(shares: Mapping[str, float], *, x: str) -> bytes:
     """A bar for each name, the longest on top."""
     ordered = sorted(shares.items(), key=lambda item: item[1])
-    figure = Figure(figsize=(6, 0.9 + 0.32 * len(ordered)), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _plot(6, 0.9 + 0.32 * len(ordered), x=x)
     bars = axes.barh([name.replace("_", " ") for name, _ in ordered], [share for _, share in ordered], color=_TRAIN)
     axes.bar_label(bars, fmt="%.2f", padding=3, color=_INK, fontsize=9)
-    axes.set_xlabel(x)
-    axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 
 
@@ -126,32 +115,31 @@ def draw_front(points: Sequence[tuple[str, int, float]], others: Sequence[tuple[
         points: name, parameters and error of the models on the front, joined by a line.
         others: the same of what they are compared with.
     """
-    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _plot(6.4, 3.8, x="learned numbers", y="mean squared error")
     ordered = sorted(points, key=lambda point: point[1])
     axes.plot([p[1] for p in ordered], [p[2] for p in ordered], color=_VAL, marker="o")
     axes.plot([p[1] for p in others], [p[2] for p in others], color=_QUIET, marker="s", linestyle="")
     for (name, parameters, error), colour, up in [(p, _VAL, 5) for p in ordered] + [(p, _QUIET, -10) for p in others]:
         axes.annotate(name, (parameters, error), xytext=(6, up), textcoords="offset points", color=colour, fontsize=9)
     both = [*points, *others]
-    _make_logarithmic(axes.xaxis, [point[1] for point in both])
-    _make_logarithmic(axes.yaxis, [point[2] for point in both])
-    axes.set_xlabel("learned numbers")
-    axes.set_ylabel("mean squared error")
+    _make_logarithmic(axes, "x", [point[1] for point in both])
+    _make_logarithmic(axes, "y", [point[2] for point in both])
     axes.grid(True, alpha=0.15)
-    axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 
 
-def _make_logarithmic(axis: Axis, values: Sequence[float]) -> None:
+def _plot(width: float, height: float, *, x: str, y: str = "") -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot(xlabel=x, ylabel=y)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _make_logarithmic(axes: Axes, side: Literal["x", "y"], values: Sequence[float]) -> None:
     """Ticks in plain numbers, and room beyond the values, however close they are."""
     low, high = min(values) / 1.6, max(values) * 1.6
-    if isinstance(axis, XAxis):
-        axis.axes.set_xscale("log")
-        axis.axes.set_xlim(low, high)
-    else:
-        axis.axes.set_yscale("log")
-        axis.axes.set_ylim(low, high)
+    axes.set(**{f"{side}scale": "log", f"{side}lim": (low, high)})
+    axis = axes.xaxis if side == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
     axis.set_minor_locator(NullLocator())
@@ -164,10 +152,8 @@ def _show(axes: Axes, image: NDArray[np.float32]) -> None:
         axes.imshow(shown, interpolation="nearest")
     else:
         axes.imshow(shown.mean(2), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
 
 
 def _png(figure: Figure) -> bytes:

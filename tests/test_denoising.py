@@ -9,7 +9,6 @@ from smidgen.data.origin import Found, Origin
 from smidgen.data.scale import Scale, Scales
 from smidgen.errors import FileError, InputError
 from smidgen.images.kinds import Picture
-from smidgen.images.tiff_rows import TiffRows
 from smidgen.model.file import pack_model
 from smidgen.model.pictures import DEPTHS, Handling, choose_picture_scales, denoise_large_tiff, denoise_picture
 from smidgen.model.records import ModelInfo
@@ -147,6 +146,7 @@ def test_what_cannot_be_denoised(unit: np.ndarray):
         denoise_picture(colour, picture_of(np.zeros((4, 4, 1), np.uint8)))
 
 
+@pytest.mark.usefixtures("by_rows")
 @pytest.mark.parametrize("samples", [1, 2, 4])
 def test_a_large_tiff_by_strips_equals_the_whole(
     tmp_path: Path, generator: np.random.Generator, monkeypatch: pytest.MonkeyPatch, samples: int
@@ -162,8 +162,7 @@ def test_a_large_tiff_by_strips_equals_the_whole(
         extrasamples=["unassalpha"] if samples > 1 else None,
     )  # fmt: skip
     shares: list[float] = []
-    with TiffRows(tmp_path / "a.tif") as rows:
-        denoise_large_tiff(runtime, rows, tmp_path / "b.tif", watch=shares.append)
+    denoise_large_tiff(runtime, tmp_path / "a.tif", tmp_path / "b.tif", watch=shares.append)
     colours = image[..., :3] if samples > 2 else image[..., :1]
     light = 65535 - colours if samples == 1 else colours
     whole, _ = denoise_picture(runtime, picture_of(light))
@@ -176,12 +175,13 @@ def test_a_large_tiff_by_strips_equals_the_whole(
     assert shares[-1] == 1
 
 
+@pytest.mark.usefixtures("by_rows")
 def test_a_damaged_large_tiff_leaves_nothing(tmp_path: Path):
     """When reading fails half-way, no file of the result's name is there."""
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((600, 600), np.uint8), tile=(64, 64))
     (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-90_000])
-    with TiffRows(tmp_path / "a.tif") as rows, pytest.raises(FileError, match="damaged"):
-        denoise_large_tiff(make_runtime(), rows, tmp_path / "b.tif")
+    with pytest.raises(FileError, match="damaged"):
+        denoise_large_tiff(make_runtime(), tmp_path / "a.tif", tmp_path / "b.tif")
     assert [file.name for file in tmp_path.iterdir()] == ["a.tif"]
 
 
@@ -201,12 +201,12 @@ def test_floats_keep_their_scale_in_any_precision(unit: np.ndarray):
     assert single.pages[0].max() > 2
 
 
+@pytest.mark.usefixtures("by_rows")
 def test_white_zero_as_floats_is_light_on_high(tmp_path: Path, unit: np.ndarray):
     """A white-is-zero TIFF written as floats by rows says that black is zero, and its values agree."""
     runtime, page = make_runtime(), np.rint(unit * 255).astype(np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", 255 - page[..., 0], photometric="miniswhite")
-    with TiffRows(tmp_path / "a.tif") as rows:
-        denoise_large_tiff(runtime, rows, tmp_path / "b.tif", Handling(depth=DEPTHS["float"]))
+    denoise_large_tiff(runtime, tmp_path / "a.tif", tmp_path / "b.tif", Handling(depth=DEPTHS["float"]))
     expected, _ = denoise_picture(runtime, picture_of(page), Handling(depth=DEPTHS["float"]))
     with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
         assert tiff.pages.first.photometric == 1

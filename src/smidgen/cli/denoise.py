@@ -19,7 +19,6 @@ from smidgen.errors import Exit, FileError, InputError, SmidgenError, plural
 from smidgen.files import FileKind, check_target, make_folder, write_whole
 from smidgen.images.kinds import KIND_BY_SUFFIX
 from smidgen.images.picture import left_out, pack_picture, read_picture
-from smidgen.images.tiff_rows import open_large_tiff
 from smidgen.model.pictures import DEPTHS, Handling, denoise_large_tiff, denoise_picture
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
@@ -56,10 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
         inverted=arguments.invert,
     )
     jobs = _plan(arguments.images, arguments.out)
+    runtime = Runtime(find_model(arguments.model), arguments.threads)
     for _, target in jobs:
         if target and target.suffix.lower() in KIND_BY_SUFFIX:
             check_target(target, _PICTURE_FILE)
-    runtime = Runtime(find_model(arguments.model), arguments.threads)
     failed = 0
     remarked: dict[str, int] = {}
     with Display() as display:
@@ -175,10 +174,10 @@ def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, watch: Callabl
         raise InputError(
             f"{target} does not have the ending of an image file", expected=", ".join(sorted(KIND_BY_SUFFIX))
         )
-    if source and target and kind == "tiff" and (rows := open_large_tiff(source)):
-        make_folder(target.parent)
-        with rows:
-            return denoise_large_tiff(runtime, rows, target, handling, watch)
+    if source and target and kind == "tiff":
+        found = denoise_large_tiff(runtime, source, target, handling, watch)
+        if found is not None:
+            return found
     if source is None:
         content: Path | bytes = _standard(sys.stdin).buffer.read()
         if not content:

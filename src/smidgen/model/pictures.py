@@ -1,6 +1,7 @@
 """From a noisy picture to a denoised one: scales, depths, alpha, and what looks odd."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from numpy.typing import NDArray
 
 from smidgen.data.scale import FULL_SCALES, Scale
 from smidgen.errors import InputError, plural
-from smidgen.files import fill_whole
+from smidgen.files import fill_whole, make_folder
 from smidgen.images.kinds import Picture
 from smidgen.images.tiff import turn_white
 from smidgen.images.tiff_metadata import drop_display_range
-from smidgen.images.tiff_rows import TiffRows
+from smidgen.images.tiff_rows import open_large_tiff
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 
@@ -95,47 +96,52 @@ def denoise_picture(runtime: Runtime, picture: Picture, handling: Handling | Non
 
 def denoise_large_tiff(
     runtime: Runtime,
-    tiff: TiffRows,
+    source: Path,
     target: Path,
     handling: Handling | None = None,
     watch: Callable[[float], None] = lambda share: None,
-) -> list[str]:
-    """Denoise a TIFF of any size into another, strip by strip; gives sentences about what looked odd.
+) -> list[str] | None:
+    """Denoise a large TIFF into another, strip by strip, where it is to be read so; see `open_large_tiff`.
 
     Args:
         runtime: of the model.
-        tiff: the image.
-        target: of the result, written whole or not at all.
+        source, target: files; the second is written whole or not at all, its folder made if it is missing.
         handling: as for `denoise_picture`.
         watch: called with the share that is done.
 
+    Returns:
+        Sentences about what looked odd; None where the file is not to be read by rows, and nothing was done.
+
     Raises:
-        FileError: the image is damaged, or the target cannot be written.
+        FileError: the source is too large and cannot be read by rows, or damaged, or the target cannot be written.
         InputError: as for `denoise_picture`.
     """
     handling = handling or Handling()
-    _check_channels(runtime, tiff.colours)
-    way = _Way(runtime, tiff.dtype, handling)
+    with open_large_tiff(source) or nullcontext() as tiff:
+        if tiff is None:
+            return None
+        _check_channels(runtime, tiff.colours)
+        way = _Way(runtime, tiff.dtype, handling)
 
-    def read(first: int, last: int) -> NDArray[Any]:
-        colours = tiff.read(first, last)[..., : tiff.colours]
-        return turn_white(colours, tiff.white_is_zero)
+        def read(first: int, last: int) -> NDArray[Any]:
+            return turn_white(tiff.read(first, last)[..., : tiff.colours], tiff.white_is_zero)
 
-    def rows() -> Iterator[NDArray[Any]]:
-        done = 0
-        for strip in way.strips(read, tiff.height, tiff.width):
-            result = turn_white(strip, tiff.white_is_zero)
-            if tiff.alpha:
-                alpha = tiff.read(done, done + len(strip))[..., tiff.colours :]
-                result = np.concatenate([result, _convert_alpha(alpha, handling.depth)], axis=2)
-            done += len(strip)
-            watch(done / tiff.height)
-            yield result
-            del strip, result
+        def rows() -> Iterator[NDArray[Any]]:
+            done = 0
+            for strip in way.strips(read, tiff.height, tiff.width):
+                result = turn_white(strip, tiff.white_is_zero)
+                if tiff.alpha:
+                    alpha = tiff.read(done, done + len(strip))[..., tiff.colours :]
+                    result = np.concatenate([result, _convert_alpha(alpha, handling.depth)], axis=2)
+                done += len(strip)
+                watch(done / tiff.height)
+                yield result
+                del strip, result
 
-    metadata = tiff.metadata if way.keeps_scale else drop_display_range(tiff.metadata)
-    fill_whole(target, lambda temporary: tiff.write_like(temporary, rows(), way.depth, metadata))
-    return [*tiff.metadata.remarks, *way.remarks()]
+        metadata = tiff.metadata if way.keeps_scale else drop_display_range(tiff.metadata)
+        make_folder(target.parent)
+        fill_whole(target, lambda temporary: tiff.write_like(temporary, rows(), way.depth, metadata))
+        return [*tiff.metadata.remarks, *way.remarks()]
 
 
 def _check_channels(runtime: Runtime, channels: int) -> None:

@@ -1,6 +1,7 @@
 """TIFF files larger than memory: read by rows, written by tiles."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -54,24 +55,18 @@ class TiffRows:
         """
         self._name = str(path)
         try:
-            with path.open("rb") as file:
+            with path.open("rb") as file, ExitStack() as stack:
                 scan_tiff(file, str(path))
-            self._tiff = open_tiff(path)
+                self._tiff = stack.enter_context(open_tiff(path))
+                page = self._tiff.pages.first
+                self._check(page, max(len(self._tiff.pages), count_stacked(page, len(self._tiff.pages))))
+                shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
+                self.metadata = read_tiff_metadata(self._tiff, [shape])
+                stack.pop_all()  # so it stays open
         except FileError:
             raise
         except Exception as error:  # tifffile raises nearly anything on damaged input
-            raise FileError(f"{path} cannot be read as an image ({error})") from None
-        try:
-            page = self._tiff.pages.first
-            self._check(page, max(len(self._tiff.pages), count_stacked(page, len(self._tiff.pages))))
-            shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
-            self.metadata = read_tiff_metadata(self._tiff, [shape])
-        except FileError:
-            self._tiff.close()
-            raise
-        except Exception as error:
-            self._tiff.close()
-            raise FileError(f"{path} is damaged ({type(error).__name__}: {error})") from None
+            raise FileError(f"{path} cannot be read as an image ({type(error).__name__}: {error})") from None
         self._page = page
         self.height, self.width = page.imagelength, page.imagewidth
         self.colours = count_colours(page)

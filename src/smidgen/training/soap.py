@@ -5,6 +5,7 @@ algorithm 3. Matrices here are at most a few dozen on a side, so the basis costs
 is the number of operations, so tensors of one shape are stepped together.
 """
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,11 @@ class SOAP(torch.optim.Optimizer):
     A tensor of more than two dimensions is taken as a matrix (first dimension, all others); a
     vector has one factor. The first step only gathers statistics. All tensors must have gradients.
     """
+
+    # Torch wraps these so that its compiler leaves them alone, and imports all of it, which takes a second, for that.
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
 
     def __init__(
         self,

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
-from sqlalchemy.exc import OperationalError
 
 from smidgen.errors import InputError
 from smidgen.search import storage as module
-from smidgen.search.storage import PatientStorage, StorageLostError, hide_password, open_storage, storage_url
+from smidgen.search.storage import StorageLostError, hide_password, open_storage, storage_url
+from tests.search_plans import database_error
 
 
 def test_a_file_in_the_folder_is_the_default(tmp_path: Path):
@@ -47,18 +48,19 @@ def test_folders_of_any_name(tmp_path: Path, name: str):
     assert [path.name for path in folder.iterdir() if path.suffix == ".db"] == ["study.db"]
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat")  # a trial asked for has none
 def test_only_one_gets_a_waiting_trial(tmp_path: Path):
     """Two workers that take waiting trials as fast as they can never get the same one."""
     url = storage_url(None, tmp_path)
     study = optuna.create_study(storage=open_storage(url, create=True), study_name="race")
     for _ in range(80):
-        study.enqueue_trial({})
+        study.enqueue_trial({}, user_attrs={"waited": True})
     taken: list[int] = []
 
     def take() -> None:
         mine = optuna.load_study(study_name="race", storage=open_storage(url))
-        while (trial := mine._pop_waiting_trial_id()) is not None:
-            taken.append(trial)
+        while "waited" in (trial := mine.ask()).user_attrs:
+            taken.append(trial.number)
 
     threads = [threading.Thread(target=take) for _ in range(2)]
     for thread in threads:
@@ -99,32 +101,31 @@ def test_patience_ends_with_a_clear_word(tmp_path: Path, monkeypatch: pytest.Mon
     storage = open_storage(storage_url(None, tmp_path), create=True)
     monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
+    with (
+        database_error("server closed the connection"),
+        pytest.raises(StorageLostError, match=r"server closed the connection.*is kept"),
+    ):
+        optuna.create_study(storage=storage)
 
-    def gone(*args: object, **kwargs: object) -> None:
-        raise OperationalError("SELECT", {}, Exception("server closed the connection"))
 
-    with pytest.raises(StorageLostError, match=r"server closed the connection.*is kept"):
-        module._patiently(gone)(storage)
-
-
-def test_a_full_disk_is_not_waited_for(tmp_path: Path):
+def test_a_full_disk_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What no waiting can mend is raised at once."""
+    storage = open_storage(storage_url(None, tmp_path), create=True)
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: pytest.fail("it waited"))
+    with database_error("database or disk is full"), pytest.raises(StorageInternalError) as raised:
+        optuna.create_study(storage=storage)
+    assert "disk is full" in str(raised.value.__cause__)
 
-    def full(*args: object, **kwargs: object) -> None:
-        raise OperationalError("INSERT", {}, Exception("database or disk is full"))
 
-    with pytest.raises(OperationalError, match="disk is full"):
-        module._patiently(full)()
-
-
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_worker_that_died_before_its_first_sign_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A trial that runs without ever a heartbeat counts as dead after twice the grace, not before."""
     storage = open_storage(storage_url(None, tmp_path), create=True, grace=1)
     study = optuna.create_study(storage=storage)
     with pytest.warns(UserWarning, match="Heartbeat"):
         study.ask()
-    assert storage._get_stale_trial_ids(study._study_id) == []
-    monkeypatch.setattr(storage, "grace_period", -1)
-    assert len(storage._get_stale_trial_ids(study._study_id)) == 1
-    assert isinstance(storage, PatientStorage)
+    optuna.storages.fail_stale_trials(study)
     assert study.trials[0].state == TrialState.RUNNING
+    monkeypatch.setattr(storage, "grace_period", -1)
+    optuna.storages.fail_stale_trials(study)
+    assert study.trials[0].state == TrialState.FAIL

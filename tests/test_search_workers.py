@@ -1,3 +1,4 @@
+import contextlib
 import multiprocessing
 import os
 import pwd
@@ -13,17 +14,15 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from sqlalchemy.exc import OperationalError
 
 from smidgen.data.pairs import Dataset
 from smidgen.errors import FileError
-from smidgen.search.space import full_space
-from smidgen.search.storage import PatientStorage, StorageLostError, storage_url
+from smidgen.search.storage import StorageLostError, storage_url
 from smidgen.search.study import Plan, Standing, prepare, slots_of, standing
 from smidgen.search.workers import run_study, work
 from smidgen.training.train import Trained
 from tests.conftest import needs_debian
-from tests.search_plans import one_worker, small_plan, states
+from tests.search_plans import database_error, one_worker, slowly, small_plan, states
 
 
 @pytest.fixture
@@ -122,7 +121,7 @@ def test_a_worker_that_counted_as_dead_goes_on(plan: Plan, monkeypatch: pytest.M
         calls.append(1)
         if len(calls) == 1:
             (running,) = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            study._storage.set_trial_state_values(running._trial_id, TrialState.FAIL)
+            study.tell(running.number, state=TrialState.FAIL)
         return trained
 
     monkeypatch.setattr(module, "train", train)
@@ -150,31 +149,27 @@ def test_a_full_disk_puts_the_slot_back_in_line(plan: Plan, monkeypatch: pytest.
 
 def test_a_lost_database_ends_the_worker_with_a_word(plan: Plan, monkeypatch: pytest.MonkeyPatch):
     """When the database stays away in mid-training the worker says so once, and soon."""
-    import smidgen.search.storage as module
-
+    monkeypatch.setattr("smidgen.search.storage._PATIENCE_SECONDS", -1.0)
     looks = 0
 
     def leave() -> bool:
         nonlocal looks
         looks += 1
         if looks == 20:
-            monkeypatch.setattr(module, "_PATIENCE_SECONDS", -1.0)
-            monkeypatch.setattr(PatientStorage, "set_trial_user_attr", module._patiently(gone))
-            monkeypatch.setattr(PatientStorage, "set_trial_state_values", module._patiently(gone))
+            gone.enter_context(database_error("server closed the connection"))
         return False
 
-    def gone(*args: object, **kwargs: object) -> None:
-        raise OperationalError("UPDATE", {}, Exception("server closed the connection"))
-
     prepare(plan)
-    with pytest.raises(StorageLostError, match=r"server closed the connection.*same command again"):
+    with (
+        contextlib.ExitStack() as gone,
+        pytest.raises(StorageLostError, match=r"server closed the connection.*same command again"),
+    ):
         work(plan, leave)
 
 
 def test_a_killed_worker_is_replaced(plan: Plan):
     """The only worker is killed in mid-training: another takes over and every slot ends."""
-    plan = replace(plan, num_trials=2, prune=False, grace=2,
-                   space=full_space(plan.dataset, 300, epochs=200, seed=0, threads=1))  # fmt: skip
+    plan = slowly(replace(plan, num_trials=2, grace=2))
     killed = []
 
     def watch(now: Standing) -> None:
@@ -248,15 +243,9 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def on_server(plan: Plan, server: Server, **changes: object) -> Plan:
-    """Trainings long enough to be killed in their middle."""
-    space = full_space(plan.dataset, 300, epochs=250, seed=0, threads=1)
-    return replace(plan, url=storage_url(server.url, plan.folder), space=space, prune=False, **changes)
-
-
 def test_killed_workers_lose_nothing(plan: Plan, server: Server):
     """Four workers on PostgreSQL, two killed in mid-trial: every slot ends once, the killed are linked to a retry."""
-    plan = on_server(plan, server, num_trials=8, grace=6)
+    plan = slowly(replace(plan, url=storage_url(server.url, plan.folder), num_trials=8, grace=6))
     study = prepare(plan)
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=work, args=(plan,), daemon=True) for _ in range(4)]
@@ -281,9 +270,9 @@ def test_killed_workers_lose_nothing(plan: Plan, server: Server):
         assert retry.params.items() >= killed.params.items()  # it may have been killed while it chose
 
 
-def test_the_database_goes_away_for_ten_seconds(plan: Plan, server: Server):
-    """A database stopped for 10 s in mid-study costs no trial: every slot ends once, at its first attempt."""
-    plan = on_server(plan, server, num_trials=4)
+def test_the_database_goes_away_for_seconds(plan: Plan, server: Server):
+    """A database stopped for 5 s in mid-study costs no trial: every slot ends once, at its first attempt."""
+    plan = slowly(replace(plan, url=storage_url(server.url, plan.folder), num_trials=4))
     study = prepare(plan)
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=work, args=(plan,), daemon=True) for _ in range(2)]
@@ -291,7 +280,7 @@ def test_the_database_goes_away_for_ten_seconds(plan: Plan, server: Server):
         worker.start()
     wait_for(lambda: len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))) == 2)
     server.stop()
-    time.sleep(10)
+    time.sleep(5)  # longer than a training, so that each worker comes to ask
     server.start()
     for worker in workers:
         worker.join(120)

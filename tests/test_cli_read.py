@@ -29,8 +29,15 @@ MODEL = "digits-on-garments"
         (["--port", "-1"], "there is no port -1"),
     ],
 )
-def test_wrong_wishes(tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], expected: str):
-    """Too few or too many images, an unknown rival, an impossible port: exit code 2 and a clear word."""
+def test_wrong_wishes(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    more: list[str],
+    expected: str,
+):
+    """Too few or too many images, an unknown rival, an impossible port: exit code 2 and a clear word, at once."""
+    monkeypatch.setattr("smidgen.judging.baselines.choose_baselines", lambda val: pytest.fail("it computed"))
     assert main(["read", MODEL, SAMPLE_TASK, "--out", str(tmp_path / "s"), "--no-browser", *more]) == 2
     assert expected in capsys.readouterr().err
 

@@ -6,18 +6,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from smidgen.cli.main import main
 from smidgen.model.file import read_model
 from smidgen.training.checkpoint import CHECKPOINT
+from smidgen.training.loop import Progress
+from smidgen.training.train import train
 from tests.conftest import needs_debian, small_training
 
 NO_PRIVILEGES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
-EPOCHS = 60
+EPOCHS = 6
 NOBODY = ("--reuid=65534", "--regid=65534", "--clear-groups")
 Run = Callable[..., tuple[int, str]]
 
@@ -91,21 +93,23 @@ def small_file_system(folder: Path) -> Callable[[], None] | None:
     return lambda: subprocess.run(["umount", str(folder)], check=True)
 
 
-def train_halfway(command: list[str], folder: Path) -> None:
-    """Begin a training and end it after its first epochs."""
-    with subprocess.Popen([sys.executable, "-m", "smidgen", *command], stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not (folder / "history.jsonl").exists():
-            time.sleep(0.01)
-        process.terminate()
-    epochs = len((folder / "history.jsonl").read_text().splitlines())
-    assert 0 < epochs < EPOCHS, epochs
+def train_halfway(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin a training and end it after half of its epochs."""
+
+    def stop(progress: Progress) -> None:
+        if progress.epochs_done == EPOCHS // 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("smidgen.runs.run.train", lambda *given, **more: train(*given, **more | {"watch": stop}))
+        assert main(command) == 1
 
 
-def test_a_full_disk(run: Run, pairs: Path, open_folder: Path):
+def test_a_full_disk(run: Run, pairs: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch):
     """On a full disk nothing that was there is lost, the message says what was wanted; with room again it goes on."""
     long = ("--epochs", str(EPOCHS))
-    assert run(*small_training(pairs, open_folder / "whole", *long))[0] == 0
-    train_halfway(small_training(pairs, open_folder / "half", *long), open_folder / "half")
+    assert main(small_training(pairs, open_folder / "whole", *long)) == 0
+    train_halfway(small_training(pairs, open_folder / "half", *long), monkeypatch)
     disk = open_folder / "disk"
     disk.mkdir(mode=0o777)
     unmount = small_file_system(disk)
@@ -132,7 +136,7 @@ def test_a_full_disk(run: Run, pairs: Path, open_folder: Path):
         assert after.pop(".lock", b"") == before.pop(".lock", b"")
         assert after == before
         filler.unlink(missing_ok=True)
-        assert run(*command)[0] == 0
+        assert main(command) == 0
         expected, found = (read_model(run_ / "model.onnx")[1] for run_ in (open_folder / "whole", disk / "run"))
         assert all((expected[name] == found[name]).all() for name in expected)
     finally:
@@ -166,4 +170,4 @@ def test_a_training_on_a_full_disk_goes_on_later(run: Run, pairs: Path, open_fol
     assert code == 2
     assert f"{out}/" in said
     assert not (out / CHECKPOINT).exists()
-    assert run(*small_training(pairs, out))[0] == 0
+    assert main(small_training(pairs, out)) == 0

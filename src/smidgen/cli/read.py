@@ -80,19 +80,20 @@ def _say(text: str) -> None:
 
 def _find_other(name: str | None, val: Pairs) -> tuple[str, Callable[[Images], Images], str]:
     """Name, function and identity of what to compare with: a model, or a classical denoiser, the best by default."""
-    from smidgen.judging.baselines import choose_baselines
+    from smidgen.judging.baselines import BASELINES, choose_baselines
 
     if name is not None and (model_file(Path(name)).is_file() or name in zoo_names()):
         path = find_model(name)
         return title_of(path), Runtime(path).denoise, hash_content(path.read_bytes())
-    baselines = {baseline.name: baseline for baseline in choose_baselines(val)}
-    if name is None:
-        name = min(baselines, key=lambda name: baselines[name].error)
-    if name not in baselines:
+    if name is not None and name not in BASELINES:
         raise InputError(
-            f"there is no model and no baseline {name!r}", expected=f"a model, or one of {', '.join(baselines)}"
+            f"there is no model and no baseline {name!r}", expected=f"a model, or one of {', '.join(BASELINES)}"
         )
-    return name, baselines[name].denoise, f"strength {baselines[name].strength:g}"
+    chosen = min(
+        (baseline for baseline in choose_baselines(val) if name in (None, baseline.name)),
+        key=lambda baseline: baseline.error,
+    )
+    return chosen.name, chosen.denoise, f"strength {chosen.strength:g}"
 
 
 def results_text(results: dict[str, Any]) -> str:

@@ -56,6 +56,7 @@ _FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {
     "wavelet": (_wavelet, (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)),
     "non-local means": (_non_local_means, (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)),
 }
+BASELINES = ("doing nothing", *_FILTERS)
 
 
 def choose_baselines(val: Pairs) -> Iterator[Baseline]:

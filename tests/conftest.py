@@ -22,6 +22,9 @@ from smidgen.network.spec import PyramidSpec, Spec
 settings.register_profile("smidgen", deadline=None)
 settings.load_profile("smidgen")
 
+# The cores are the workers': threads of torch that wait for a core take it from others while they wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 TINY = PyramidSpec(width=2, hidden=2, scales=2, kernel=3)
 
 

@@ -21,7 +21,7 @@ def deep_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     spec = PyramidSpec(width=3, hidden=3, scales=3, passes=2, kernel=3, output=request.param)
     path = tmp_path_factory.mktemp("deep") / "deep.onnx"
     write_model(path, ModelInfo(spec=spec, budget=3600), random_weights(spec, np.random.default_rng(0)))
-    return Runtime(path)
+    return Runtime(path, threads=1)
 
 
 def test_parts_equal_the_whole(tiny_model: Path, monkeypatch: pytest.MonkeyPatch):

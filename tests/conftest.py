@@ -30,7 +30,7 @@ TINY = PyramidSpec(width=2, hidden=2, scales=2, kernel=3)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first, so that the other workers do not wait for it in the end."""
-    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+    items.sort(key=lambda item: -sum(marker.args[0] for marker in item.iter_markers("slow")))
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ def test_files_of_another_kind_stay(tmp_path: Path, tiny_model: Path, to: str, c
         assert main(["export", str(tiny_model), "--to", to, "-o", str(out)]) == 0
 
 
+@pytest.mark.slow(5)
 def test_keras_loads_the_files_without_us(tmp_path: Path, tiny_model: Path):
     """A Python that never imports us loads a file of either kind and predicts."""
     for ending in ("keras", "h5"):

@@ -53,6 +53,7 @@ def is_partly_judged(run: Path) -> bool:
     return (run / "report.html").exists() and evaluation.interrupted and len(evaluation.baselines) < 5
 
 
+@pytest.mark.slow(5)
 def test_train_keeps_its_report(pairs: Path, tmp_path: Path):
     """The run has its report and the scores so far, which are shown; the exit code is 1."""
     code, printed = interrupt_judging("train", str(pairs), "--out", str(tmp_path / "run"), "--budget", "300", *QUICK)
@@ -70,6 +71,7 @@ def test_evaluate_prints_what_it_has(pairs: Path):
     assert "non-local means" not in judged["baselines"]
 
 
+@pytest.mark.slow(5)
 def test_front_stops_and_keeps_the_report(pairs: Path, tmp_path: Path):
     """The budget under way has its report, no other is begun; the exit code is 1."""
     out = tmp_path / "front"
@@ -79,6 +81,7 @@ def test_front_stops_and_keeps_the_report(pairs: Path, tmp_path: Path):
     assert not (out / "900").exists()
 
 
+@pytest.mark.slow(7)
 def test_search_keeps_the_best_with_its_report(pairs: Path, tmp_path: Path):
     """The best model has its report, and how to have it judged in full is said; the exit code is 1."""
     out = tmp_path / "study"

@@ -22,6 +22,7 @@ def searching(pickled: Path, out: Path, *more: str) -> list[str]:
     return ["search", str(pickled), "--out", str(out), "--budget", "300", "--jobs", "1", *more]
 
 
+@pytest.mark.slow(6)
 def test_search_from_the_command_line(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """One command searches, shows the best first, and leaves a model that fits the budget."""
     out = tmp_path / "study"
@@ -38,6 +39,7 @@ def test_search_from_the_command_line(pickled: Path, tmp_path: Path, capsys: pyt
     assert losses == sorted(losses)
 
 
+@pytest.mark.slow(5)
 def test_grid_from_the_command_line(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """A grid file gives a table of every combination, sorted by validation loss."""
     (tmp_path / "grid.toml").write_text('epochs = [1, 2]\noptimizer = ["soap", "adam"]\n')
@@ -82,6 +84,7 @@ def _read_all(terminal: int) -> Iterator[bytes]:
             yield part
 
 
+@pytest.mark.slow(10)
 def test_interrupted_search_goes_on(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Ctrl-C ends cleanly with a table; the same command goes on and ends with every trial done, on a terminal."""
     out = tmp_path / "study"
@@ -110,6 +113,7 @@ def test_interrupted_search_goes_on(pickled: Path, tmp_path: Path, capsys: pytes
     assert "\r" not in again.err
 
 
+@pytest.mark.slow(4)
 def test_front_trains_each_budget_and_draws(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """`front` leaves a run for each budget, a figure and a table; again, it shows what is there at once."""
     command = ["front", str(pickled), "--out", str(tmp_path / "front"), "--budgets", "900,300", "--epochs", "2",

@@ -82,6 +82,7 @@ def test_ends_within_two_seconds_whatever_it_computes(number: signal.Signals, pa
     assert (answer.status_code, answer.json()) == (503, {"error": "The server is ending."})
 
 
+@pytest.mark.slow(4)
 def test_clients_at_once_get_what_each_would_get_alone():
     """A few seconds of the load that `benchmarks/serving_pictures.py` makes: all answers right, /health in no time."""
     program = Path(__file__).parents[1] / "benchmarks" / "serving_pictures.py"
@@ -103,6 +104,7 @@ def test_a_picture_has_its_time():
         assert httpx.post(f"{address}denoise", content=small.getvalue(), timeout=60).status_code == 200
 
 
+@pytest.mark.slow(4)
 def test_health_is_told_whatever_is_under_way():
     """Pictures being computed and in line, silent connections, and as many bodies as are held: /health answers."""
     with (

@@ -121,6 +121,7 @@ def _flat(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1)
 
 
+@pytest.mark.slow(8)
 def test_the_exercises_pickle_in_each_shape_scores_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """X on 0..2 or 0..510, images, flat rows or tables: model and baselines score as on arrays normalised by hand."""
     digits, garments = load_sample("mnist"), load_sample("fashion-mnist")
@@ -140,6 +141,7 @@ def test_the_exercises_pickle_in_each_shape_scores_the_same(tmp_path: Path, caps
             assert scores[form][name]["legibility"] == expected["legibility"] is not None, form
 
 
+@pytest.mark.slow(4)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_stopped_training_keeps_the_best_model(pickled: Path, tmp_path: Path, number: signal.Signals):
     """Ctrl-C, SIGTERM and a closed terminal leave the best model so far, its report, and exit code 1."""

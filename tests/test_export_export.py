@@ -63,6 +63,7 @@ def test_scales_that_float32_cannot_hold(tmp_path: Path, generator: np.random.Ge
         export_model(tmp_path / "m.onnx", "c", tmp_path / "m.c")
 
 
+@pytest.mark.slow(6)
 def test_the_shipped_model_answers_the_same_everywhere(generator: np.random.Generator):
     """On the sample's 1,000 test images: torch, Keras and C within 1e-5 of ONNX Runtime, the page's engine too."""
     path = find_model("digits-on-garments")

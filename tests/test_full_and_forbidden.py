@@ -72,6 +72,7 @@ def content_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
 
 
+@pytest.mark.slow(5)
 def test_a_folder_that_may_not_be_written_to(run: Run, pairs: Path, open_folder: Path):
     """The message names the folder, the exit code is 2, and nothing was made."""
     forbidden = open_folder / "forbidden"
@@ -105,6 +106,7 @@ def train_halfway(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         assert main(command) == 1
 
 
+@pytest.mark.slow(6)
 def test_a_full_disk(run: Run, pairs: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch):
     """On a full disk nothing that was there is lost, the message says what was wanted; with room again it goes on."""
     long = ("--epochs", str(EPOCHS))
@@ -163,6 +165,7 @@ def test_an_image_that_cannot_be_written(run: Run, open_folder: Path, tiny_model
     assert {path.name for path in open_folder.iterdir()} == {"noisy.png", "model.onnx", "clean.png"}
 
 
+@pytest.mark.slow(4)
 def test_a_training_on_a_full_disk_goes_on_later(run: Run, pairs: Path, open_folder: Path):
     """A training whose first checkpoint finds no room ends with exit code 2; later it starts and ends as usual."""
     out = open_folder / "run"

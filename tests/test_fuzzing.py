@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from tests.fuzzing import FOLDER, READERS
 from tests.pickle_programs import Program, off_the_list, run
 
+pytestmark = pytest.mark.no_cover  # which would take as long again, for lines that the readers' own tests run
+
 
 @pytest.mark.parametrize("name", READERS)
 def test_honest_files_are_read(name: str):

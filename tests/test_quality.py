@@ -43,7 +43,7 @@ def test_all_models_that_ship_are_published():
         assert one["legible"] is None or f" | {one['legible']:.2%} | " in text
 
 
-@pytest.mark.longest
+@pytest.mark.slow(90)
 def test_the_demo(tmp_path: Path):
     """`smidgen demo`, whole and in an empty folder, ends with its table and leaves a model that takes garments off."""
     environment = {name: value for name, value in os.environ.items() if name not in ("SMIDGEN_DATA", "OMP_NUM_THREADS")}

@@ -52,6 +52,7 @@ def test_it_is_short():
     assert len(README.split()) <= 600
 
 
+@pytest.mark.slow(10)
 def test_its_commands_run_and_print_what_it_shows(readers_folder: Path, capsys: pytest.CaptureFixture[str]):
     """Each `smidgen` command ends well and leaves the files it names; the first training prints the lines shown."""
     (shown,) = blocks("text")
@@ -67,6 +68,7 @@ def test_its_commands_run_and_print_what_it_shows(readers_folder: Path, capsys: 
     assert set(without_numbers(shown)) - {"…"} <= set(without_numbers(printed))
 
 
+@pytest.mark.slow(6)
 def test_its_python_runs(readers_folder: Path, capsys: pytest.CaptureFixture[str]):
     """The lines give images of the same shape that lie nearer to the clean ones, scores, and a model file."""
     names: dict[str, np.ndarray] = {}

@@ -167,6 +167,7 @@ def test_a_lost_database_ends_the_worker_with_a_word(plan: Plan, monkeypatch: py
         work(plan, leave)
 
 
+@pytest.mark.slow(5)
 def test_a_killed_worker_is_replaced(plan: Plan):
     """The only worker is killed in mid-training: another takes over and every slot ends."""
     plan = slowly(replace(plan, num_trials=2, grace=2))
@@ -184,6 +185,7 @@ def test_a_killed_worker_is_replaced(plan: Plan):
     assert [slot[-1] for slot in states(study)] == [TrialState.COMPLETE] * 2
 
 
+@pytest.mark.slow(8)
 def test_processes_share_a_file(plan: Plan):
     """Two worker processes on one SQLite file end every slot once, and the progress counts them."""
     seen = []
@@ -243,6 +245,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow(15)
 def test_killed_workers_lose_nothing(plan: Plan, server: Server):
     """Four workers on PostgreSQL, two killed in mid-trial: every slot ends once, the killed are linked to a retry."""
     plan = slowly(replace(plan, url=storage_url(server.url, plan.folder), num_trials=8, grace=6))
@@ -270,6 +273,7 @@ def test_killed_workers_lose_nothing(plan: Plan, server: Server):
         assert retry.params.items() >= killed.params.items()  # it may have been killed while it chose
 
 
+@pytest.mark.slow(7)
 def test_the_database_goes_away_for_seconds(plan: Plan, server: Server):
     """A database stopped for 5 s in mid-study costs no trial: every slot ends once, at its first attempt."""
     plan = slowly(replace(plan, url=storage_url(server.url, plan.folder), num_trials=4))

@@ -84,6 +84,7 @@ def test_resumed_equals_uninterrupted(
     assert [[r[k] for k in keep] for r in written] == [[r[k] for k in keep] for r in whole.history]
 
 
+@pytest.mark.slow(7)
 def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path):
     """A process killed in the middle of training on the sample leaves what another one goes on from."""
     script = """

@@ -210,6 +210,7 @@ def test_a_model_of_three_channels(tmp_path: Path, generator: np.random.Generato
             assert httpx.post(f"{address}denoise", content=png(image)).status_code == status
 
 
+@pytest.mark.slow(7)
 def test_the_playground_in_a_browser(address: str, browser: Any, tmp_path: Path):
     """A drawn stroke, another corruption, a dropped picture and one that is none; nothing for axe-core to find."""
     for scheme in ("light", "dark"):

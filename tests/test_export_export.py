@@ -8,7 +8,8 @@ import smidgen
 from smidgen.data.scale import Scale, Scales
 from smidgen.data.tasks import SAMPLE_TASK, load_task
 from smidgen.errors import InputError, SmidgenError
-from smidgen.export.c import compile_c, write_c
+from smidgen.export.c import CSource, compile_c, write_c
+from smidgen.export.check import make_check_images, verify
 from smidgen.export.export import export_model
 from smidgen.export.html import run_engine
 from smidgen.export.keras import build_keras
@@ -96,3 +97,57 @@ def test_int8_loses_next_to_nothing():
     assert loss_db <= 0.1
     read = [float((read_digits(images).digits == pairs.labels).mean()) for images in (full, small)]
     assert read[0] - read[1] <= 0.002
+
+
+def test_real_and_random_images_of_any_size():
+    """Half of the images are real, cut or repeated to the size, all values in [0, 1]."""
+    for size, channels in (((28, 28), 1), ((3, 70), 3)):
+        images = make_check_images(size, channels)
+        assert images.shape == (8, *size, channels)
+        assert 0 <= images.min() <= images.max() <= 1
+
+
+def test_large_images_are_few():
+    """Of images that take long there is one of each kind."""
+    assert make_check_images((257, 256), 1).shape == (2, 257, 256, 1)
+
+
+def test_a_difference_is_a_share_of_full_scale():
+    """What is next to nothing on a scale of thousands is wrong on one of 1."""
+    noisy = 6700 * make_check_images((4, 4), 1)
+    assert verify(lambda x: x + np.float32(0.006), lambda x: x, noisy, "copy", 6700) < 1e-5
+    with pytest.raises(SmidgenError, match="of full scale"):
+        verify(lambda x: x + np.float32(0.006), lambda x: x, noisy, "copy")
+
+
+def test_a_difference_is_refused():
+    """What answers differently by more than the tolerance, or not in numbers, is refused by name."""
+    noisy = make_check_images((4, 4), 1)
+    assert verify(lambda x: x + np.float32(5e-6), lambda x: x, noisy, "copy") < 1e-5
+    with pytest.raises(SmidgenError, match="copy differs"):
+        verify(lambda x: x + np.float32(5e-5), lambda x: x, noisy, "copy")
+    with pytest.raises(SmidgenError, match="nan"):
+        verify(lambda x: x * np.float32("nan"), lambda x: x, noisy, "copy")
+
+
+def test_what_rounding_costs_is_measured_on_the_original(tmp_path: Path):
+    """The difference told of an int8 file is as large as any that its answers show beside the model's."""
+    path = find_model("digits-on-garments")
+    exported = export_model(path, "c", tmp_path / "m.c", bits=8)
+    work_bytes = int(exported.facts["work_bytes"])
+    written = CSource(text=(tmp_path / "m.c").read_text(), weight_bytes=0, work_bytes=work_bytes, weights={})
+    noisy = load_task(SAMPLE_TASK).test.noisy
+    moved = np.abs(compile_c(written, (28, 28), 1)(noisy) - Runtime(path).denoise(noisy))
+    assert 9 / 255 < moved.max() <= exported.difference + 1e-5
+    assert exported.facts["rms_difference"] == pytest.approx(np.sqrt(np.square(moved).mean()), rel=0.05)
+    assert 0 < exported.facts["psnr_loss_db"] < 0.1
+    assert abs(exported.facts["legibility_loss"]) <= 0.002
+
+
+def test_only_models_of_named_tasks_are_scored(tmp_path: Path, tiny_model: Path):
+    """The sample says nothing of the quality of a model that was made for other images."""
+    exported = export_model(tiny_model, "c", tmp_path / "m.c", size=(6, 5), bits=8)
+    assert exported.facts.keys() == {"weight_bytes", "work_bytes", "code_difference", "rms_difference"}
+    exported = export_model(find_model("garments-in-noise"), "c", tmp_path / "m.c", bits=8)
+    assert "psnr_loss_db" in exported.facts
+    assert "legibility_loss" not in exported.facts

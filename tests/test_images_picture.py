@@ -6,7 +6,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from smidgen.errors import FileError
-from smidgen.images.kinds import Limits, Picture
+from smidgen.images.kinds import KIND_BY_SUFFIX, Limits, Picture
 from smidgen.images.picture import pack_picture, read_image, read_picture
 
 GREY8 = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
@@ -258,3 +258,10 @@ def test_a_limit_counts_all_pages(generator: np.random.Generator):
         read_picture(png, Limits(99))
     with pytest.raises(FileError, match="npy"):
         read_picture(pack_picture(Picture(pages=pages[:1], alphas=(None,), kind="npy")), Limits(100))
+
+
+def test_every_ending_has_a_kind_that_can_be_written():
+    """Each kind that endings stand for is one that `pack_picture` writes."""
+    page = np.zeros((2, 2, 1), np.uint8)
+    for kind in set(KIND_BY_SUFFIX.values()):
+        assert read_picture(pack_picture(Picture(pages=(page,), alphas=(None,), kind=kind))).kind == kind

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smidgen.data.pickle_parts import Meter, set_items
 from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError
 from tests.opcodes import PROTOCOLS, write
@@ -90,3 +91,23 @@ def test_memo_bomb(tmp_path: Path):
     (tmp_path / "a.pkl").write_bytes(b"\x80\x04Nr\xff\xff\xff\x7f.")
     with pytest.raises(FileError, match="past its own size"):
         read_pickle(tmp_path / "a.pkl")
+
+
+def test_a_meter_runs_out():
+    """A pickle may make so much of itself, in proportion to its size, and no more."""
+    meter = Meter(1000)
+    meter.take(meter.most_bytes)
+    with pytest.raises(FileError, match="again and again"):
+        meter.take(1)
+    assert Meter(10**6).most_bytes > meter.most_bytes
+
+
+@pytest.mark.parametrize("key", [(), 0.5, None, True, np.int64(1)])
+def test_keys_are_texts_numbers_or_bytes(key: object):
+    """Others may take for ever to compare; they are refused, and the dict stays as it was."""
+    content: dict[object, object] = {}
+    with pytest.raises(FileError, match=f"keys of type {type(key).__name__}"):
+        set_items(content, ["a", key], [1, 2])
+    assert content == {}
+    set_items(content, ["a", 7, b"b"], [1, 2, 3])
+    assert content == {"a": 1, 7: 2, b"b": 3}

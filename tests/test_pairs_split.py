@@ -6,11 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smidgen.data.checks import RawPairs, make_raw_pairs
+from smidgen.data.pairs import Dataset, FixedSource
 from smidgen.data.scale import Scale, Scales
 from smidgen.data.split import split_pairs
 from smidgen.data.tasks import load_task
 from smidgen.errors import PairsError
 from smidgen.training.losses import mse
+from tests.conftest import make_pairs
 
 
 def numbered(n: int, scale: float = 1.0) -> RawPairs:
@@ -128,3 +130,24 @@ def test_without_a_test_part_validation_stands_for_it():
     assert (len(dataset.train), len(dataset.val)) == (15, 5)
     assert dataset.test is dataset.val
     assert not any("in both" in warning for warning in dataset.warnings)
+
+
+def test_an_epoch_shows_every_pair_once(generator: np.random.Generator):
+    """Each epoch is a new order of all pairs, noisy and clean together, the last batch smaller."""
+    pairs = make_pairs(10, generator)
+    source = FixedSource(pairs)
+    batches = list(source.batches(4, generator))
+    assert [len(clean) for _, clean in batches] == [4, 4, 2]
+    seen = {noisy.tobytes(): clean.tobytes() for batch in batches for noisy, clean in zip(*batch, strict=True)}
+    assert seen == {n.tobytes(): c.tobytes() for n, c in zip(pairs.noisy, pairs.clean, strict=True)}
+    again = np.concatenate([noisy for noisy, _ in source.batches(4, generator)])
+    assert not np.array_equal(again, np.concatenate([noisy for noisy, _ in batches]))
+
+
+def test_description_states_the_sizes(small_dataset: Dataset):
+    """What is recorded of a data set tells its shape and the size of each part."""
+    described = small_dataset.origin
+    assert described.sizes == {"train": 40, "val": 10, "test": 10}
+    assert described.shape == (8, 8, 1)
+    noisy = small_dataset.train.example(40).noisy
+    assert described.means["noisy"] == round(float(noisy.mean()), 4)

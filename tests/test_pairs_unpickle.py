@@ -73,6 +73,7 @@ def test_deep_nesting(tmp_path: Path):
         read_pickle(tmp_path / "a.pkl")
 
 
+@pytest.mark.no_cover  # which would take three times as long
 def test_many_small_arrays(tmp_path: Path):
     """All of MNIST in two lists of arrays, as protocol 2 writes them, is not more than may be read."""
     images = np.zeros((70_000, 16, 16), np.uint8)

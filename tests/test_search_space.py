@@ -21,6 +21,7 @@ def bars(channels: int = 1) -> Dataset:
     return Dataset(name="bars", train=FixedSource(pairs), val=pairs, test=pairs, fingerprint="bars")
 
 
+@pytest.mark.no_cover  # which would take as long again
 @pytest.mark.parametrize(("budget", "channels"), [(3600, 1), (300, 1), (30_000, 3), (80, 1)])
 def test_ten_thousand_proposals_fit_the_budget(budget: int, channels: int):
     """No proposal is over the budget; the closed formula is the network's own count; none is thrown away."""

@@ -18,7 +18,7 @@ from tests.search_plans import one_worker, small_plan
 
 @pytest.fixture
 def plan(small_dataset: Dataset, tmp_path: Path) -> Plan:
-    return small_plan(small_dataset, tmp_path)
+    return small_plan(small_dataset, tmp_path, epochs=3)
 
 
 def test_the_winner_is_the_model_that_was_measured(plan: Plan):
@@ -44,9 +44,9 @@ def test_another_search_in_the_same_place_is_refused(plan: Plan, small_dataset: 
     prepare(plan)
     for other, word in (
         (replace(plan, seed=1), "seed"),
-        (replace(plan, space=full_space(small_dataset, 400, epochs=27)), "budget"),
+        (replace(plan, space=full_space(small_dataset, 400, epochs=3)), "budget"),
         (
-            replace(plan, space=full_space(small_dataset, 300, output="residual", epochs=27, seed=0, threads=1)),
+            replace(plan, space=full_space(small_dataset, 300, output="residual", epochs=3, seed=0, threads=1)),
             "output",
         ),
         (replace(plan, dataset=replace(small_dataset, fingerprint="others")), "pairs"),

@@ -3,6 +3,7 @@
 import os
 import pickle
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +32,19 @@ TINY = PyramidSpec(width=2, hidden=2, scales=2, kernel=3)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first, so that the other workers do not wait for it in the end."""
     items.sort(key=lambda item: -sum(marker.args[0] for marker in item.iter_markers("slow")))
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Trace nothing in a test marked `no_cover`; in a worker, another tracer wakes where pytest-cov pauses its own."""
+    trace = sys.gettrace()
+    if item.get_closest_marker("no_cover"):
+        sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        if sys.gettrace() is not trace:
+            sys.settrace(trace)
 
 
 @pytest.fixture

@@ -186,8 +186,9 @@ def test_a_killed_worker_is_replaced(plan: Plan):
 
 
 @pytest.mark.slow(8)
-def test_processes_share_a_file(plan: Plan):
+def test_processes_share_a_file(small_dataset: Dataset, tmp_path: Path):
     """Two worker processes on one SQLite file end every slot once, and the progress counts them."""
+    plan = small_plan(small_dataset, tmp_path, epochs=3)
     seen = []
     study, ending = run_study(plan, 2, seen.append)
     assert ending == "finished"

@@ -1,6 +1,5 @@
 import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,9 @@ import numpy as np
 import pytest
 
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
+from smidgen.data.tasks import load_task
 from smidgen.errors import FileError, SmidgenError
+from smidgen.network.spec import PyramidSpec
 from smidgen.training.checkpoint import CHECKPOINT, HISTORY
 from smidgen.training.loop import Progress
 from smidgen.training.losses import bce
@@ -84,42 +85,27 @@ def test_resumed_equals_uninterrupted(
     assert [[r[k] for k in keep] for r in written] == [[r[k] for k in keep] for r in whole.history]
 
 
-@pytest.mark.slow(7)
+def train_on_the_sample(folder: Path) -> Trained:
+    """Some seconds of training, from its checkpoint where there is one."""
+    whole = load_task("digits-on-garments-sample")
+    few = replace(whole.train, clean=whole.train.clean[:512], other=whole.train.other[:512])
+    settings = Recipe(epochs=5, batch_size=64, threads=1)
+    dataset = replace(whole, val=whole.val.first(100), train=few)
+    return train(dataset, PyramidSpec(width=6, hidden=6), settings, folder=folder, resume=True)
+
+
+@pytest.mark.slow(5)
 def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path):
     """A process killed in the middle of training on the sample leaves what another one goes on from."""
-    script = """
-import sys, dataclasses
-from pathlib import Path
-from smidgen.network.spec import PyramidSpec
-from smidgen.data.tasks import load_task
-from smidgen.training.checkpoint import CHECKPOINT, HISTORY
-from smidgen.training.recipe import Recipe
-from smidgen.training.train import train
-import numpy as np
-dataset = load_task("digits-on-garments-sample")
-dataset = dataclasses.replace(dataset, val=dataset.val.first(100),
-    train=dataclasses.replace(dataset.train, clean=dataset.train.clean[:512], other=dataset.train.other[:512]))
-settings = Recipe(epochs=5, batch_size=64, threads=1)
-folder = Path(sys.argv[1])
-trained = train(dataset, PyramidSpec(width=6, hidden=6), settings, folder=folder, resume=True)
-np.savez(folder / "weights.npz", **trained.weights)
-"""
-    environment = os.environ | {"PYTHONWARNINGS": "error"}
-
-    def start(folder: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", script, str(folder)], env=environment)
-
-    assert start(tmp_path / "whole").wait() == 0
-    broken = start(tmp_path / "broken")
+    script = "import sys; from tests.test_training_train import *; train_on_the_sample(Path(sys.argv[1]))"
+    command = [sys.executable, "-W", "error", "-c", script, str(tmp_path / "broken")]
+    broken = subprocess.Popen(command, cwd=Path(__file__).parents[1])
     deadline = time.monotonic() + 120
     while not (tmp_path / "broken" / CHECKPOINT).exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     broken.send_signal(signal.SIGKILL)
     assert broken.wait() == -signal.SIGKILL
-    assert start(tmp_path / "broken").wait() == 0
-    with np.load(tmp_path / "whole" / "weights.npz") as whole, np.load(tmp_path / "broken" / "weights.npz") as other:
-        for name in whole.files:
-            np.testing.assert_array_equal(whole[name], other[name])
+    assert_same(train_on_the_sample(tmp_path / "broken"), train_on_the_sample(tmp_path / "whole"))
 
 
 def test_a_folder_is_not_overwritten(small_dataset: Dataset, tmp_path: Path):

@@ -8,12 +8,14 @@ PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
+ENGINE := src/smidgen/engine
+
 .PHONY: demo test debian clean
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.engine
 	$(BIN)/smidgen demo
 
-test: $(VENV)/.installed
+test: $(VENV)/.engine
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -25,6 +27,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --require-hashes --no-deps --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[train,search,export,keras,web,dev]'
+	touch $@
+
+# Installing compiles the engine too; this does it again where its source is newer.
+$(VENV)/.engine: $(VENV)/.installed $(wildcard $(ENGINE)/*.[ch]) $(ENGINE)/build.py
+	$(BIN)/python $(ENGINE)/build.py
 	touch $@
 
 # What the tests of exports, pages and search run: two C compilers, a browser, a database. Needs root.

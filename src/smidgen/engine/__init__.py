@@ -1,0 +1,1 @@
+"""What runs networks: C source, its build, and its Python face."""

@@ -1,0 +1,79 @@
+"""Compile the engine for this machine: `python src/smidgen/engine/build.py`.
+
+It needs nothing but a C compiler. The package's build runs it (hatch_build.py), and brings a compiler of its own
+where the system has none.
+"""
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+LIBRARY = FOLDER / f"engine{SUFFIX}"
+# No product is contracted but where the source says so: results are the same whatever the compiler.
+FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-pthread", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra")
+# The builds for a kind of processor, with the floats in a vector; names as in `choose.c`.
+LEVELS: dict[str, dict[str, tuple[str, ...]]] = {
+    "x86_64": {
+        "v2": ("-march=x86-64-v2", "-DLANES=4"),
+        "v3": ("-march=x86-64-v3", "-DLANES=8"),
+        "v4": ("-march=x86-64-v4", "-DLANES=16"),
+    },
+    "aarch64": {"neon": ("-DLANES=4",)},
+}
+PLAIN: dict[str, tuple[str, ...]] = {"plain": ("-DLANES=4",)}
+PIP_COMPILER = "ziglang"
+
+
+def find_compiler() -> list[str] | None:
+    """The command that compiles C: `CC`, the system's, or the one that pip brought; None if there is none."""
+    if os.environ.get("CC"):
+        return os.environ["CC"].split()
+    for name in ("cc", "gcc", "clang"):
+        if shutil.which(name):
+            return [name]
+    return [sys.executable, "-m", PIP_COMPILER, "cc"] if importlib.util.find_spec(PIP_COMPILER) else None
+
+
+def build(target: Path = LIBRARY) -> Path:
+    """Compile every level into one library, replaced whole.
+
+    Raises:
+        SystemExit: there is no compiler, or it fails; with what it said.
+    """
+    compiler = find_compiler()
+    if compiler is None:
+        sys.exit(f"The engine needs a C compiler: install one (Debian: gcc libc6-dev), or: pip install {PIP_COMPILER}")
+    machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    levels = LEVELS.get(machine, PLAIN)
+    if PIP_COMPILER in compiler:  # it writes x86_64_v3
+        levels = {name: tuple(flag.replace("x86-64-", "x86_64_") for flag in flags) for name, flags in levels.items()}
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
+        made = [_compile(compiler, "choose.c", Path(folder) / "choose.o", ())]
+        for level, flags in levels.items():
+            made.append(_compile(compiler, "library.c", Path(folder) / f"{level}.o", (f"-DLEVEL={level}", *flags)))
+        library = Path(folder) / target.name
+        _run([*compiler, "-shared", "-pthread", *map(str, made), "-o", str(library), "-lm"])
+        library.replace(target)
+    return target
+
+
+def _compile(compiler: list[str], source: str, target: Path, flags: tuple[str, ...]) -> Path:
+    _run([*compiler, *FLAGS, *flags, "-c", str(FOLDER / source), "-o", str(target)])
+    return target
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    if done.returncode:
+        sys.exit(f"The engine was not compiled; {' '.join(command)} said:\n{done.stderr}")
+
+
+if __name__ == "__main__":
+    print(build())

@@ -1,0 +1,220 @@
+// The engine: runs a denoiser over images of any size at the speed of the processor.
+//
+// What it is: one pass over memory for each visit of a cell, on vectors whose lanes hold different columns
+// or different images (planes.h), in rings of rows (stream.h), for every network that smidgen/network/spec.py
+// can describe (network.h), out of a handful of layers (layers.h). What it is not: a general runtime.
+//
+//   lanes.h -> planes.h -> layers.h -> network.h -> stream.h -> engine.c -> library.c
+//
+// This file runs a stream; it allocates nothing and knows no threads but through Team.
+#include "stream.h"
+
+// ---- images in, images out -------------------------------------------------------------------------------------
+
+// An image's share of a lane: columns x0 to x1 of its band that are inside it, and the image's column of x0.
+typedef struct {
+  int image, column, count;
+} Share;
+
+static Share lane_share(const Stream *stream, int lane, int x0, int x1) {
+  const Size *size = &stream->sizes[0];
+  int column = lane % size->bands * size->columns + x0, image = lane / size->bands;
+  return (Share){image, column, image < stream->images ? MAX(0, MIN(x1 - x0, size->width - column)) : 0};
+}
+
+// Rows y0 to y1 of all images into plane 0; `rows[i]` is image i from row y0 on, (rows, width, channels).
+static void read_rows(const Stream *stream, const float *const *rows, int y0, int y1, int x0, int x1) {
+  const Plane *plane = &stream->planes[0];
+  int channels = plane->channels;
+  vec block[CHUNK];
+  for (int y = y0; y < y1; y++) {
+    for (int c = 0; c < channels; c++) {
+      memset(block, 0, sizeof block);
+      for (int lane = 0; lane < LANES; lane++) {
+        Share share = lane_share(stream, lane, x0, x1);
+        if (!share.count) continue;
+        const float *from = rows[share.image] + ((size_t)(y - y0) * stream->width + share.column) * channels + c;
+        float *to = (float *)block + lane;
+        for (int x = 0; x < share.count; x++) to[x * LANES] = from[x * channels];
+      }
+      plane_store(plane, y, c, x0, x1, block);
+    }
+  }
+}
+
+// `count` columns from x0 on of row y of the result, (channels, BLOCK).
+static void write_row(const Stream *stream, float *const *rows, int row, int x0, int count, const vec *values) {
+  int channels = stream->network->spec.channels;
+  for (int lane = 0; lane < LANES; lane++) {
+    Share share = lane_share(stream, lane, x0, x0 + count);
+    if (!share.count) continue;
+    float *to = rows[share.image] + ((size_t)row * stream->width + share.column) * channels;
+    for (int c = 0; c < channels; c++) {
+      const float *from = (const float *)(values + c * BLOCK) + lane;
+      for (int x = 0; x < share.count; x++) to[x * channels + c] = from[x * LANES];
+    }
+  }
+}
+
+// ---- a stage ---------------------------------------------------------------------------------------------------
+
+static const vec *row_or_zeros(const Stream *stream, int plane, int y, int channel) {
+  const Plane *from = &stream->planes[plane];
+  return y >= 0 && y < from->size->height ? plane_row(from, y, channel) : stream->zeros;
+}
+
+static void mask_outside(vec *values, const bits *inside, int count) {
+  for (int x = 0; x < count; x++) values[x] = keep(inside[x], values[x]);
+}
+
+static void through_stem(const Stream *stream, int y, int x, int count, vec *raw, Scratch *scratch) {
+  const Network *network = stream->network;
+  int channels = network->spec.channels, width = network->spec.width;
+  for (int at = 0; at < count; at += BLOCK) {
+    int columns = count - at > 4 ? BLOCK : 4;
+    for (int tap = 0; tap < 9 * channels; tap++)
+      scratch->inputs[tap] = row_or_zeros(stream, 0, y + tap % 9 / 3 - 1, tap / 9) + x + at + tap % 3 - 1;
+    products(PLAIN, scratch->result, scratch->inputs, 9 * channels, width, network->stem,
+             (Start){.bias = network->stem_bias}, columns);
+    for (int c = 0; c < width; c++)
+      for (int i = 0; i < columns; i++) raw[c * scratch->pitch + at + i] = scratch->result[c * BLOCK + i];
+  }
+}
+
+// Row y of a stage's source, columns x to x + count, into `raw` (inputs, pitch); zeros outside the image.
+static void source_row(const Stream *stream, const Stage *stage, int y, int x, int count, vec *raw, Scratch *scratch) {
+  const Size *size = &stream->sizes[stage->scale];
+  if (y < 0 || y >= size->height) {
+    for (int c = 0; c < stage->inputs; c++) memset(raw + c * scratch->pitch, 0, sizeof(vec) * count);
+    return;
+  }
+  if (stage->source == STEM) through_stem(stream, y, x, count, raw, scratch);
+  for (int c = 0; c < stage->inputs; c++) {
+    vec *to = raw + c * scratch->pitch;
+    Rows near = {y >> 1, (y >> 1) + (y & 1 ? 1 : -1)};
+    switch (stage->source) {
+      case STEM: break;
+      case AS_IS: memcpy(to, plane_row(&stream->planes[stage->from], y, c) + x, sizeof(vec) * count); continue;
+      case MEAN_POOL:
+        mean_pool(to, row_or_zeros(stream, stage->from, 2 * y, c), row_or_zeros(stream, stage->from, 2 * y + 1, c), x,
+                  count);
+        continue;
+      case MAX_POOL: {
+        const Size *fine = stream->planes[stage->from].size;
+        max_pool(to, row_or_zeros(stream, stage->from, 2 * y, c), row_or_zeros(stream, stage->from, 2 * y + 1, c),
+                 2 * y + 1 < fine->height, fine, x, count);
+        continue;
+      }
+      case NEAREST: upsample_nearest(to, plane_row(&stream->planes[stage->coarse], near.first, c), x, count); break;
+      case BILINEAR: {
+        const Plane *coarse = &stream->planes[stage->coarse];
+        near.last = MAX(0, MIN(coarse->size->height - 1, near.last)); // the edge is repeated
+        add_bilinear(to, plane_row(&stream->planes[stage->from], y, c), plane_row(coarse, near.first, c),
+                     plane_row(coarse, near.last, c), coarse->size, x, count);
+        break;
+      }
+    }
+    if (!(size->whole[x] & size->whole[x + count - 1])) mask_outside(to, size->inside + x, count);
+  }
+}
+
+static void cell_block(const Network *network, const Stage *stage, const vec *const *norm, const vec *raw, int count,
+                       Scratch *scratch) {
+  int hidden = network->spec.hidden, pitch = scratch->pitch;
+  depthwise(stage->side, scratch->seen, norm, pitch, stage->inputs, stage->filters, count);
+  for (int c = 0; c < stage->inputs; c++) scratch->inputs[c] = scratch->seen + c * BLOCK;
+  products(GATED, scratch->gated, scratch->inputs, stage->inputs, 2 * hidden, stage->weights,
+           (Start){.bias = stage->bias}, count);
+  for (int h = 0; h < hidden; h++) scratch->inputs[h] = scratch->gated + h * BLOCK;
+  products(ADDED, scratch->result, scratch->inputs, hidden, stage->outputs, stage->back,
+           (Start){.values = raw, .pitch = pitch}, count);
+}
+
+static void convolution_block(const Stage *stage, const vec *const *rows, int count, Scratch *scratch) {
+  for (int tap = 0; tap < 9 * stage->inputs; tap++)
+    scratch->inputs[tap] = rows[tap % 9 / 3] + tap / 9 * scratch->pitch + tap % 3;
+  products(RELU, scratch->result, scratch->inputs, 9 * stage->inputs, stage->outputs, stage->weights,
+           (Start){.bias = stage->bias}, count);
+}
+
+static void head_block(const Stream *stream, const Stage *stage, const vec *const *rows, int y, int x,
+                       Scratch *scratch) {
+  for (int o = 0; o < stage->outputs; o++) {
+    vec *result = scratch->result + o * BLOCK;
+    convolve_to_one(result, rows, scratch->pitch, stage->inputs, stage->filters + 9 * stage->inputs * o,
+                    stage->bias[o]);
+    if (stream->network->spec.output == SIGMOID) {
+      for (int i = 0; i < BLOCK; i++) result[i] = sigmoid(result[i]);
+    } else {
+      const vec *noisy = plane_row(&stream->planes[0], y, o) + x;
+      for (int i = 0; i < BLOCK; i++)
+        result[i] = at_most(at_least(noisy[i] - result[i], spread(0.0f)), spread(1.0f));
+    }
+  }
+}
+
+// Rows y0 to y1, columns x0 to x1 of what a stage makes. The last `side` rows of its source stay in a ring.
+static void run_stage(const Stream *stream, int number, int y0, int y1, int x0, int x1, float *const *out,
+                      Scratch *scratch) {
+  const Stage *stage = &stream->network->stages[number];
+  int side = stage->side, radius = stage_radius(stage), before = even_radius(stage), pitch = scratch->pitch;
+  int wide = ROUND_UP(x1 - x0 + before + radius, 4);
+  size_t ring_row = (size_t)stage->inputs * pitch;
+  for (int y = y0 - radius; y < y1 + radius; y++) {
+    size_t slot = (size_t)((y + side) % side) * ring_row;
+    source_row(stream, stage, y, x0 - before, wide, scratch->raw + slot, scratch);
+    if (stage->operation == CELL) rms_norm(scratch->norm + slot, scratch->raw + slot, pitch, stage->inputs, wide);
+    int row = y - radius; // what can be made now
+    if (row < y0) continue;
+    const vec *ring = stage->operation == CELL ? scratch->norm : scratch->raw;
+    for (int x = x0; x < x1; x += BLOCK) {
+      int count = x1 - x > 4 ? BLOCK : 4, kept = MIN(BLOCK, x1 - x);
+      const vec *rows[MOST_SIDE];
+      for (int i = 0; i < side; i++)
+        rows[i] = ring + (size_t)((row + i - radius + side) % side) * ring_row + x - x0 + before - radius;
+      if (stage->operation == CELL) {
+        const vec *raw = scratch->raw + (size_t)((row + side) % side) * ring_row + x - x0 + before;
+        cell_block(stream->network, stage, rows, raw, count, scratch);
+      } else if (stage->operation == CONVOLUTION) {
+        convolution_block(stage, rows, count, scratch);
+      } else {
+        head_block(stream, stage, rows, row, x, scratch);
+        write_row(stream, out, row - y0, x, kept, scratch->result);
+        continue;
+      }
+      const Plane *to = &stream->planes[stage->to];
+      for (int c = 0; c < stage->outputs; c++)
+        plane_store(to, row, c, x, x + kept, scratch->result + c * BLOCK);
+    }
+  }
+}
+
+// ---- the network -------------------------------------------------------------------------------------------------
+
+// Columns that a thread takes at a time.
+static int chunk_columns(int columns, int threads) {
+  int chunks = MAX((columns + CHUNK - 1) / CHUNK, threads > 1 ? MIN(2 * threads, (columns + 7) / 8) : 1);
+  return ROUND_UP((columns + chunks - 1) / chunks, 4);
+}
+
+// Take `step` more rows of each image (what is left at the end) and make what can be made of them. Every thread
+// of the team calls this with the same arguments; `noisy[i]` is image i from the first new row on, `denoised[i]`
+// where the first row not made before goes. Gives the rows made. The caller then calls finish_step once.
+static int run_step(const Stream *stream, const float *const *noisy, float *const *denoised, int *done, Scratch *scratch,
+                    Team *team) {
+  int stages = stream->network->num_stages, threads = team_size(team);
+  memcpy(done, stream->done, sizeof(int) * (stages + 1));
+  for (int i = 0; i <= stages; i++) {
+    int to = i ? reachable(stream, i - 1, done) : MIN(stream->height, done[0] + stream->step);
+    if (to == done[i]) continue;
+    int columns = i == 0 || i == stages ? stream->sizes[0].columns : stream->planes[i].size->columns;
+    int chunk = chunk_columns(columns, threads);
+    for (int x; !is_stopped(team) && (x = take_ticket(team) * chunk) < columns;) {
+      if (i == 0) read_rows(stream, noisy, done[0], to, x, MIN(x + chunk, columns));
+      else run_stage(stream, i - 1, done[i], to, x, MIN(x + chunk, columns), denoised, scratch);
+    }
+    meet(team);
+    done[i] = to;
+  }
+  return done[stages] - stream->done[stages];
+}

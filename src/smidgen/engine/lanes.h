@@ -1,0 +1,154 @@
+// A vector of LANES floats that are computed side by side, and the few operations the engine needs.
+//
+// A lane never looks at another one: each holds its own columns of an image, or an image of its own
+// (see planes.h). So the results do not depend on LANES, and with one lane this is plain C99. No sum is
+// left to the compiler to reorder or to contract: `madd` is the only multiply-add, fused wherever the
+// processor has one.
+#ifndef SMIDGEN_LANES_H
+#define SMIDGEN_LANES_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifndef LANES
+#define LANES 1
+#endif
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+#if defined(__ARM_NEON) && defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 32")
+#else
+#define INLINE static inline
+#define UNROLL
+#endif
+
+// Columns that a matrix product keeps in registers: six outputs of each, next to what they are made from.
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define TILE 4
+#else
+#define TILE 2
+#endif
+
+#if LANES == 1
+typedef float vec;
+typedef int32_t bits;
+INLINE vec spread(float value) { return value; }
+#else
+typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t bits __attribute__((vector_size(4 * LANES)));
+#if LANES == 4
+INLINE vec spread(float v) { return (vec){v, v, v, v}; }
+#elif LANES == 8
+INLINE vec spread(float v) { return (vec){v, v, v, v, v, v, v, v}; }
+#elif LANES == 16
+INLINE vec spread(float v) { return (vec){v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v}; }
+#endif
+#endif
+
+// sum + a * b
+INLINE vec madd(vec sum, vec a, vec b) {
+#if LANES == 16 && defined(__AVX512F__)
+  return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)sum);
+#elif LANES == 8 && defined(__FMA__)
+  return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)sum);
+#elif LANES == 4 && defined(__aarch64__)
+  return (vec)vfmaq_f32((float32x4_t)sum, (float32x4_t)a, (float32x4_t)b);
+#elif LANES == 1 && (defined(__FMA__) || defined(FP_FAST_FMAF))
+  return fmaf(a, b, sum);
+#else
+  return sum + a * b;
+#endif
+}
+
+INLINE bits as_bits(vec value) {
+  bits result;
+  memcpy(&result, &value, sizeof result);
+  return result;
+}
+
+INLINE vec as_vec(bits value) {
+  vec result;
+  memcpy(&result, &value, sizeof result);
+  return result;
+}
+
+// The lanes whose mask is all ones; 0 in the others.
+INLINE vec keep(bits mask, vec value) { return as_vec(as_bits(value) & mask); }
+
+// `yes` in the lanes whose mask is all ones, `no` in the others.
+INLINE vec choose(bits mask, vec yes, vec no) { return as_vec((as_bits(yes) & mask) | (as_bits(no) & ~mask)); }
+
+#if LANES == 1
+INLINE bits less(vec a, vec b) { return -(a < b); }
+INLINE bits is_number(vec a) { return -(a == a); }
+INLINE vec root(vec a) { return sqrtf(a); }
+INLINE float get_lane(vec a, int lane) { (void)lane; return a; }
+#else
+INLINE bits less(vec a, vec b) { return a < b; }
+INLINE bits is_number(vec a) { return a == a; }
+INLINE float get_lane(vec a, int lane) { return a[lane]; }
+INLINE vec root(vec a) {
+#if LANES == 16 && defined(__AVX512F__)
+  return (vec)_mm512_sqrt_ps((__m512)a);
+#elif LANES == 8 && defined(__AVX2__)
+  return (vec)_mm256_sqrt_ps((__m256)a);
+#elif LANES == 4 && defined(__aarch64__)
+  return (vec)vsqrtq_f32((float32x4_t)a);
+#elif LANES == 4 && defined(__SSE2__)
+  return (vec)_mm_sqrt_ps((__m128)a);
+#else
+  UNROLL for (int i = 0; i < LANES; i++) a[i] = sqrtf(a[i]);
+  return a;
+#endif
+}
+#endif
+
+INLINE vec at_least(vec a, vec low) { return choose(less(a, low), low, a); }
+INLINE vec at_most(vec a, vec high) { return choose(less(high, a), high, a); }
+
+INLINE bits shift_left(bits a, int by) {
+#if LANES == 1
+  return (int32_t)((uint32_t)a << by);
+#else
+  return a << by;
+#endif
+}
+
+// Each lane takes the value of the lane `by` before it; 0 where there is none.
+INLINE vec shift_lanes(vec value, int by) {
+  float from[3 * LANES] = {0};
+  if (by <= -LANES || by >= LANES) return spread(0.0f);
+  memcpy(from + LANES, &value, sizeof value);
+  memcpy(&value, from + LANES - by, sizeof value);
+  return value;
+}
+
+// 1 / (1 + exp(-x)). exp(r + n ln 2) = 2**n exp(r) with |r| <= ln(2) / 2 and a polynomial of degree 6 for
+// exp(r) - 1 - r (coefficients of Cephes' expf); adding and subtracting 1.5 * 2**23 rounds to a whole number.
+INLINE vec sigmoid(vec x) {
+  const vec rounder = spread(12582912.0f);
+  bits number = is_number(x);
+  vec y = at_most(at_least(-x, spread(-87.0f)), spread(87.0f));
+  vec n = madd(rounder, y, spread(1.44269504f));
+  bits exponent = shift_left(as_bits(n), 23);
+  n = n - rounder;
+  y = madd(y, n, spread(-0.693359375f));
+  y = madd(y, n, spread(2.12194440e-4f));
+  vec p = spread(1.9875691500e-4f);
+  p = madd(spread(1.3981999507e-3f), p, y);
+  p = madd(spread(8.3334519073e-3f), p, y);
+  p = madd(spread(4.1665795894e-2f), p, y);
+  p = madd(spread(1.6666665459e-1f), p, y);
+  p = madd(spread(5.0000001201e-1f), p, y);
+  p = madd(y, p * y, y) + spread(1.0f);
+  return choose(number, spread(1.0f) / (spread(1.0f) + as_vec(as_bits(p) + exponent)), x);
+}
+
+#endif

@@ -1,0 +1,340 @@
+// The engine as a shared library: memory, threads and the functions that engine/native.py calls.
+//
+// Nothing is global. A model may be used by any number of threads at once; each call has memory and threads of
+// its own, which end with it, so an idle program has none and fork is safe.
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define SMIDGEN_THREADS
+#include "engine.c"
+
+#ifndef LEVEL
+#define LEVEL plain
+#endif
+#define JOIN2(a, b) smidgen_##a##_##b
+#define JOIN(a, b) JOIN2(a, b)
+#define EXPORT(name) JOIN(LEVEL, name)
+
+enum { DONE = 0, NO_MEMORY = 1, STOPPED = 2, NO_SPEC = 3 };
+enum { SPIN = 2000, MOST_THREADS = 256, STEP = 32, LOW_STEP = 8, WIDE = 8192, LONGEST = 1 << 24 };
+
+// ---- teams ---------------------------------------------------------------------------------------------------------
+
+struct Team {
+  int threads;
+  const atomic_int *stop; // set by whoever wants the work to end
+  atomic_int stopped;     // the same at the last meeting, so that all threads leave at the same place
+  pthread_mutex_t lock;
+  pthread_cond_t met; // for those who have waited a while
+  _Alignas(64) atomic_int ticket;
+  _Alignas(64) atomic_int arrived;
+  _Alignas(64) atomic_int meetings;
+};
+
+static int team_size(const Team *team) { return team->threads; }
+static int take_ticket(Team *team) { return atomic_fetch_add(&team->ticket, 1); }
+static int is_stopped(const Team *team) { return atomic_load(&team->stopped); }
+
+static void meet(Team *team) {
+  int meeting = atomic_load(&team->meetings);
+  if (atomic_fetch_add(&team->arrived, 1) == team->threads - 1) {
+    atomic_store(&team->arrived, 0);
+    atomic_store(&team->ticket, 0);
+    atomic_store(&team->stopped, team->stop && atomic_load(team->stop));
+    pthread_mutex_lock(&team->lock);
+    atomic_store(&team->meetings, meeting + 1);
+    pthread_cond_broadcast(&team->met);
+    pthread_mutex_unlock(&team->lock);
+    return;
+  }
+  for (int i = 0; i < SPIN; i++) {
+    if (atomic_load(&team->meetings) != meeting) return;
+#if defined(__SSE2__)
+    _mm_pause();
+#endif
+  }
+  pthread_mutex_lock(&team->lock);
+  while (atomic_load(&team->meetings) == meeting) pthread_cond_wait(&team->met, &team->lock);
+  pthread_mutex_unlock(&team->lock);
+}
+
+typedef struct {
+  void (*work)(void *job, Team *team, int number);
+  void *job;
+  Team *team;
+  atomic_int *begun; // 0 until the size of the team is known
+  int number;
+} Member;
+
+static void *start_member(void *argument) {
+  Member *member = argument;
+  while (!atomic_load(member->begun)) sched_yield();
+  member->work(member->job, member->team, member->number);
+  return NULL;
+}
+
+// Run work(job, team, number) in `threads` threads, this one being number 0; in fewer where no more can be had.
+static void in_team(int threads, const atomic_int *stop, void (*work)(void *, Team *, int), void *job) {
+  Team team = {.stop = stop, .lock = PTHREAD_MUTEX_INITIALIZER, .met = PTHREAD_COND_INITIALIZER};
+  atomic_int begun = 0;
+  Member members[MOST_THREADS];
+  pthread_t handles[MOST_THREADS];
+  int made = 1;
+  for (; made < threads; made++) {
+    members[made] = (Member){work, job, &team, &begun, made};
+    if (pthread_create(&handles[made], NULL, start_member, &members[made])) break;
+  }
+  team.threads = made;
+  atomic_store(&begun, 1);
+  work(job, &team, 0);
+  for (int i = 1; i < made; i++) pthread_join(handles[i], NULL);
+}
+
+// ---- models --------------------------------------------------------------------------------------------------------
+
+typedef struct {
+  Network network;
+  float numbers[]; // learned, then packed
+} Model;
+
+// How many learned numbers a spec has, or -1 if it is none.
+long EXPORT(count)(const int32_t *spec) {
+  Network network;
+  Numbers numbers = {0};
+  if (!read_spec(&network.spec, spec)) return -1;
+  build_network(&network, &numbers);
+  return (long)numbers.num_learned;
+}
+
+// A model from its spec (see read_spec) and its learned numbers, in the order of the model file; NULL without memory.
+Model *EXPORT(open)(const int32_t *spec, const float *learned) {
+  Network network;
+  Numbers numbers = {0};
+  if (!read_spec(&network.spec, spec)) return NULL;
+  build_network(&network, &numbers);
+  Model *model = malloc(sizeof *model + sizeof(float) * (numbers.num_learned + numbers.num_packed));
+  if (!model) return NULL;
+  memcpy(model->numbers, learned, sizeof(float) * numbers.num_learned);
+  model->network.spec = network.spec;
+  numbers.learned = model->numbers, numbers.packed = model->numbers + numbers.num_learned;
+  build_network(&model->network, &numbers);
+  return model;
+}
+
+void EXPORT(close)(Model *model) { free(model); }
+
+// ---- streams -------------------------------------------------------------------------------------------------------
+
+// A stream with its memory, and scratch for each thread that works on it.
+typedef struct {
+  Stream stream;
+  int threads;
+  void *memory;
+  size_t size;
+  Scratch scratch[];
+} Session;
+
+static void close_session(Session *session) {
+  if (session) free(session->memory);
+  free(session);
+}
+
+static void place_session(Session *session, Arena *arena) {
+  place_stream(&session->stream, arena);
+  for (int t = 0; t < session->threads; t++) place_scratch(&session->scratch[t], session->stream.network, arena);
+}
+
+static Session *open_session(const Network *network, int height, int width, int images, int bands, int step,
+                             int threads) {
+  if (height > LONGEST || width > LONGEST) return NULL; // so that no row's length overflows
+  Session *session = malloc(sizeof *session + sizeof(Scratch) * threads);
+  if (!session) return NULL;
+  plan_stream(&session->stream, network, height, width, images, bands, step);
+  session->threads = threads;
+  Arena arena = {0};
+  place_session(session, &arena);
+  session->size = arena.used + 64;
+  session->memory = calloc(session->size, 1);
+  if (!session->memory) {
+    free(session);
+    return NULL;
+  }
+  arena = (Arena){.start = (char *)ROUND_UP((uintptr_t)session->memory, 64)};
+  place_session(session, &arena);
+  return session;
+}
+
+// Fewer rows at a time where rows are long: memory is what counts there.
+static int step_rows(int width, int step) { return step > 0 ? step : width > WIDE ? LOW_STEP : STEP; }
+
+typedef struct {
+  Session *session;
+  const float *const *noisy;
+  float *const *denoised;
+  int made;
+} Step;
+
+static void work_on_step(void *job, Team *team, int number) {
+  Step *step = job;
+  int done[MOST_STAGES];
+  int made = run_step(&step->session->stream, step->noisy, step->denoised, done, &step->session->scratch[number], team);
+  meet(team); // nobody reads the stream's `done` any more
+  if (number) return;
+  memcpy(step->session->stream.done, done, sizeof done);
+  step->made = made;
+}
+
+// All rows of a group of images.
+static void work_on_group(Session *session, Team *team, int number, const float *const *noisy, float *const *denoised) {
+  Stream *stream = &session->stream;
+  int stages = stream->network->num_stages, images = stream->images;
+  size_t row = (size_t)stream->width * stream->network->spec.channels;
+  while (stream->done[stages] < stream->height && !is_stopped(team)) {
+    const float *from[MOST_IMAGES];
+    float *to[MOST_IMAGES];
+    int done[MOST_STAGES];
+    for (int i = 0; i < images; i++)
+      from[i] = noisy[i] + row * stream->done[0], to[i] = denoised[i] + row * stream->done[stages];
+    run_step(stream, from, to, done, &session->scratch[number], team);
+    meet(team);
+    if (!number) memcpy(stream->done, done, sizeof done);
+    meet(team);
+  }
+  meet(team); // everyone has seen the end before the stream is used again
+}
+
+// ---- whole images --------------------------------------------------------------------------------------------------
+
+// (height, width, channels) each.
+typedef struct {
+  const float *noisy;
+  float *denoised;
+  int32_t height, width;
+} Picture;
+
+typedef struct {
+  const Network *network;
+  const Picture *pictures;
+  int step, threads;
+  int count;              // of groups
+  int (*groups)[3];       // first picture, images, bands
+  atomic_int next, status;
+} Batch;
+
+// How many bands of each image share the lanes, for so many images of one size: the fewest columns to compute.
+static int choose_bands(const Network *network, int width, int count) {
+  int alignment = 1 << (scales_of(&network->spec) - 1), best = LANES;
+  long least = -1;
+  for (int bands = LANES; bands >= 1; bands /= 2) {
+    int groups = (count + LANES / bands - 1) / (LANES / bands);
+    int columns = bands == 1 ? width : ROUND_UP((width + bands - 1) / bands, alignment);
+    if (bands < LANES && columns > 256) break; // as little memory as can be
+    long cost = (long)groups * (ROUND_UP(columns, 4) + (bands > 1 ? 4 : 0));
+    if (least < 0 || cost < least) least = cost, best = bands;
+  }
+  return best;
+}
+
+static int run_group(Batch *batch, const int *group, Session **session, Team *team, int number) {
+  const Picture *first = &batch->pictures[group[0]];
+  const float *noisy[MOST_IMAGES];
+  float *denoised[MOST_IMAGES];
+  for (int i = 0; i < group[1]; i++) noisy[i] = first[i].noisy, denoised[i] = first[i].denoised;
+  if (!number) {
+    const Stream *stream = *session ? &(*session)->stream : NULL;
+    if (stream && stream->height == first->height && stream->width == first->width && stream->bands == group[2]) {
+      (*session)->stream.images = group[1];
+      memset((*session)->stream.done, 0, sizeof stream->done);
+    } else {
+      close_session(*session);
+      *session = open_session(batch->network, first->height, first->width, group[1], group[2],
+                              step_rows(first->width, batch->step), team_size(team));
+    }
+  }
+  meet(team);
+  if (!*session) return NO_MEMORY;
+  work_on_group(*session, team, number, noisy, denoised);
+  return is_stopped(team) ? STOPPED : DONE;
+}
+
+// Each thread takes whole groups.
+static void share_groups(void *job, Team *team, int number) {
+  Batch *batch = job;
+  Team alone = {.threads = 1, .stop = team->stop, .lock = PTHREAD_MUTEX_INITIALIZER, .met = PTHREAD_COND_INITIALIZER};
+  Session *session = NULL;
+  (void)number;
+  for (int i; !atomic_load(&batch->status) && (i = atomic_fetch_add(&batch->next, 1)) < batch->count;) {
+    int status = run_group(batch, batch->groups[i], &session, &alone, 0);
+    if (status) atomic_store(&batch->status, status);
+  }
+  close_session(session);
+}
+
+// All threads work on one group after the other.
+typedef struct {
+  Batch *batch;
+  Session *session;
+} Shared;
+
+static void share_columns(void *job, Team *team, int number) {
+  Shared *shared = job;
+  for (int i = 0; i < shared->batch->count; i++) {
+    int status = run_group(shared->batch, shared->batch->groups[i], &shared->session, team, number);
+    if (status) {
+      if (!number) atomic_store(&shared->batch->status, status);
+      return;
+    }
+  }
+}
+
+// Denoise pictures of any sizes. `step`: rows at a time, 0 chooses; `stop` may be NULL. DONE, NO_MEMORY or STOPPED.
+int EXPORT(denoise)(const Model *model, const Picture *pictures, int count, int threads, int step,
+                    const atomic_int *stop) {
+  Batch batch = {.network = &model->network, .pictures = pictures, .step = step};
+  batch.groups = malloc(sizeof *batch.groups * MAX(count, 1));
+  if (!batch.groups) return NO_MEMORY;
+  for (int first = 0; first < count;) {
+    int same = 1;
+    while (first + same < count && pictures[first + same].height == pictures[first].height &&
+           pictures[first + same].width == pictures[first].width) same++;
+    int bands = choose_bands(&model->network, pictures[first].width, same), most = LANES / bands;
+    for (int i = 0; i < same; i += most) {
+      int *group = batch.groups[batch.count++];
+      group[0] = first + i, group[1] = MIN(most, same - i), group[2] = bands;
+    }
+    first += same;
+  }
+  batch.threads = MAX(1, MIN(threads, MOST_THREADS));
+  if (batch.count >= batch.threads) {
+    in_team(batch.threads, stop, share_groups, &batch);
+  } else {
+    Shared shared = {.batch = &batch};
+    in_team(batch.threads, stop, share_columns, &shared);
+    close_session(shared.session);
+  }
+  free(batch.groups);
+  return atomic_load(&batch.status);
+}
+
+// One picture from top to bottom, some rows at a time; NULL without memory.
+Session *EXPORT(open_stream)(const Model *model, int height, int width, int threads, int step) {
+  threads = MAX(1, MIN(threads, MOST_THREADS));
+  return open_session(&model->network, height, width, 1, LANES, step_rows(width, step), threads);
+}
+
+// Rows that each call of `push` must give, but for the last.
+int EXPORT(stream_step)(const Session *session) { return session->stream.step; }
+
+// Bytes that the stream holds.
+size_t EXPORT(stream_size)(const Session *session) { return session->size; }
+
+// Give the next rows; the rows that can be made now go to `denoised`. Gives their number, or -1 if stopped.
+int EXPORT(push)(Session *session, const float *noisy, float *denoised, const atomic_int *stop) {
+  Step step = {.session = session, .noisy = &noisy, .denoised = &denoised};
+  in_team(session->threads, stop, work_on_step, &step);
+  return stop && atomic_load(stop) ? -1 : step.made;
+}
+
+void EXPORT(close_stream)(Session *session) { close_session(session); }

@@ -1,0 +1,237 @@
+"""The engine's Python face: the shared library, loaded by ctypes."""
+
+import ctypes
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smidgen.engine import build
+from smidgen.errors import InputError, SmidgenError, StoppedError
+from smidgen.network.spec import OUTPUTS, PyramidSpec, Spec
+
+MOST_THREADS = 256
+_SPEC_NUMBERS = 24
+
+Image = NDArray[np.float32]
+
+
+class Stop:
+    """Asks computing that is under way in other threads to end, for good."""
+
+    def __init__(self) -> None:
+        self.flag = ctypes.c_int(0)
+
+    def ask(self) -> None:
+        """Let what computes raise StoppedError, within a few rows."""
+        self.flag.value = 1
+
+    def check(self) -> None:
+        """Go on, or raise StoppedError where the end was asked for."""
+        if self.flag.value:
+            raise StoppedError("The computing was stopped.")
+
+
+# `Picture` in library.c.
+_PICTURE = np.dtype([("noisy", np.uintp), ("denoised", np.uintp), ("height", np.int32), ("width", np.int32)])
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(str(build.LIBRARY))
+    except OSError as error:
+        raise SmidgenError(
+            f"The engine cannot be loaded ({error}). Install Smidgen again, or compile it: python {build.__file__}"
+        ) from None
+    library.smidgen_levels.restype = ctypes.c_char_p
+    return library
+
+
+def levels() -> tuple[str, ...]:
+    """The builds of the engine that this processor can run, best first: of v4, v3, v2, or neon, or plain.
+
+    Raises:
+        SmidgenError: there is none.
+    """
+    found = tuple(_library().smidgen_levels().decode().split())
+    if not found:
+        raise SmidgenError("This processor is too old: the engine needs SSE 4.2.")
+    return found
+
+
+def count_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Engine:
+    """A network with its learned numbers, ready to run; any number of threads may use it at once.
+
+    What it gives does not depend, in a single bit, on the number of threads, on the images that are computed
+    together, or on the rows that are computed at a time.
+    """
+
+    def __init__(
+        self, spec: Spec, weights: Mapping[str, NDArray[np.float32]], threads: int = 0, level: str | None = None
+    ) -> None:
+        """Load a network.
+
+        Args:
+            spec: the network.
+            weights: its learned tensors by name.
+            threads: of the processor; 0 uses all cores.
+            level: which build to use, one of `levels()`; None takes the best.
+
+        Raises:
+            InputError: so many threads cannot be, or the processor cannot run the level.
+        """
+        if not 0 <= threads <= MOST_THREADS:
+            raise InputError(f"the number of threads is {threads}", expected=f"0 (all cores) to {MOST_THREADS}")
+        found = levels()
+        if level not in (None, *found):
+            raise InputError(f"this processor cannot run the engine's level {level}", expected=" or ".join(found))
+        self.spec = spec
+        self.level = level or found[0]
+        self.threads = threads or count_cores()
+        learned = np.concatenate([np.asarray(weights[w.name], np.float32).ravel() for w in spec.network().weights])
+        self._open = self._function("open", ctypes.c_void_p)
+        self._close = self._function("close", None)
+        self._model = ctypes.c_void_p(self._open(_numbers_of(spec), learned.ctypes.data_as(ctypes.c_void_p)))
+        if not self._model:
+            raise MemoryError(f"no memory for a network of {learned.size:,} learned numbers")
+
+    def _function(self, name: str, result: Any) -> Any:
+        function = getattr(_library(), f"smidgen_{self.level}_{name}")
+        function.restype = result
+        return function
+
+    def __del__(self) -> None:
+        """Free the engine's copy of the network."""
+        if getattr(self, "_model", None):
+            self._close(self._model)
+
+    def denoise(self, images: Sequence[Image], stop: Stop | None = None, rows: int = 0) -> list[Image]:
+        """Denoised images for noisy ones, each `(H, W, C)` float32 in [0, 1], of any sizes.
+
+        Args:
+            images: at least 1 x 1 each; small ones of one size that follow each other are computed together.
+            stop: ends the computing.
+            rows: to compute at a time; 0 chooses.
+
+        Raises:
+            StoppedError: `stop` asked for the end.
+            MemoryError: there is not enough.
+        """
+        noisy = [np.ascontiguousarray(image, np.float32) for image in images]
+        denoised = [np.empty_like(image) for image in noisy]
+        pictures = np.empty(len(noisy), _PICTURE)
+        for picture, before, after in zip(pictures, noisy, denoised, strict=True):
+            self._check(before)
+            picture["noisy"], picture["denoised"] = before.ctypes.data, after.ctypes.data
+            picture["height"], picture["width"] = before.shape[:2]
+        self._run(pictures, stop, rows)
+        return denoised
+
+    def denoise_batch(self, images: Image, stop: Stop | None = None) -> Image:
+        """The same for images of one size, `(N, H, W, C)`."""
+        noisy = np.ascontiguousarray(images, np.float32)
+        denoised = np.empty_like(noisy)
+        if noisy.size:
+            self._check(noisy[0])
+            pictures = np.empty(len(noisy), _PICTURE)
+            starts = np.arange(len(noisy), dtype=np.uintp) * np.uintp(noisy[0].nbytes)
+            pictures["noisy"], pictures["denoised"] = noisy.ctypes.data + starts, denoised.ctypes.data + starts
+            pictures["height"], pictures["width"] = noisy.shape[1:3]
+            self._run(pictures, stop, 0)
+        return denoised
+
+    def _run(self, pictures: NDArray[np.void], stop: Stop | None, rows: int) -> None:
+        stop = stop or Stop()
+        run = self._function("denoise", ctypes.c_int)
+        start = pictures.ctypes.data_as(ctypes.c_void_p)
+        status = run(self._model, start, len(pictures), self.threads, rows, ctypes.byref(stop.flag))
+        stop.check()
+        if status:
+            height, width = pictures[0]["height"], pictures[0]["width"]
+            raise MemoryError(f"there is not enough memory to denoise an image of {height} x {width}")
+
+    def _check(self, image: Image) -> None:
+        if image.ndim != 3 or image.shape[2] != self.spec.channels or image.size == 0:
+            raise ValueError(f"an image has shape {image.shape}, not (H, W, {self.spec.channels})")
+
+    def stream(self, height: int, width: int, rows: int = 0) -> "Stream":
+        """An image that comes row by row, in memory that does not grow with its height.
+
+        Raises:
+            MemoryError: there is not enough.
+        """
+        return Stream(self, height, width, rows)
+
+
+class Stream:
+    """One image on its way through the engine, from top to bottom.
+
+    Attributes:
+        step: rows to give at a time.
+        size_bytes: memory it holds.
+    """
+
+    def __init__(self, engine: Engine, height: int, width: int, rows: int) -> None:
+        """See `Engine.stream`."""
+        self._engine = engine
+        self._height, self._width = height, width
+        self._given = self._made = 0
+        open_stream = engine._function("open_stream", ctypes.c_void_p)
+        self._session = ctypes.c_void_p(open_stream(engine._model, height, width, engine.threads, rows))
+        if not self._session:
+            raise MemoryError(f"there is not enough memory to denoise rows of {width:,} pixels")
+        self.step = int(engine._function("stream_step", ctypes.c_int)(self._session))
+        self.size_bytes = int(engine._function("stream_size", ctypes.c_size_t)(self._session))
+
+    def push(self, rows: Image, stop: Stop | None = None) -> Image:
+        """Give the next `step` rows `(h, W, C)`, or at the end what is left; gives the rows that are ready.
+
+        Raises:
+            StoppedError: `stop` asked for the end; nothing can be given any more.
+        """
+        wanted = (min(self.step, self._height - self._given), self._width, self._engine.spec.channels)
+        if rows.shape != wanted:
+            raise ValueError(f"the rows have shape {rows.shape}, not {wanted}")
+        stop = stop or Stop()
+        noisy = np.ascontiguousarray(rows, np.float32)
+        self._given += len(noisy)
+        denoised = np.empty((self._given - self._made, *wanted[1:]), np.float32)
+        places = (array.ctypes.data_as(ctypes.c_void_p) for array in (noisy, denoised))
+        made = self._engine._function("push", ctypes.c_int)(self._session, *places, ctypes.byref(stop.flag))
+        stop.check()
+        self._made += made
+        return denoised[:made]
+
+    def close(self) -> None:
+        """Free its memory."""
+        if self._session:
+            self._engine._function("close_stream", None)(self._session)
+            self._session = ctypes.c_void_p()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Free its memory."""
+        self.close()
+
+
+def _numbers_of(spec: Spec) -> Any:
+    """The spec as `read_spec` in network.h takes it."""
+    if isinstance(spec, PyramidSpec):
+        shape = [0, OUTPUTS.index(spec.output), spec.channels]
+        shape += [spec.width, spec.hidden, spec.scales, spec.passes, spec.kernel]
+    else:
+        shape = [1, OUTPUTS.index(spec.output), spec.channels, len(spec.widths), *spec.widths]
+    return (ctypes.c_int32 * _SPEC_NUMBERS)(*shape)

@@ -1,0 +1,68 @@
+// Where pixels lie. A plane holds some rows of a tensor (channels x columns), each element a vec.
+//
+// A group of images of one size is computed at once. Its lanes are divided among `images` images and, of
+// each, `bands` bands side by side: lane l holds band l % bands of image l / bands, and column x of a band
+// is column (l % bands) * columns + x of its image. So one image 16 lanes wide is cut into 16 bands, and 16
+// small images lie in 16 lanes. Neighbouring columns are neighbouring vecs, and no layer moves values
+// across lanes: only the margins, which repeat the columns that lie across a band's border, are filled by
+// shifting lanes. What lies outside an image is 0, and `inside` says where that is.
+#ifndef SMIDGEN_PLANES_H
+#define SMIDGEN_PLANES_H
+
+#include "lanes.h"
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define ROUND_UP(a, step) (((a) + (step) - 1) / (step) * (step))
+
+enum {
+  BLOCK = 8,  // columns that go through a cell at a time
+  SLACK = 16, // columns after a row that a last block may read
+};
+
+// The images of a group, seen at one scale.
+typedef struct {
+  int height, width;
+  int bands, columns;   // of a band; bands * columns >= width
+  int margin;           // columns that `inside` and `whole` know before and after the band
+  const bits *inside;   // inside[x]: all ones in the lanes where column x of the band is in the image
+  const uint8_t *whole; // whole[x]: all lanes of column x are inside
+} Size;
+
+// Rows of a tensor; row y is kept where row y - rows was.
+typedef struct {
+  const Size *size;
+  int channels, rows, margin;
+  vec *memory;
+} Plane;
+
+INLINE int plane_pitch(const Plane *plane) { return plane->size->columns + 2 * plane->margin; }
+
+INLINE size_t plane_vecs(const Plane *plane) {
+  return (size_t)plane->rows * plane->channels * plane_pitch(plane) + SLACK;
+}
+
+// Column 0 of a channel of row y; columns -margin to columns + margin - 1 may be read.
+INLINE vec *plane_row(const Plane *plane, int y, int channel) {
+  size_t line = (size_t)(y % plane->rows) * plane->channels + channel;
+  return plane->memory + line * plane_pitch(plane) + plane->margin;
+}
+
+// Store columns x0 to x1 of a row: zeros outside the image, and a copy in the margins across the bands' borders.
+static void plane_store(const Plane *plane, int y, int channel, int x0, int x1, const vec *values) {
+  const Size *size = plane->size;
+  vec *row = plane_row(plane, y, channel);
+  int columns = size->columns, margin = plane->margin;
+  for (int x = x0; x < x1; x++) row[x] = keep(size->inside[x], values[x - x0]);
+  if (size->bands == 1) return; // nothing is across, and the margins are zeros from the start
+  for (int x = x0; x < x1; x++) {
+    if (x >= margin && x < columns - margin) continue; // no margin repeats it
+    int shift = 1;
+    for (int m = x - columns; m >= -margin; m -= columns) row[m] = keep(size->inside[m], shift_lanes(row[x], shift++));
+    shift = -1;
+    for (int m = x + columns; m < columns + margin; m += columns)
+      row[m] = keep(size->inside[m], shift_lanes(row[x], shift--));
+  }
+}
+
+#endif

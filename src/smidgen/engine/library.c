@@ -96,8 +96,15 @@ static void in_team(int threads, const atomic_int *stop, void (*work)(void *, Te
 
 typedef struct {
   Network network;
+  size_t num_learned;
   float numbers[]; // learned, then packed
 } Model;
+
+// Threads that are worth starting for so many pixels, up to `most`; one does some four million products meanwhile.
+static int worthwhile_threads(size_t num_learned, size_t pixels, int most) {
+  size_t threads = 1 + pixels * num_learned / 4000000;
+  return MAX(1, (int)MIN(threads, (size_t)MIN(most, MOST_THREADS)));
+}
 
 // How many learned numbers a spec has, or -1 if it is none.
 long EXPORT(count)(const int32_t *spec) {
@@ -117,7 +124,7 @@ Model *EXPORT(open)(const int32_t *spec, const float *learned) {
   Model *model = malloc(sizeof *model + sizeof(float) * (numbers.num_learned + numbers.num_packed));
   if (!model) return NULL;
   memcpy(model->numbers, learned, sizeof(float) * numbers.num_learned);
-  model->network.spec = network.spec;
+  model->network.spec = network.spec, model->num_learned = numbers.num_learned;
   numbers.learned = model->numbers, numbers.packed = model->numbers + numbers.num_learned;
   build_network(&model->network, &numbers);
   return model;
@@ -217,7 +224,7 @@ typedef struct {
 typedef struct {
   const Network *network;
   const Picture *pictures;
-  int step, threads;
+  int step;
   int count;              // of groups
   int (*groups)[3];       // first picture, images, bands
   atomic_int next, status;
@@ -295,6 +302,7 @@ int EXPORT(denoise)(const Model *model, const Picture *pictures, int count, int 
   Batch batch = {.network = &model->network, .pictures = pictures, .step = step};
   batch.groups = malloc(sizeof *batch.groups * MAX(count, 1));
   if (!batch.groups) return NO_MEMORY;
+  size_t pixels = 0;
   for (int first = 0; first < count;) {
     int same = 1;
     while (first + same < count && pictures[first + same].height == pictures[first].height &&
@@ -304,14 +312,15 @@ int EXPORT(denoise)(const Model *model, const Picture *pictures, int count, int 
       int *group = batch.groups[batch.count++];
       group[0] = first + i, group[1] = MIN(most, same - i), group[2] = bands;
     }
+    pixels += (size_t)same * pictures[first].height * pictures[first].width;
     first += same;
   }
-  batch.threads = MAX(1, MIN(threads, MOST_THREADS));
-  if (batch.count >= batch.threads) {
-    in_team(batch.threads, stop, share_groups, &batch);
+  threads = worthwhile_threads(model->num_learned, pixels, threads);
+  if (batch.count >= threads) {
+    in_team(threads, stop, share_groups, &batch);
   } else {
     Shared shared = {.batch = &batch};
-    in_team(batch.threads, stop, share_columns, &shared);
+    in_team(threads, stop, share_columns, &shared);
     close_session(shared.session);
   }
   free(batch.groups);
@@ -320,8 +329,9 @@ int EXPORT(denoise)(const Model *model, const Picture *pictures, int count, int 
 
 // One picture from top to bottom, some rows at a time; NULL without memory.
 Session *EXPORT(open_stream)(const Model *model, int height, int width, int threads, int step) {
-  threads = MAX(1, MIN(threads, MOST_THREADS));
-  return open_session(&model->network, height, width, 1, LANES, step_rows(width, step), threads);
+  step = step_rows(width, step);
+  threads = worthwhile_threads(model->num_learned, (size_t)step * width, threads);
+  return open_session(&model->network, height, width, 1, LANES, step, threads);
 }
 
 // Rows that each call of `push` must give, but for the last.

@@ -26,18 +26,17 @@ static Share lane_share(const Stream *stream, int lane, int x0, int x1) {
 static void read_rows(const Stream *stream, const float *const *rows, int y0, int y1, int x0, int x1) {
   const Plane *plane = &stream->planes[0];
   int channels = plane->channels;
-  vec block[CHUNK];
   for (int y = y0; y < y1; y++) {
     for (int c = 0; c < channels; c++) {
-      memset(block, 0, sizeof block);
+      vec *row = plane_row(plane, y, c);
       for (int lane = 0; lane < LANES; lane++) {
         Share share = lane_share(stream, lane, x0, x1);
         if (!share.count) continue;
         const float *from = rows[share.image] + ((size_t)(y - y0) * stream->width + share.column) * channels + c;
-        float *to = (float *)block + lane;
+        float *to = (float *)(row + x0) + lane; // what lies outside the image is zero from the start
         for (int x = 0; x < share.count; x++) to[x * LANES] = from[x * channels];
       }
-      plane_store(plane, y, c, x0, x1, block);
+      fill_margins(plane, y, c, x0, x1);
     }
   }
 }
@@ -69,15 +68,14 @@ static void mask_outside(vec *values, const bits *inside, int count) {
 
 static void through_stem(const Stream *stream, int y, int x, int count, vec *raw, Scratch *scratch) {
   const Network *network = stream->network;
+  const bits *inside = stream->sizes[0].inside + x;
   int channels = network->spec.channels, width = network->spec.width;
   for (int at = 0; at < count; at += BLOCK) {
     int columns = count - at > 4 ? BLOCK : 4;
     for (int tap = 0; tap < 9 * channels; tap++)
       scratch->inputs[tap] = row_or_zeros(stream, 0, y + tap % 9 / 3 - 1, tap / 9) + x + at + tap % 3 - 1;
-    products(PLAIN, scratch->result, scratch->inputs, 9 * channels, width, network->stem,
+    products(PLAIN, (Target){raw + at, scratch->pitch, inside + at}, scratch->inputs, 9 * channels, width, network->stem,
              (Start){.bias = network->stem_bias}, columns);
-    for (int c = 0; c < width; c++)
-      for (int i = 0; i < columns; i++) raw[c * scratch->pitch + at + i] = scratch->result[c * BLOCK + i];
   }
 }
 
@@ -88,12 +86,15 @@ static void source_row(const Stream *stream, const Stage *stage, int y, int x, i
     for (int c = 0; c < stage->inputs; c++) memset(raw + c * scratch->pitch, 0, sizeof(vec) * count);
     return;
   }
-  if (stage->source == STEM) through_stem(stream, y, x, count, raw, scratch);
+  if (stage->source == STEM) {
+    through_stem(stream, y, x, count, raw, scratch);
+    return;
+  }
   for (int c = 0; c < stage->inputs; c++) {
     vec *to = raw + c * scratch->pitch;
     Rows near = {y >> 1, (y >> 1) + (y & 1 ? 1 : -1)};
     switch (stage->source) {
-      case STEM: break;
+      case STEM: continue;
       case AS_IS: memcpy(to, plane_row(&stream->planes[stage->from], y, c) + x, sizeof(vec) * count); continue;
       case MEAN_POOL:
         mean_pool(to, row_or_zeros(stream, stage->from, 2 * y, c), row_or_zeros(stream, stage->from, 2 * y + 1, c), x,
@@ -119,21 +120,21 @@ static void source_row(const Stream *stream, const Stage *stage, int y, int x, i
 }
 
 static void cell_block(const Network *network, const Stage *stage, const vec *const *norm, const vec *raw, int count,
-                       Scratch *scratch) {
+                       Target target, Scratch *scratch) {
   int hidden = network->spec.hidden, pitch = scratch->pitch;
   depthwise(stage->side, scratch->seen, norm, pitch, stage->inputs, stage->filters, count);
   for (int c = 0; c < stage->inputs; c++) scratch->inputs[c] = scratch->seen + c * BLOCK;
-  products(GATED, scratch->gated, scratch->inputs, stage->inputs, 2 * hidden, stage->weights,
+  products(GATED, (Target){scratch->gated, BLOCK, NULL}, scratch->inputs, stage->inputs, 2 * hidden, stage->weights,
            (Start){.bias = stage->bias}, count);
   for (int h = 0; h < hidden; h++) scratch->inputs[h] = scratch->gated + h * BLOCK;
-  products(ADDED, scratch->result, scratch->inputs, hidden, stage->outputs, stage->back,
+  products(ADDED, target, scratch->inputs, hidden, stage->outputs, stage->back,
            (Start){.values = raw, .pitch = pitch}, count);
 }
 
-static void convolution_block(const Stage *stage, const vec *const *rows, int count, Scratch *scratch) {
+static void convolution_block(const Stage *stage, const vec *const *rows, int count, Target target, Scratch *scratch) {
   for (int tap = 0; tap < 9 * stage->inputs; tap++)
     scratch->inputs[tap] = rows[tap % 9 / 3] + tap / 9 * scratch->pitch + tap % 3;
-  products(RELU, scratch->result, scratch->inputs, 9 * stage->inputs, stage->outputs, stage->weights,
+  products(RELU, target, scratch->inputs, 9 * stage->inputs, stage->outputs, stage->weights,
            (Start){.bias = stage->bias}, count);
 }
 
@@ -151,6 +152,14 @@ static void head_block(const Stream *stream, const Stage *stage, const vec *cons
         result[i] = at_most(at_least(noisy[i] - result[i], spread(0.0f)), spread(1.0f));
     }
   }
+}
+
+// Fetch what will be written: in wide images it has left the cache since it was last used.
+INLINE void prefetch_columns(Target target, int channels, int count) {
+#if defined(__GNUC__)
+  for (int c = 0; c < channels; c++)
+    for (int x = 0; x < count; x++) __builtin_prefetch(target.values + c * target.pitch + x, 1);
+#endif
 }
 
 // Rows y0 to y1, columns x0 to x1 of what a stage makes. The last `side` rows of its source stay in a ring.
@@ -172,19 +181,26 @@ static void run_stage(const Stream *stream, int number, int y0, int y1, int x0, 
       const vec *rows[MOST_SIDE];
       for (int i = 0; i < side; i++)
         rows[i] = ring + (size_t)((row + i - radius + side) % side) * ring_row + x - x0 + before - radius;
-      if (stage->operation == CELL) {
-        const vec *raw = scratch->raw + (size_t)((row + side) % side) * ring_row + x - x0 + before;
-        cell_block(stream->network, stage, rows, raw, count, scratch);
-      } else if (stage->operation == CONVOLUTION) {
-        convolution_block(stage, rows, count, scratch);
-      } else {
+      if (stage->operation == HEAD) {
         head_block(stream, stage, rows, row, x, scratch);
         write_row(stream, out, row - y0, x, kept, scratch->result);
         continue;
       }
+      // A last block that is not whole must not touch what lies behind it.
       const Plane *to = &stream->planes[stage->to];
-      for (int c = 0; c < stage->outputs; c++)
-        plane_store(to, row, c, x, x + kept, scratch->result + c * BLOCK);
+      Target target = {plane_row(to, row, 0) + x, plane_pitch(to), to->size->inside + x};
+      if (kept < count) target.values = scratch->result, target.pitch = BLOCK;
+      else prefetch_columns(target, stage->outputs, count);
+      if (stage->operation == CELL) {
+        const vec *raw = scratch->raw + (size_t)((row + side) % side) * ring_row + x - x0 + before;
+        cell_block(stream->network, stage, rows, raw, count, target, scratch);
+      } else {
+        convolution_block(stage, rows, count, target, scratch);
+      }
+      for (int c = 0; c < stage->outputs; c++) {
+        if (kept < count) memcpy(plane_row(to, row, c) + x, scratch->result + c * BLOCK, sizeof(vec) * kept);
+        fill_margins(to, row, c, x, x + kept);
+      }
     }
   }
 }

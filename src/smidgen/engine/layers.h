@@ -39,7 +39,14 @@ typedef struct {
   int pitch;
 } Start;
 
-INLINE void product_group(const int outputs, const int columns, const Ending ending, vec *out,
+// Where results (outputs, columns) go, with their pitch; with `inside`, zeros where a column is outside the image.
+typedef struct {
+  vec *values;
+  int pitch;
+  const bits *inside;
+} Target;
+
+INLINE void product_group(const int outputs, const int columns, const Ending ending, Target target,
                           const vec *const *inputs, int num_inputs, int x, const float *weights, Start start) {
   vec sums[6 * 2 * TILE];
   UNROLL for (int o = 0; o < outputs; o++) {
@@ -50,27 +57,28 @@ INLINE void product_group(const int outputs, const int columns, const Ending end
   if (ending == GATED) {
     UNROLL for (int o = 0; o < outputs / 2; o++) {
       UNROLL for (int c = 0; c < columns; c++)
-        out[o * BLOCK + x + c] = sums[o * columns + c] * sums[(o + outputs / 2) * columns + c];
+        target.values[o * target.pitch + x + c] = sums[o * columns + c] * sums[(o + outputs / 2) * columns + c];
     }
     return;
   }
   UNROLL for (int o = 0; o < outputs; o++) {
     UNROLL for (int c = 0; c < columns; c++) {
       vec sum = sums[o * columns + c];
-      out[o * BLOCK + x + c] = ending == RELU ? at_least(sum, spread(0.0f)) : sum;
+      if (ending == RELU) sum = at_least(sum, spread(0.0f));
+      target.values[o * target.pitch + x + c] = target.inside ? keep(target.inside[x + c], sum) : sum;
     }
   }
 }
 
-// All outputs of a matrix whose weights `pack_products` ordered, (outputs, BLOCK); `count` is 4 or BLOCK.
-INLINE void products(const Ending ending, vec *out, const vec *const *inputs, int num_inputs, int num_outputs,
+// All outputs of a matrix whose weights `pack_products` ordered; `count` is 4 or BLOCK.
+INLINE void products(const Ending ending, Target target, const vec *const *inputs, int num_inputs, int num_outputs,
                      const float *weights, Start start, int count) {
   int o = 0;
 #define GROUP(size, columns)                                                                                \
   for (; num_outputs - o >= (size); o += (size)) {                                                          \
     for (int x = 0; x < count; x += (columns))                                                              \
-      product_group(size, columns, ending, out, inputs, num_inputs, x, weights, start);                     \
-    out += (ending == GATED ? (size) / 2 : (size)) * BLOCK;                                                 \
+      product_group(size, columns, ending, target, inputs, num_inputs, x, weights, start);                  \
+    target.values += (ending == GATED ? (size) / 2 : (size)) * target.pitch;                                \
     weights += (size) * num_inputs;                                                                         \
     if (ending == ADDED) start.values += (size) * start.pitch;                                              \
     else start.bias += (size);                                                                              \

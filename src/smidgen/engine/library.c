@@ -2,10 +2,14 @@
 //
 // Nothing is global. A model may be used by any number of threads at once; each call has memory and threads of
 // its own, which end with it, so an idle program has none and fork is safe.
+#define _DEFAULT_SOURCE // for MADV_HUGEPAGE
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #define SMIDGEN_THREADS
 #include "engine.c"
@@ -18,7 +22,7 @@
 #define EXPORT(name) JOIN(LEVEL, name)
 
 enum { DONE = 0, NO_MEMORY = 1, STOPPED = 2, NO_SPEC = 3 };
-enum { SPIN = 2000, MOST_THREADS = 256, STEP = 32, LOW_STEP = 8, WIDE = 8192, LONGEST = 1 << 24 };
+enum { SPIN = 2000, MOST_THREADS = 256, STEP = 32, LOW_STEP = 8, WIDE = 8192, LONGEST = 1 << 24, HUGE_PAGE = 2 << 20 };
 
 // ---- teams ---------------------------------------------------------------------------------------------------------
 
@@ -143,6 +147,21 @@ typedef struct {
   Scratch scratch[];
 } Session;
 
+// Memory of zeros. In pages of 2 MiB where it is large: the planes are read in many places at once, and finding a
+// page of 4 KiB each time takes a tenth of the time.
+static void *zeros(size_t size) {
+#if defined(MADV_HUGEPAGE)
+  if (size >= 4 * HUGE_PAGE) {
+    size = ROUND_UP(size, HUGE_PAGE);
+    void *memory = aligned_alloc(HUGE_PAGE, size);
+    if (!memory) return NULL;
+    madvise(memory, size, MADV_HUGEPAGE);
+    return memset(memory, 0, size);
+  }
+#endif
+  return calloc(size, 1);
+}
+
 static void close_session(Session *session) {
   if (session) free(session->memory);
   free(session);
@@ -163,7 +182,7 @@ static Session *open_session(const Network *network, int height, int width, int 
   Arena arena = {0};
   place_session(session, &arena);
   session->size = arena.used + 64;
-  session->memory = calloc(session->size, 1);
+  session->memory = zeros(session->size);
   if (!session->memory) {
     free(session);
     return NULL;

@@ -48,15 +48,14 @@ INLINE vec *plane_row(const Plane *plane, int y, int channel) {
   return plane->memory + line * plane_pitch(plane) + plane->margin;
 }
 
-// Store columns x0 to x1 of a row: zeros outside the image, and a copy in the margins across the bands' borders.
-static void plane_store(const Plane *plane, int y, int channel, int x0, int x1, const vec *values) {
+// Repeat columns x0 to x1 of a row in the margins across the bands' borders.
+static void fill_margins(const Plane *plane, int y, int channel, int x0, int x1) {
   const Size *size = plane->size;
   vec *row = plane_row(plane, y, channel);
   int columns = size->columns, margin = plane->margin;
-  for (int x = x0; x < x1; x++) row[x] = keep(size->inside[x], values[x - x0]);
   if (size->bands == 1) return; // nothing is across, and the margins are zeros from the start
   for (int x = x0; x < x1; x++) {
-    if (x >= margin && x < columns - margin) continue; // no margin repeats it
+    if (x >= margin && x < columns - margin) continue;
     int shift = 1;
     for (int m = x - columns; m >= -margin; m -= columns) row[m] = keep(size->inside[m], shift_lanes(row[x], shift++));
     shift = -1;

@@ -1,11 +1,12 @@
-"""Megapixels a second on one large image, and images a second on batches of 28 x 28, side by side.
+"""The engine beside general runtimes on the same networks, and beside classical denoisers.
 
     pip install 'smidgen[train,keras]' -r benchmarks/requirements-throughput.txt
-    python benchmarks/throughput.py [MODEL] [--threads 2] [--side 2048] [--rounds 5]
+    python benchmarks/throughput.py [--threads 2] [--rounds 5] [--quick]
 
-Everything gets the same threads and takes turns; printed are medians (lowest, highest) and ratios to
-scikit-image's fast non-local means in the same round. BM3D is given a quarter of the side, since it
-is so slow. The share of the float32 peak is against a large matrix product in the same run.
+One contestant runs at a time, the others' threads at rest, and all take turns: printed are medians by processor time
+and by the clock, ratios to the engine in the same round, and the share of the rate of a large float32 matrix product
+in the same round. Networks have random weights, which cost what trained ones do. `--quick` leaves out all but the
+engine and ONNX Runtime.
 """
 
 import argparse
@@ -13,136 +14,166 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from smidgen.engine.native import Engine, levels
+from smidgen.model.graph import make_onnx
+from smidgen.network.spec import Spec, default_spec
 
-def measure(function: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
+SIDE = 2048
+SHIPPED = default_spec()
+NETWORKS = {
+    "default": SHIPPED,
+    "two passes": default_spec(passes=2),
+    "450 numbers": default_spec(450),
+    "1,800 numbers": default_spec(1800),
+    "10,000 numbers": default_spec(10_000),
+    "residual": default_spec(output="residual"),
+}
+
+Times = tuple[float, float]  # by processor time and by the clock, in seconds
+
+
+def measure(function: Callable[[], object], repeats: int = 1) -> Times:
+    cpu, clock = time.process_time(), time.perf_counter()
+    for _ in range(repeats):
+        function()
+    return (time.process_time() - cpu) / repeats, (time.perf_counter() - clock) / repeats
+
+
+def random_weights(spec: Spec) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(0)
+    return {
+        weight.name: generator.normal(weight.mean, weight.std or 0.02, weight.shape).astype(np.float32)
+        for weight in spec.network().weights
+    }
+
+
+def runtimes(spec: Spec, images: np.ndarray, threads: int, *, quick: bool) -> dict[str, Callable[[], object]]:
+    """Ways to run a network on `(N, H, W, 1)` images."""
+    weights = random_weights(spec)
+    engine = Engine(spec, weights, threads)
+    content = make_onnx(spec.network(), weights).SerializeToString()
+    channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    found: dict[str, Callable[[], object]] = {"engine": lambda: engine.denoise_batch(images)}
+    found["ONNX Runtime"] = run_onnxruntime(content, channels_first, threads)
+    if not quick:
+        found["OpenVINO"] = run_openvino(content, channels_first, threads)
+        found["torch eager"] = run_torch(spec, weights, channels_first, threads)
+    return found
+
+
+def run_onnxruntime(content: bytes, images: np.ndarray, threads: int) -> Callable[[], object]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # or it takes time while it waits
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {"noisy": images})
+
+
+def run_openvino(content: bytes, images: np.ndarray, threads: int) -> Callable[[], object]:
+    import openvino
+
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    core = openvino.Core()
+    request = core.compile_model(core.read_model(content), "CPU", settings).create_infer_request()
+    return lambda: request.infer({0: images})
+
+
+def run_torch(spec: Spec, weights: dict[str, np.ndarray], images: np.ndarray, threads: int) -> Callable[[], object]:
+    import torch
+
+    from smidgen.training.torch_network import TorchNetwork
+
+    torch.set_num_threads(threads)
+    module = TorchNetwork(spec.network())
+    module.import_weights(weights)
+    tensor = torch.from_numpy(images).to(memory_format=torch.channels_last)
+
+    def run() -> None:
+        with torch.no_grad():
+            module.denoise(tensor)
+
+    return run
+
+
+def compare(
+    title: str, contestants: dict[str, Callable[[], object]], pixels: int, flops: float, rounds: int, threads: int
+) -> None:
+    """Let all take turns and print a line each; the first is what the others are compared with."""
+    product = np.random.default_rng(0).random((SIDE, SIDE), dtype=np.float32)
+    found: dict[str, list[Times]] = {name: [] for name in contestants}
+    peaks: list[Times] = []
+    for number in range(rounds + 1):
+        peak = measure(lambda: product @ product)
+        times = {name: measure(run, max(1, SIDE**2 // 8 // pixels)) for name, run in contestants.items()}
+        if number:  # the first warms up
+            peaks.append(peak)
+            for name, taken in times.items():
+                found[name].append(taken)
+    print(
+        f"\n{title}; matrix product {2 * SIDE**3 / 1e9 / statistics.median(p[1] for p in peaks):.0f} GFLOP/s by clock"
+    )
+    first = next(iter(found))
+    for name, all_times in found.items():
+        cpu, clock = (statistics.median(t[i] for t in all_times) for i in (0, 1))
+        ratios = [statistics.median(a[i] / b[i] for a, b in zip(all_times, found[first], strict=True)) for i in (0, 1)]
+        shares = [
+            statistics.median(
+                flops * pixels / t[i] / (2 * SIDE**3 / p[i]) for t, p in zip(all_times, peaks, strict=True)
+            )
+            for i in (0, 1)
+        ]
+        print(
+            f"  {name:<42}{pixels / cpu / 1e6 * threads:8.2f} MP/s by processor time over {threads} threads, "
+            f"{pixels / clock / 1e6:.2f} by clock; takes x {ratios[0]:.2f} ({ratios[1]:.2f}); "
+            f"share {shares[0]:.0%} ({shares[1]:.0%})"
+        )
+
+
+def classical(image: np.ndarray, threads: int) -> dict[str, Callable[[], object]]:
+    """Denoisers without a network; BM3D is given a sixteenth of the image, since it is so slow."""
+    import bm3d
+    import cv2
+    from skimage.restoration import denoise_nl_means
+
+    cv2.setNumThreads(threads)
+    quarter, bytes_ = image[: SIDE // 4, : SIDE // 4], (255 * image).astype(np.uint8)
+    return {
+        "scikit-image non-local means, fast mode": lambda: denoise_nl_means(image, fast_mode=True, h=0.1),
+        "OpenCV non-local means, 8 bits": lambda: cv2.fastNlMeansDenoising(bytes_, h=20),
+        "BM3D, on 512 x 512": lambda: bm3d.bm3d(quarter, 0.1),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", nargs="?", default="digits-on-garments")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--side", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(args.threads)
-    os.environ.setdefault("KERAS_BACKEND", "torch")
-    print_large(args.model, args.threads, args.side, args.rounds)
-    print_small(args.model, args.threads, args.rounds)
-
-
-def open_by_openvino(path: Path, threads: int) -> Any:
-    """A runtime that cuts images into the same tiles and has OpenVINO compute them; of one thread at a time only."""
-    import openvino
-
-    from smidgen.model.runtime import Runtime
-
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-    core = openvino.Core()
-    request = core.compile_model(core.read_model(path), "CPU", settings).create_infer_request()
-
-    class OpenVinoRuntime(Runtime):
-        def _run(self, noisy: np.ndarray) -> np.ndarray:
-            ready = np.ascontiguousarray(noisy.transpose(0, 3, 1, 2))
-            return np.array(request.infer({0: ready})[0]).transpose(0, 2, 3, 1)  # its memory is used again
-
-    return OpenVinoRuntime(path, threads)
-
-
-def print_large(model: str, threads: int, side: int, rounds: int) -> None:
-    import bm3d
-    import cv2
-    import torch
-    from skimage.restoration import denoise_nl_means
-
-    import smidgen
-    from smidgen.model.runtime import Runtime
-    from smidgen.model.zoo import find_model
-
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
-    image = np.random.default_rng(0).random((side, side), dtype=np.float32)
-    quarter, bytes_ = image[: side // 4, : side // 4], (255 * image).astype(np.uint8)
-    runtime, by_openvino = Runtime(find_model(model), threads), open_by_openvino(find_model(model), threads)
-    module = smidgen.load_torch(model)
-    tensor = torch.from_numpy(image)[None, None]
-
-    def run_torch() -> None:
-        with torch.no_grad():
-            torch.sigmoid(module(tensor))
-
-    contestants: dict[str, tuple[float, Callable[[], object]]] = {
-        "scikit-image non-local means, fast mode": (1, lambda: denoise_nl_means(image, fast_mode=True, h=0.1)),
-        "smidgen (ONNX Runtime)": (1, lambda: runtime.denoise(image[None, ..., None])),
-        "the same tiles by OpenVINO": (1, lambda: by_openvino.denoise(image[None, ..., None])),
-        "torch eager, the same network": (1, run_torch),
-        "OpenCV non-local means, 8 bits": (1, lambda: cv2.fastNlMeansDenoising(bytes_, h=20)),
-        "BM3D": (1 / 16, lambda: bm3d.bm3d(quarter, 0.1)),
-    }
-    speeds: dict[str, list[float]] = {name: [] for name in contestants}
-    peaks = []
-    product = torch.rand(2048, 2048)
-    for number in range(rounds + 1):
-        peaks.append(2 * 2048**3 / measure(lambda: product @ product) / 1e9)
-        for name, (share, function) in contestants.items():
-            if name == "BM3D" and number > 1:
-                continue
-            seconds = measure(function)
-            if number > 0:  # the first warms up
-                speeds[name].append(side * side * share / 1e6 / seconds)
-    peak = statistics.median(peaks[1:])
-    gflop = 2 * runtime.info.spec.network().multiply_accumulates_per_pixel / 1e3
-    reference = speeds["scikit-image non-local means, fast mode"]
-    print(f"{side} x {side}, {threads} threads, {gflop:.2f} kFLOP a pixel, matrix product {peak:.0f} GFLOP/s")
-    for name, found in speeds.items():
-        ratio = statistics.median(a / b for a, b in zip(found, reference, strict=False))
-        middle = statistics.median(found)
-        own = f"  {middle * gflop / peak:.0%} of peak" if "smidgen" in name or "same" in name else ""
-        print(f"{name:<42}{middle:7.3f} MP/s ({min(found):.3f} to {max(found):.3f})  x {ratio:.2f}{own}")
-
-
-def print_small(model: str, threads: int, rounds: int) -> None:
-    import torch
-
-    import smidgen
-    from smidgen.export.keras import build_keras
-    from smidgen.model.file import read_model
-    from smidgen.model.runtime import Runtime
-    from smidgen.model.zoo import find_model
-
-    path = find_model(model)
-    info, weights = read_model(Path(path))
-    images = np.random.default_rng(0).random((2000, 28, 28, 1), dtype=np.float32)
-    runtime, module = Runtime(path, threads), smidgen.load_torch(model)
-    keras_model = build_keras(info.spec.network(), weights, (28, 28))
-
-    def run_torch() -> None:
-        with torch.no_grad():
-            for part in torch.from_numpy(images).permute(0, 3, 1, 2).split(250):
-                torch.sigmoid(module(part))
-
-    contestants = {
-        "smidgen": lambda: runtime.denoise(images),
-        "torch eager": run_torch,
-        "Keras predict (torch back end)": lambda: keras_model.predict(images, batch_size=250, verbose=0),
-    }
-    speeds: dict[str, list[float]] = {name: [] for name in contestants}
-    for number in range(rounds + 1):
-        for name, function in contestants.items():
-            seconds = measure(function)
-            if number > 0:
-                speeds[name].append(len(images) / seconds)
-    print(f"\n{len(images)} images of 28 x 28")
-    for name, found in speeds.items():
-        print(f"{name:<42}{statistics.median(found):7.0f} images/s ({min(found):.0f} to {max(found):.0f})")
+        if os.environ.get(name) != str(args.threads):
+            parser.error(f"set {name}={args.threads}, so that the matrix product has as many threads")
+    print(f"engine level {levels()[0]}, {args.threads} threads, medians of {args.rounds} rounds")
+    generator = np.random.default_rng(0)
+    large = generator.random((1, SIDE, SIDE, 1), dtype=np.float32)
+    small = generator.random((64, 28, 28, 1), dtype=np.float32)
+    for name, spec in NETWORKS.items():
+        flops = 2 * spec.network().multiply_accumulates_per_pixel
+        quick = args.quick or spec != SHIPPED
+        about = f"{name}: {spec.width}/{spec.hidden}, {spec.num_parameters:,} numbers, {flops / 1e3:.1f} kFLOP a pixel"
+        for shape, images in (("2048 x 2048", large), ("64 of 28 x 28", small)):
+            ways = runtimes(spec, images, args.threads, quick=quick)
+            compare(f"{about}; {shape}", ways, images.size, flops, args.rounds, args.threads)
+    if not args.quick:
+        flops = 2 * SHIPPED.network().multiply_accumulates_per_pixel
+        engine = Engine(SHIPPED, random_weights(SHIPPED), args.threads)
+        ways = {"engine": lambda: engine.denoise_batch(large)} | classical(large[0, ..., 0], args.threads)
+        compare("classical denoisers; 2048 x 2048", ways, large.size, flops, 2, args.threads)
 
 
 if __name__ == "__main__":

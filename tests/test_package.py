@@ -85,7 +85,7 @@ def test_running_needs_no_torch(tiny_model: Path):
     """Model files are run and summarised, and pairs inspected, without any of the training packages."""
     script = (
         "import sys\n"
-        "for name in ('torch', 'onnx', 'skimage', 'scipy', 'matplotlib', 'pandas', 'jinja2'):\n"
+        "for name in ('torch', 'onnx', 'onnxruntime', 'skimage', 'scipy', 'matplotlib', 'pandas', 'jinja2'):\n"
         "    sys.modules[name] = None\n"
         "import numpy\n"
         "from pathlib import Path\n"

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smidgen.engine.native import Stop
 from smidgen.errors import InputError, PairsError, StoppedError
 from smidgen.model.file import write_model
 from smidgen.model.records import ModelInfo
-from smidgen.model.runtime import Runtime, Stop
-from smidgen.model.spans import plan_spans
+from smidgen.model.runtime import Runtime
 from smidgen.network.spec import OUTPUTS, PyramidSpec
 from tests.conftest import random_weights
 
@@ -25,36 +25,22 @@ def deep_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return Runtime(path, threads=1)
 
 
-def test_parts_equal_the_whole(tiny_model: Path, monkeypatch: pytest.MonkeyPatch):
-    """Many images are denoised a part at a time with the same result, and stay unchanged."""
-    runtime = Runtime(tiny_model)
-    noisy = np.random.default_rng(0).random((7, 6, 6, 1), dtype=np.float32)
-    before, whole = noisy.copy(), runtime.denoise(noisy)
-    monkeypatch.setattr("smidgen.model.runtime._PIXELS_AT_ONCE", 80)
-    np.testing.assert_allclose(runtime.denoise(noisy), whole, atol=1e-6)
-    np.testing.assert_array_equal(noisy, before)
-
-
-@given(height=st.integers(1, 150), width=st.integers(1, 150), tile=st.integers(1, 40), seed=st.integers(0, 99))
+@given(height=st.integers(1, 150), width=st.integers(1, 150), colours=st.sampled_from([1, 3]))
 @settings(max_examples=25)
-def test_tiled_equals_whole(deep_model: Runtime, height: int, width: int, tile: int, seed: int):
-    """An image of any size cut into tiles of any size gives what the whole gives."""
-    noisy = np.random.default_rng(seed).random((1, height, width, 1), dtype=np.float32)
-    whole = deep_model.denoise(noisy)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("smidgen.model.runtime._TILE", tile)
-        patch.setattr("smidgen.model.runtime._WIDE", 75)
-        patch.setattr("smidgen.model.runtime._LOW_TILE", tile // 2 + 1)
-        np.testing.assert_allclose(deep_model.denoise(noisy), whole, atol=1e-5)
+def test_rows_equal_the_whole(deep_model: Runtime, height: int, width: int, colours: int):
+    """An image of any size that is read from top to bottom, each row once, gives to the bit what the whole gives."""
+    image = np.random.default_rng(0).random((height, width, colours), dtype=np.float32)
+    before, asked = image.copy(), []
 
+    def read(first: int, last: int) -> np.ndarray:
+        asked.extend(range(first, last))
+        return image[first:last]
 
-def test_the_tile_test_can_fail(deep_model: Runtime, monkeypatch: pytest.MonkeyPatch):
-    """With a margin of half the reach tiles do differ: the margin is needed."""
-    noisy = np.random.default_rng(0).random((1, 150, 150, 1), dtype=np.float32)
-    whole = deep_model.denoise(noisy)
-    monkeypatch.setattr("smidgen.model.runtime._TILE", 8)
-    monkeypatch.setattr("smidgen.network.layers.Network.reach", 8)
-    assert np.abs(deep_model.denoise(noisy) - whole).max() > 1e-5
+    rows = np.concatenate(list(deep_model.denoise_rows(read, height, width)))
+    whole = np.stack([deep_model.denoise(image[None, ..., [c]])[0, ..., 0] for c in range(colours)], axis=2)
+    np.testing.assert_array_equal(rows, whole)
+    np.testing.assert_array_equal(image, before)
+    assert asked == list(range(height))
 
 
 def test_a_run_folder_is_a_model_too(tiny_model: Path):
@@ -76,9 +62,8 @@ def test_impossible_threads_are_refused(tiny_model: Path, threads: int):
         Runtime(tiny_model, threads)
 
 
-def test_threads_share_a_runtime(deep_model: Runtime, monkeypatch: pytest.MonkeyPatch):
-    """Images that are computed in tiles by many threads at once come out, bit for bit, as they do alone."""
-    monkeypatch.setattr("smidgen.model.runtime._TILE", 32)
+def test_threads_share_a_runtime(deep_model: Runtime):
+    """Images that are computed by many threads at once come out, bit for bit, as they do alone."""
     noisy = np.random.default_rng(0).random((8, 1, 100, 90, 1), dtype=np.float32)
     alone = [deep_model.denoise(image) for image in noisy]
     with ThreadPoolExecutor(len(noisy)) as pool:
@@ -89,15 +74,11 @@ def test_threads_share_a_runtime(deep_model: Runtime, monkeypatch: pytest.Monkey
 def test_computing_is_stopped_from_another_thread(deep_model: Runtime):
     """Who is asked to stop does so in the middle of a picture; others on the same model go on."""
     stop, begun = Stop(), threading.Event()
-    image = np.random.default_rng(0).random((9000, 1500, 1), dtype=np.float32)
-    strips = []
-
-    def read(first: int, last: int) -> np.ndarray:
-        begun.set()
-        return image[first:last]
+    image = np.zeros((1, 60_000, 1500, 1), np.float32)
 
     def compute() -> None:
-        strips.extend(top for top, _ in deep_model.until(stop).denoise_strips(read, *image.shape[:2]))
+        begun.set()
+        deep_model.until(stop).denoise(image)
 
     with ThreadPoolExecutor(1) as pool:
         computing = pool.submit(compute)
@@ -105,24 +86,4 @@ def test_computing_is_stopped_from_another_thread(deep_model: Runtime):
         stop.ask()
         with pytest.raises(StoppedError):
             computing.result()
-    assert strips == []
-    assert deep_model.denoise(image[None, :50]).shape == (1, 50, 1500, 1)
-
-
-@given(st.integers(1, 300), st.integers(1, 64), st.integers(0, 70), st.sampled_from([1, 2, 4, 8, 16]))
-def test_spans_cover_all_once_with_margins(length: int, step: int, reach: int, stride: int):
-    """Every row is in one span, which begins on the stride and sees as far as the reach or the image goes."""
-    spans = plan_spans(length, step, reach=reach, stride=stride)
-    assert [row for span in spans for row in range(span.start, span.stop)] == list(range(length))
-    for span in spans:
-        assert span.first % stride == 0
-        assert span.first <= max(0, span.start - reach)
-        assert span.last >= min(length, span.stop + reach)
-        rows = list(range(span.first, span.last))[span.inner]
-        assert rows == list(range(span.start, span.stop))
-
-
-def test_small_images_stay_whole():
-    """What is little longer than a span is not cut, and cuts are about even."""
-    assert len(plan_spans(80, 64, reach=60, stride=8)) == 1
-    assert [span.stop for span in plan_spans(200, 64, reach=60, stride=8)] == [72, 144, 200]
+    assert deep_model.denoise(image[:, :50]).shape == (1, 50, 1500, 1)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from fastapi import HTTPException
 
+from smidgen.engine.native import Stop
 from smidgen.errors import StoppedError
-from smidgen.model.runtime import Stop
 from smidgen.web import computing
 from smidgen.web.computing import Computing, StoppableFile
 

@@ -178,22 +178,18 @@ class _Way:
 
     def strips(self, read: Callable[[int, int], NDArray[Any]], height: int, width: int) -> Iterator[NDArray[Any]]:
         """Denoised rows `(h, W, C)`, top to bottom; `read` gives rows from one to before another."""
-        seen = 0
 
         def prepare(first: int, last: int) -> NDArray[np.float32]:
-            nonlocal seen
             values = read(first, last)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise InputError("the picture holds values that are not numbers (NaN or infinity)")
             normalised = self._taken.normalise(values)
             if self._inverted:
                 normalised = 1 - normalised
-            new = max(seen, first) - first  # rows that strips share count once
-            self._look(values[new:], normalised[new:])
-            seen = last
+            self._look(values, normalised)
             return normalised
 
-        for _, rows in self._runtime.denoise_strips(prepare, height, width):
+        for rows in self._runtime.denoise_rows(prepare, height, width):
             yield self._given.restore(1 - rows if self._inverted else rows, self.depth)
             del rows  # or it would be kept while the next is made
 

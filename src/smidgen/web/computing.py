@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from fastapi import HTTPException
 
-from smidgen.model.runtime import Stop
+from smidgen.engine.native import Stop
 
 _AT_ONCE = 4  # each may take 0.6 GiB
 _MOST_WAITING = 32

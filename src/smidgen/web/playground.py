@@ -19,6 +19,7 @@ from smidgen.data.mnist import load_sample
 from smidgen.data.pairs import Images
 from smidgen.data.scale import Scale
 from smidgen.data.tasks import SAMPLE_TASK, TASKS, example_pairs
+from smidgen.engine.native import Stop
 from smidgen.errors import InputError
 from smidgen.images.kinds import Limits, Picture
 from smidgen.images.picture import pack_picture, read_picture
@@ -26,7 +27,7 @@ from smidgen.judging.legibility import read_digits
 from smidgen.judging.scores import psnr
 from smidgen.model.file import describe_model
 from smidgen.model.pictures import DEPTHS, Handling, denoise_picture, full_scale
-from smidgen.model.runtime import Runtime, Stop
+from smidgen.model.runtime import Runtime
 from smidgen.web.computing import Computing, StoppableFile
 from smidgen.web.server import make_app
 

@@ -213,24 +213,41 @@ static int chunk_columns(int columns, int threads) {
   return ROUND_UP((columns + chunks - 1) / chunks, 4);
 }
 
+// Rows y0 to y1 of plane `number` (read, or made by the stage before it), shared by the team.
+static void make_rows(const Stream *stream, int number, int y0, int y1, const float *const *noisy,
+                      float *const *denoised, Scratch *scratch, Team *team) {
+  int columns = number < stream->network->num_stages ? stream->planes[number].size->columns : stream->sizes[0].columns;
+  int chunk = chunk_columns(columns, team_size(team));
+  for (int x; !is_stopped(team) && (x = take_ticket(team) * chunk) < columns;) {
+    int end = MIN(x + chunk, columns);
+    if (number == 0) read_rows(stream, noisy, y0, y1, x, end);
+    else run_stage(stream, number - 1, y0, y1, x, end, denoised, scratch);
+  }
+  meet(team);
+}
+
 // Take `step` more rows of each image (what is left at the end) and make what can be made of them. Every thread
 // of the team calls this with the same arguments; `noisy[i]` is image i from the first new row on, `denoised[i]`
-// where the first row not made before goes. Gives the rows made. The caller then calls finish_step once.
+// where the first row not made before goes. `done` becomes what the stream's must be before the next step; gives
+// the rows made.
 static int run_step(const Stream *stream, const float *const *noisy, float *const *denoised, int *done, Scratch *scratch,
                     Team *team) {
-  int stages = stream->network->num_stages, threads = team_size(team);
+  int stages = stream->network->num_stages, channels = stream->network->spec.channels;
   memcpy(done, stream->done, sizeof(int) * (stages + 1));
-  for (int i = 0; i <= stages; i++) {
-    int to = i ? reachable(stream, i - 1, done) : MIN(stream->height, done[0] + stream->step);
-    if (to == done[i]) continue;
-    int columns = i == 0 || i == stages ? stream->sizes[0].columns : stream->planes[i].size->columns;
-    int chunk = chunk_columns(columns, threads);
-    for (int x; !is_stopped(team) && (x = take_ticket(team) * chunk) < columns;) {
-      if (i == 0) read_rows(stream, noisy, done[0], to, x, MIN(x + chunk, columns));
-      else run_stage(stream, i - 1, done[i], to, x, MIN(x + chunk, columns), denoised, scratch);
+  int given = MIN(stream->height, done[0] + stream->step);
+  make_rows(stream, 0, done[0], given, noisy, denoised, scratch, team);
+  done[0] = given;
+  for (int moved = 1; moved && !is_stopped(team);) {
+    moved = 0;
+    for (int i = 1; i <= stages; i++) {
+      int to = reachable(stream, i - 1, done);
+      if (to == done[i]) continue;
+      float *out[MOST_IMAGES];
+      size_t offset = i == stages ? (size_t)(done[i] - stream->done[i]) * stream->width * channels : 0;
+      for (int image = 0; image < stream->images; image++) out[image] = denoised[image] + offset;
+      make_rows(stream, i, done[i], to, noisy, out, scratch, team);
+      done[i] = to, moved = 1;
     }
-    meet(team);
-    done[i] = to;
   }
   return done[stages] - stream->done[stages];
 }

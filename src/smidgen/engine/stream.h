@@ -93,11 +93,12 @@ static Rows needed_rows(const Stream *stream, const Stage *stage, int plane, int
   return (Rows){MAX(0, rows.first), MIN(stream->planes[plane].size->height - 1, rows.last)};
 }
 
-// How many rows a stage can have made, from the rows there are.
+// How many rows a stage can have made after its next turn, from the rows there are: a turn makes `step` rows of the
+// image at most, so that little needs to be held even where the end of an image brings many rows within reach.
 static int reachable(const Stream *stream, int number, const int *done) {
   const Stage *stage = &stream->network->stages[number];
-  int height = stream->sizes[stage->scale].height, to = done[number + 1];
-  for (; to < height; to++) {
+  int to = done[number + 1], most = MIN(stream->sizes[stage->scale].height, to + MAX(1, stream->step >> stage->scale));
+  for (; to < most; to++) {
     if (stage->from >= 0 && needed_rows(stream, stage, stage->from, to).last >= done[stage->from]) break;
     if (stage->coarse >= 0 && needed_rows(stream, stage, stage->coarse, to).last >= done[stage->coarse]) break;
   }
@@ -122,13 +123,19 @@ static int first_needed(const Stream *stream, int plane, const int *done) {
 // How many rows each plane must hold: the whole run, without the work.
 static void plan_rows(Stream *stream) {
   int stages = stream->network->num_stages, done[MOST_STAGES] = {0};
-  for (int i = 0; i < stages; i++) stream->planes[i].rows = 1;
   while (done[stages] < stream->height) {
-    for (int i = 0; i <= stages; i++) {
-      done[i] = i ? reachable(stream, i - 1, done) : MIN(stream->height, done[0] + stream->step);
-      if (i == stages) break;
-      Plane *plane = &stream->planes[i];
-      plane->rows = MAX(plane->rows, done[i] - first_needed(stream, i, done));
+    done[0] = MIN(stream->height, done[0] + stream->step);
+    stream->planes[0].rows = MAX(stream->planes[0].rows, done[0] - first_needed(stream, 0, done));
+    for (int moved = 1; moved;) {
+      moved = 0;
+      for (int i = 1; i <= stages; i++) {
+        int to = reachable(stream, i - 1, done);
+        if (to == done[i]) continue;
+        done[i] = to, moved = 1;
+        if (i == stages) continue; // the result goes where the caller wants it
+        Plane *plane = &stream->planes[i];
+        plane->rows = MAX(plane->rows, to - first_needed(stream, i, done));
+      }
     }
   }
 }

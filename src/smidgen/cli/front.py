@@ -8,6 +8,7 @@ from typing import Any
 
 from smidgen.cli import options, show
 from smidgen.cli.progress import Display
+from smidgen.engine.native import count_cores
 from smidgen.errors import Exit, plural
 from smidgen.files import write_whole
 from smidgen.model.records import to_plain
@@ -29,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     budgets = sorted({parse_budget(text) for text in arguments.budgets.split(",")})
     dataset = options.open_pairs(arguments, output=arguments.output)
-    chosen = {"epochs": arguments.epochs, "seed": arguments.seed, "threads": arguments.threads or options.cores()}
+    chosen = {"epochs": arguments.epochs, "seed": arguments.seed, "threads": arguments.threads or count_cores()}
     experiments = [  # all are checked before any is trained
         Experiment.plan(
             dataset, default_spec(budget, dataset.shape[2], output=arguments.output), budget,

@@ -1,16 +1,16 @@
 """Options that several commands share, and what is made of them."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from smidgen.data.open import open_dataset
-from smidgen.data.pairs import Dataset
-from smidgen.data.scale import Scales
 from smidgen.errors import InputError
 from smidgen.network.spec import DEFAULT_BUDGET, OUTPUTS, needs_one_scale, parse_budget
+
+if TYPE_CHECKING:
+    from smidgen.data.pairs import Dataset
+    from smidgen.data.scale import Scales
 
 # Where results go unless --out says otherwise.
 RUNS = Path("runs")
@@ -70,12 +70,14 @@ def add(command: argparse.ArgumentParser, *names: str) -> None:
         command.add_argument(name, **_OPTIONS[name])
 
 
-def open_pairs(arguments: argparse.Namespace, scales: Scales | None = None, *, output: str = OUTPUTS[0]) -> Dataset:
+def open_pairs(arguments: argparse.Namespace, scales: "Scales | None" = None, *, output: str = OUTPUTS[0]) -> "Dataset":
     """Open what the options name, and warn of what looks odd; `scales` are a model's, `output` is that of the network.
 
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
     """
+    from smidgen.data.open import open_dataset  # it takes a while, and not every command reads pairs
+
     given = {name: getattr(arguments, name) for name in ("noisy", "clean", "labels", "val", "test", "data")}
     dataset = open_dataset(arguments.pairs, scales=scales, one_scale=needs_one_scale(output), **given)
     for warning in dataset.warnings:
@@ -104,8 +106,3 @@ def parse_size(text: str) -> tuple[int, int]:
     if min(height, width) < 1:
         raise InputError(f"the size {text!r} cannot be read", expected="HxW, such as 28x28")
     return height, width
-
-
-def cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

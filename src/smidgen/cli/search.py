@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from smidgen.cli import options, show
 from smidgen.cli.progress import Display
 from smidgen.data.pairs import Dataset
+from smidgen.engine.native import count_cores
 from smidgen.errors import Exit, InputError, MissingPartError, plural
 from smidgen.files import make_folder
 from smidgen.model.records import to_plain
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from smidgen.search.results import list_rows, write_results
     from smidgen.search.workers import run_study
 
-    jobs = options.cores() if arguments.jobs is None else arguments.jobs
+    jobs = count_cores() if arguments.jobs is None else arguments.jobs
     if jobs < 1:
         raise InputError(f"--jobs is {jobs}", expected="at least 1")
     plan = _plan(arguments)

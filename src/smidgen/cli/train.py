@@ -6,6 +6,7 @@ from pathlib import Path
 
 from smidgen.cli import options, show
 from smidgen.cli.progress import Display
+from smidgen.engine.native import count_cores
 from smidgen.errors import Exit, InputError, plural
 from smidgen.model.records import to_plain
 from smidgen.network.spec import NETWORKS, choose_spec
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     spec = choose_spec(arguments.network, arguments.budget, dataset.shape[2], arguments.passes, arguments.output)
     experiment = Experiment.plan(
         dataset, spec, arguments.budget, command=arguments.command, split=arguments.split,
-        threads=arguments.threads or options.cores(), **{name: getattr(arguments, name) for name in _CHOSEN},
+        threads=arguments.threads or count_cores(), **{name: getattr(arguments, name) for name in _CHOSEN},
     )  # fmt: skip
     return train_and_show(experiment, arguments, name=Path(dataset.name).stem or "run", resume=arguments.resume)
 

@@ -1,16 +1,11 @@
 """Compile the engine for this machine: `python src/smidgen/engine/build.py`.
 
 It needs nothing but a C compiler. The package's build runs it (hatch_build.py), and brings a compiler of its own
-where the system has none.
+where the system has none. What compiling alone needs is imported late: whoever runs the engine asks where it lies.
 """
 
-import importlib.util
 import os
-import platform
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -33,6 +28,9 @@ PIP_COMPILER = "ziglang"
 
 def find_compiler() -> list[str] | None:
     """The command that compiles C: `CC`, the system's, or the one that pip brought; None if there is none."""
+    import importlib.util
+    import shutil
+
     if os.environ.get("CC"):
         return os.environ["CC"].split()
     for name in ("cc", "gcc", "clang"):
@@ -47,6 +45,9 @@ def build(target: Path = LIBRARY) -> Path:
     Raises:
         SystemExit: there is no compiler, or it fails; with what it said.
     """
+    import platform
+    import tempfile
+
     compiler = find_compiler()
     if compiler is None:
         sys.exit(f"The engine needs a C compiler: install one (Debian: gcc libc6-dev), or: pip install {PIP_COMPILER}")
@@ -70,6 +71,8 @@ def _compile(compiler: list[str], source: str, target: Path, flags: tuple[str, .
 
 
 def _run(command: list[str]) -> None:
+    import subprocess
+
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
     if done.returncode:
         sys.exit(f"The engine was not compiled; {' '.join(command)} said:\n{done.stderr}")

@@ -102,3 +102,16 @@ def test_running_needs_no_torch(tiny_model: Path):
     )
     subprocess.run([sys.executable, "-c", script, str(tiny_model)], check=True, capture_output=True)
     assert (resources.files("smidgen") / "py.typed").is_file()
+
+
+@pytest.mark.parametrize(("path", "asked"), [(os.environ["PATH"], False), ("", True)])
+def test_a_build_asks_for_a_compiler_only_where_there_is_none(path: str, asked: bool):
+    """The package's build needs what the system has, or has pip bring it for the build alone."""
+    script = (
+        "import hatch_build; hook = hatch_build.EngineBuildHook('.', {}, None, None, '.', 'wheel')\n"
+        "print([name.split('>')[0] for name in hook.dependencies()])"
+    )
+    clean = {name: value for name, value in os.environ.items() if name != "CC"} | {"PATH": path}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, env=clean, check=True, capture_output=True, text=True)
+    assert done.stdout == ("['ziglang']\n" if asked else "[]\n")

@@ -60,7 +60,7 @@ def build(target: Path = LIBRARY) -> Path:
         for level, flags in levels.items():
             made.append(_compile(compiler, "library.c", Path(folder) / f"{level}.o", (f"-DLEVEL={level}", *flags)))
         library = Path(folder) / target.name
-        _run([*compiler, "-shared", "-pthread", *map(str, made), "-o", str(library), "-lm"])
+        _run([*compiler, "-shared", "-pthread", "-s", *map(str, made), "-o", str(library), "-lm"])
         library.replace(target)
     return target
 

@@ -221,9 +221,9 @@ def test_memory_follows_the_width_not_the_height():
     assert held(102_400) == held(1024)
 
 
-@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
-@pytest.mark.parametrize(("lanes", "level"), [(1, "v3"), (8, "v3")])
-def test_sanitizers_find_nothing(tmp_path: Path, sanitizer: str, lanes: int, level: str):
+@pytest.mark.slow(10)
+@pytest.mark.parametrize(("sanitizer", "lanes"), [("address,undefined", 1), ("address,undefined", 8), ("thread", 8)])
+def test_sanitizers_find_nothing(tmp_path: Path, sanitizer: str, lanes: int):
     """Random networks, sizes and threads touch no memory that is not theirs and race for none."""
     compiler = needs_debian("gcc")
     flags = ["-std=gnu11", "-g", "-O1", "-ffp-contract=off", "-pthread", "-Wall", "-Wextra", "-Werror"]
@@ -232,8 +232,8 @@ def test_sanitizers_find_nothing(tmp_path: Path, sanitizer: str, lanes: int, lev
     command = [compiler, *flags, f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", f"-DLANES={lanes}",
                f"-I{SOURCE}", str(DRIVER), "-o", str(tmp_path / "driver"), "-lm"]  # fmt: skip
     subprocess.run(command, check=True)
-    done = subprocess.run([tmp_path / "driver", "1", "12"], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "12 runs\n"), done.stdout + done.stderr
+    done = subprocess.run([tmp_path / "driver", "1", "10"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "10 runs\n"), done.stdout + done.stderr
 
 
 def test_one_lane_is_plain_c(tmp_path: Path):

@@ -138,11 +138,11 @@ static void convolution_block(const Stage *stage, const vec *const *rows, int co
            (Start){.bias = stage->bias}, count);
 }
 
-static void head_block(const Stream *stream, const Stage *stage, const vec *const *rows, int y, int x,
+static void head_block(const Stream *stream, const Stage *stage, const vec *const *rows, int pitch, int y, int x,
                        Scratch *scratch) {
   for (int o = 0; o < stage->outputs; o++) {
     vec *result = scratch->result + o * BLOCK;
-    convolve_to_one(result, rows, scratch->pitch, stage->inputs, stage->filters + 9 * stage->inputs * o,
+    convolve_to_one(result, rows, pitch, stage->inputs, stage->filters + 9 * stage->inputs * o,
                     stage->bias[o]);
     if (stream->network->spec.output == SIGMOID) {
       for (int i = 0; i < BLOCK; i++) result[i] = sigmoid(result[i]);
@@ -162,10 +162,28 @@ INLINE void prefetch_columns(Target target, int channels, int count) {
 #endif
 }
 
+// The result from a plane as it is: there is nothing to keep in a ring.
+static void run_head(const Stream *stream, const Stage *stage, int y0, int y1, int x0, int x1, float *const *out,
+                     Scratch *scratch) {
+  int pitch = plane_pitch(&stream->planes[stage->from]);
+  for (int y = y0; y < y1; y++) {
+    for (int x = x0; x < x1; x += BLOCK) {
+      const vec *rows[3];
+      for (int i = 0; i < 3; i++) rows[i] = row_or_zeros(stream, stage->from, y + i - 1, 0) + x - 1;
+      head_block(stream, stage, rows, pitch, y, x, scratch);
+      write_row(stream, out, y - y0, x, MIN(BLOCK, x1 - x), scratch->result);
+    }
+  }
+}
+
 // Rows y0 to y1, columns x0 to x1 of what a stage makes. The last `side` rows of its source stay in a ring.
 static void run_stage(const Stream *stream, int number, int y0, int y1, int x0, int x1, float *const *out,
                       Scratch *scratch) {
   const Stage *stage = &stream->network->stages[number];
+  if (stage->operation == HEAD && stage->source == AS_IS) {
+    run_head(stream, stage, y0, y1, x0, x1, out, scratch);
+    return;
+  }
   int side = stage->side, radius = stage_radius(stage), before = even_radius(stage), pitch = scratch->pitch;
   int wide = ROUND_UP(x1 - x0 + before + radius, 4);
   size_t ring_row = (size_t)stage->inputs * pitch;
@@ -182,7 +200,7 @@ static void run_stage(const Stream *stream, int number, int y0, int y1, int x0, 
       for (int i = 0; i < side; i++)
         rows[i] = ring + (size_t)((row + i - radius + side) % side) * ring_row + x - x0 + before - radius;
       if (stage->operation == HEAD) {
-        head_block(stream, stage, rows, row, x, scratch);
+        head_block(stream, stage, rows, pitch, row, x, scratch);
         write_row(stream, out, row - y0, x, kept, scratch->result);
         continue;
       }

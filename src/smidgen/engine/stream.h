@@ -39,7 +39,7 @@ typedef struct {
   Size sizes[MOST_SCALES];
   Plane planes[MOST_STAGES]; // planes[0] is the noisy image, planes[i] what stage i - 1 makes
   int done[MOST_STAGES];     // rows there are of each plane; of the result at num_stages
-  vec *zeros;                // a row beyond the image, of any tensor
+  vec *zeros;                // a row beyond the image, of any plane
 } Stream;
 
 // What one thread needs for itself: rings of rows, and a block of columns between the steps of a cell.
@@ -194,19 +194,20 @@ static void fill_inside(Stream *stream, Size *size, bits *inside, uint8_t *whole
 
 // Lay out the planes; with a counting arena only how much memory they need. Memory must be zeros.
 static void place_stream(Stream *stream, Arena *arena) {
-  int longest = 0;
   for (int s = 0; s < stream->num_scales; s++) {
     Size *size = &stream->sizes[s];
     int columns = size->columns + 2 * stream->margin;
-    longest = MAX(longest, columns);
     bits *inside = take_memory(arena, sizeof(bits) * columns);
     uint8_t *whole = take_memory(arena, columns);
     if (!arena->start) continue;
     size->margin = stream->margin, size->inside = inside + stream->margin, size->whole = whole + stream->margin;
     fill_inside(stream, size, inside + stream->margin, whole + stream->margin);
   }
-  vec *zeros = take_memory(arena, sizeof(vec) * longest);
-  if (arena->start) stream->zeros = zeros + stream->margin;
+  size_t widest = 0;
+  for (int i = 0; i < stream->network->num_stages; i++)
+    widest = MAX(widest, (size_t)stream->planes[i].channels * plane_pitch(&stream->planes[i]));
+  vec *zeros = take_memory(arena, sizeof(vec) * (widest + 2 * (SLACK + stream->margin)));
+  if (arena->start) stream->zeros = zeros + SLACK + stream->margin;
   for (int i = 0; i < stream->network->num_stages; i++) {
     Plane *plane = &stream->planes[i];
     vec *memory = take_memory(arena, sizeof(vec) * (SLACK + plane_vecs(plane)));

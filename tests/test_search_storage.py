@@ -4,8 +4,10 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from sqlalchemy.exc import PendingRollbackError
 
 from smidgen.errors import InputError
 from smidgen.search import storage as module
@@ -94,6 +96,21 @@ def test_a_locked_database_is_asked_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert study.study_name == "locked"
     assert len(waits) == 3
     other.close()
+
+
+def test_a_transaction_that_broke_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where a connection broke within a transaction, all of it is asked again."""
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.0)
+    storage = open_storage(storage_url(None, tmp_path), create=True)
+    broken = [PendingRollbackError("Can't reconnect until invalid transaction is rolled back.")]
+
+    def fail_once(*asked: object) -> None:
+        if broken:
+            raise broken.pop()
+
+    sqlalchemy.event.listen(storage.engine, "before_cursor_execute", fail_once)
+    assert optuna.create_study(storage=storage, study_name="broken").study_name == "broken"
+    assert not broken
 
 
 def test_patience_ends_with_a_clear_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -22,6 +22,7 @@ from sqlalchemy.exc import (
     InterfaceError,
     NoSuchModuleError,
     OperationalError,
+    PendingRollbackError,
     SQLAlchemyError,
 )
 
@@ -104,6 +105,8 @@ def _patiently(method: Callable[..., Any]) -> Callable[..., Any]:
 
 def _may_come_back(error: BaseException | None) -> bool:
     """A full disk or a file that cannot be written will not mend itself; a lock or a server may."""
+    if isinstance(error, PendingRollbackError):
+        return True  # the connection broke in an earlier question of this transaction, which is begun anew
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     text = str(error.orig).lower()

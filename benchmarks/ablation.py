@@ -23,12 +23,12 @@ import numpy as np
 
 from smidgen.data.pairs import Dataset, FixedSource
 from smidgen.data.tasks import DEFAULT_TASK, FreshSource, load_task
+from smidgen.engine.native import Engine
 from smidgen.network.layers import Kind, Layer, Network
 from smidgen.network.spec import DEFAULT_BUDGET, PyramidSpec
 from smidgen.training import loop
 from smidgen.training.losses import mse
 from smidgen.training.recipe import Recipe
-from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import train
 
 EPOCHS = 8
@@ -169,9 +169,7 @@ def run(job: tuple[str, int, int, Path | None]) -> tuple[str, int, float, float,
     started = time.process_time()
     trained = train(dataset, spec, settings)
     seconds = time.process_time() - started
-    model = TorchNetwork(spec.network())
-    model.import_weights(trained.weights)
-    denoised = predict(model, dataset.val.noisy)
+    denoised = Engine(spec, trained.weights).denoise_batch(dataset.val.noisy)
     val_loss = min(record["val_loss"] for record in trained.history)
     return name, seed, val_loss, float(mse(denoised, dataset.val.clean).mean()), seconds
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from smidgen.data.pairs import Dataset
 from smidgen.data.tasks import DEFAULT_TASK, load_task
+from smidgen.engine.native import Engine
 from smidgen.judging.legibility import find_truth, legibility, read_digits
 from smidgen.network.spec import PyramidSpec, default_spec
 from smidgen.training.loop import Progress
 from smidgen.training.losses import bce, mse
 from smidgen.training.recipe import default_recipe
-from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import train
 
 SECONDS_OF_TRIAL = 15.0
@@ -61,9 +61,7 @@ def main() -> None:
         epochs = max(1, round(60 * args.minutes * speed / len(dataset.train)))
         settings = default_recipe(spec, len(dataset.train), 28 * 28, threads=args.threads, epochs=epochs)
         trained = train(dataset, spec, settings)
-        model = TorchNetwork(spec.network())
-        model.import_weights(trained.weights)
-        denoised = predict(model, dataset.val.noisy)
+        denoised = Engine(spec, trained.weights).denoise_batch(dataset.val.noisy)
         clean = dataset.val.clean
         print(
             f"| {budget:,} | {spec.width}, {spec.hidden} | {spec.num_parameters:,} | {epochs} "

@@ -31,11 +31,11 @@ from skimage.restoration import wiener
 from smidgen.data import corruptions as corrupt
 from smidgen.data.mnist import load_full
 from smidgen.data.pairs import Dataset, FixedSource, Images, Pairs
+from smidgen.engine.native import Engine
 from smidgen.judging.baselines import choose_baselines, tune_baseline
 from smidgen.network.spec import default_spec
 from smidgen.training.losses import mse
 from smidgen.training.recipe import default_recipe
-from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import train
 
 SCORED = 200
@@ -161,9 +161,8 @@ def run(name: str, data: Path | None, steps: int, passes: int, threads: int) -> 
     started = time.process_time()
     trained = train(dataset, spec, settings)
     minutes = (time.process_time() - started) / 60
-    model = TorchNetwork(spec.network())
-    model.import_weights(trained.weights)
-    ours = float(mse(predict(model, dataset.test.noisy), dataset.test.clean).mean())
+    denoised = Engine(spec, trained.weights).denoise_batch(dataset.test.noisy)
+    ours = float(mse(denoised, dataset.test.clean).mean())
     others = classical(dataset.val, dataset.test, corruption)
     return {
         "name": name, "passes": passes, "num_parameters": spec.num_parameters, "mse": ours, "core_minutes": minutes,

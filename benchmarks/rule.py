@@ -14,11 +14,11 @@ from pathlib import Path
 from ablation import BATCH_SIZE, EPOCHS, first_digits
 
 from smidgen.data.tasks import DEFAULT_TASK, load_task
+from smidgen.engine.native import Engine
 from smidgen.errors import BudgetError
 from smidgen.network.spec import PyramidSpec, default_spec, widest_pyramid
 from smidgen.training.losses import bce, mse
 from smidgen.training.recipe import Recipe
-from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import train
 
 
@@ -58,9 +58,7 @@ def main() -> None:
                 continue
             started = time.process_time()
             trained = train(dataset, spec, settings)
-            model = TorchNetwork(spec.network())
-            model.import_weights(trained.weights)
-            denoised = predict(model, dataset.val.noisy)
+            denoised = Engine(spec, trained.weights).denoise_batch(dataset.val.noisy)
             print(
                 f"| {budget:,} | {name} | {spec.width}, {spec.hidden} | {spec.num_parameters:,} "
                 f"| {bce(denoised, dataset.val.clean):.4f} | {mse(denoised, dataset.val.clean).mean():.2e} "

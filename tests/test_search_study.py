@@ -5,13 +5,13 @@ import pytest
 from optuna.trial import TrialState
 
 from smidgen.data.pairs import Dataset
+from smidgen.engine.native import Engine
 from smidgen.errors import InputError
 from smidgen.network.spec import spec_from_dict
 from smidgen.search.space import full_space
 from smidgen.search.study import Plan, best_trial, prepare, trained_of
 from smidgen.search.workers import work
 from smidgen.training.losses import bce
-from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import Trained
 from tests.search_plans import one_worker, small_plan
 
@@ -25,9 +25,9 @@ def test_the_winner_is_the_model_that_was_measured(plan: Plan):
     """The weights that are kept score on validation what the table says."""
     trial = best_trial(one_worker(replace(plan, num_trials=4)))
     assert trial is not None
-    model = TorchNetwork(spec_from_dict(trial.user_attrs["candidate"]["spec"]).network())
-    model.import_weights(trained_of(trial).weights)
-    assert bce(predict(model, plan.dataset.val.noisy), plan.dataset.val.clean) == pytest.approx(trial.value, rel=1e-6)
+    engine = Engine(spec_from_dict(trial.user_attrs["candidate"]["spec"]), trained_of(trial).weights)
+    val = plan.dataset.val
+    assert bce(engine.denoise_batch(val.noisy), val.clean) == pytest.approx(trial.value, rel=1e-6)
 
 
 def test_more_trials_can_be_asked_for_later(plan: Plan):

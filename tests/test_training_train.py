@@ -12,13 +12,13 @@ import pytest
 
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.data.tasks import load_task
+from smidgen.engine.native import Engine
 from smidgen.errors import FileError, SmidgenError
 from smidgen.network.spec import PyramidSpec
 from smidgen.training.checkpoint import CHECKPOINT, HISTORY
 from smidgen.training.loop import Progress
 from smidgen.training.losses import bce
 from smidgen.training.recipe import Recipe
-from smidgen.training.torch_network import TorchNetwork, predict
 from smidgen.training.train import Trained, train
 from tests.conftest import TINY
 
@@ -37,9 +37,8 @@ def test_learns_and_keeps_the_best_epoch(small_dataset: Dataset):
     losses = [record["val_loss"] for record in trained.history]
     assert losses[-1] < losses[0]
     assert trained.best_epoch == 1 + losses.index(min(losses))
-    model = TorchNetwork(TINY.network())
-    model.import_weights(trained.weights)
-    assert bce(predict(model, small_dataset.val.noisy), small_dataset.val.clean) == pytest.approx(min(losses), abs=1e-6)
+    denoised = Engine(TINY, trained.weights).denoise_batch(small_dataset.val.noisy)
+    assert bce(denoised, small_dataset.val.clean) == pytest.approx(min(losses), abs=1e-6)
 
 
 def test_same_seed_same_weights(small_dataset: Dataset):

@@ -14,11 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smidgen.data.pairs import Dataset
+from smidgen.engine.native import Engine
+from smidgen.network.spec import Spec
 from smidgen.training.checkpoint import TrainingState, restore_generator
 from smidgen.training.losses import bce, mse
 from smidgen.training.recipe import Recipe
 from smidgen.training.soap import SOAP
-from smidgen.training.torch_network import TorchNetwork, predict, to_tensor
+from smidgen.training.torch_network import TorchNetwork, to_tensor
 
 LONGEST_GRADIENT = 1.0
 MOST_ROLLBACKS, SMALLER_RATE = 3, 1 / 3
@@ -63,6 +65,7 @@ class Loop:
 
     def __init__(
         self,
+        spec: Spec,
         model: TorchNetwork,
         optimizer: torch.optim.Optimizer,
         dataset: Dataset,
@@ -71,6 +74,7 @@ class Loop:
         pool: ThreadPoolExecutor,
         watch: Callable[[Progress], None] | None,
     ) -> None:
+        self._spec = spec
         self._model = model
         self._optimizer = optimizer
         self._dataset = dataset
@@ -153,7 +157,8 @@ class Loop:
 
     def _validate(self) -> float:
         val = self._dataset.val
-        denoised = predict(self._model, val.noisy, self._pool)
+        engine = Engine(self._spec, self._model.export_weights(), self._settings.threads)
+        denoised = engine.denoise_batch(val.noisy)
         if self._settings.loss == "bce":
             return bce(denoised, val.clean)
         return float(mse(denoised, val.clean).mean())

@@ -1,7 +1,6 @@
 """A network's layers run by torch."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,6 @@ from torch import Tensor, nn
 from smidgen.data.pairs import Images
 from smidgen.data.scale import Scale
 from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network
-
-_PIXELS_AT_ONCE = 100_000
 
 
 class TorchNetwork(nn.Module):
@@ -174,18 +171,6 @@ class _RmsNorm(torch.autograd.Function):
 
 _gate: Callable[[Tensor], Tensor] = _Gate.apply
 _rms_norm: Callable[[Tensor], Tensor] = _RmsNorm.apply
-
-
-def predict(model: TorchNetwork, noisy: Images, pool: ThreadPoolExecutor | None = None) -> Images:
-    """Denoised images for noisy ones, `(N, H, W, C)`, by torch, a part at a time."""
-    at_once = max(1, _PIXELS_AT_ONCE // (noisy.shape[1] * noisy.shape[2]))
-
-    def denoise(start: int) -> Images:
-        with torch.no_grad():
-            return model.denoise(to_tensor(noisy[start : start + at_once])).permute(0, 2, 3, 1).numpy()
-
-    starts = range(0, len(noisy), at_once)
-    return np.concatenate(list((pool.map if pool else map)(denoise, starts)))
 
 
 def to_tensor(images: Images) -> Tensor:

@@ -96,7 +96,7 @@ def train(
         _freed_memory_kept(),
         ThreadPoolExecutor(settings.threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
     ):
-        loop = Loop(model, optimizer, dataset, settings, state, pool, watch)
+        loop = Loop(spec, model, optimizer, dataset, settings, state, pool, watch)
         try:
             told = 0
             while not _ended(loop.state, settings):

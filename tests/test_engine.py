@@ -1,6 +1,8 @@
 """The engine: held to a reference in float64, to ONNX Runtime, and to itself."""
 
+import copy
 import multiprocessing
+import pickle
 import resource
 import subprocess
 import sys
@@ -184,7 +186,7 @@ def test_too_little_memory_is_an_error():
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, used + 2**28))\n"
         "for attempt in (lambda: engine.stream(2**20, 2**20), "
-        "lambda: engine.denoise([numpy.zeros((1, 2**24 + 1, 1), 'float32')])):\n"
+        "lambda: engine.denoise([numpy.zeros((1, 2**24, 1), 'float32')])):\n"
         "    try:\n        attempt()\n    except MemoryError as error:\n        print(error)\n"
         "print(engine.denoise([numpy.zeros((9, 9, 1), 'float32')])[0].shape)\n"
     )
@@ -202,6 +204,55 @@ def test_it_stops_when_asked_to():
     with pytest.raises(StoppedError):
         engine.denoise([np.zeros((20_000, 400, 1), np.float32)], stop)
     assert engine.denoise([image_of((9, 9))])[0].shape == (9, 9, 1)
+
+
+def test_copies_and_pickles_are_engines_of_their_own():
+    """An engine can be copied and pickled, and one that is let go takes nothing from the others."""
+    engine, image = make(SMALL), image_of((20, 30))
+    expected = engine.denoise([image])[0]
+    others = [copy.copy(engine), copy.deepcopy(engine), pickle.loads(pickle.dumps(engine))]
+    del engine
+    for other in others:
+        np.testing.assert_array_equal(other.denoise([image])[0], expected)
+
+
+def test_a_stream_that_has_ended_takes_nothing():
+    """After it is closed or stopped, and beyond its last row, a stream refuses rows."""
+    engine, rows = make(SMALL), image_of((10, 30))
+    with engine.stream(10, 30) as stream:
+        assert stream.push(rows).shape == (10, 30, 1)
+        with pytest.raises(ValueError, match="rows have shape"):
+            stream.push(rows)
+    with pytest.raises(ValueError, match="closed"):
+        stream.push(rows)
+    stop, stream = Stop(), engine.stream(10, 30)
+    stop.ask()
+    with pytest.raises(StoppedError):
+        stream.push(rows, stop)
+    with pytest.raises(ValueError, match="closed"):
+        stream.push(rows)
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (-1, 5), (5, 2**24 + 1), (2**32 + 5, 5)])
+def test_sizes_that_cannot_be_are_refused(size: tuple[int, int]):
+    """An image of no pixels, or of more than 2**24 a side, is an error that says so."""
+    with pytest.raises(ValueError, match="not between 1 x 1"):
+        make(SMALL).stream(*size)
+
+
+def test_weights_of_another_network_are_refused():
+    """Too few or too many numbers are told before anything is read."""
+    weights = random_weights(SMALL, np.random.default_rng(0))
+    weights["stem"] = weights["stem"][:, :, :2]
+    with pytest.raises(ValueError, match="numbers, not"):
+        Engine(SMALL, weights)
+
+
+def test_networks_of_many_scales_do_not_take_more_for_small_images():
+    """Sixteen scales on 64 small images hold what 64 small images hold."""
+    deep = PlainSpec(widths=(2,) * 16)
+    with make(deep).stream(28, 28) as stream:
+        assert stream.size_bytes < 2**24
 
 
 @pytest.mark.parametrize(("threads", "level"), [(-1, None), (100_000, None), (1, "v9")])
@@ -230,7 +281,7 @@ def test_sanitizers_find_nothing(tmp_path: Path, sanitizer: str, lanes: int):
     if "v3" in levels():
         flags.append("-march=x86-64-v3")
     command = [compiler, *flags, f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", f"-DLANES={lanes}",
-               f"-I{SOURCE}", str(DRIVER), "-o", str(tmp_path / "driver"), "-lm"]  # fmt: skip
+               "-DPRODUCTS_A_THREAD=1", f"-I{SOURCE}", str(DRIVER), "-o", str(tmp_path / "driver"), "-lm"]  # fmt: skip
     subprocess.run(command, check=True)
     done = subprocess.run([tmp_path / "driver", "1", "10"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "10 runs\n"), done.stdout + done.stderr

@@ -13,12 +13,16 @@ SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 LIBRARY = FOLDER / f"engine{SUFFIX}"
 # No product is contracted but where the source says so: results are the same whatever the compiler.
 FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-pthread", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra")
+# The levels of x86-64 feature by feature: older compilers do not know them by name.
+_V2 = ("-mcx16", "-mpopcnt", "-msse3", "-mssse3", "-msse4.1", "-msse4.2")
+_V3 = ("-mavx", "-mavx2", "-mbmi", "-mbmi2", "-mf16c", "-mfma", "-mlzcnt", "-mmovbe")
+_V4 = ("-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq", "-mavx512vl")
 # The builds for a kind of processor, with the floats in a vector; names as in `choose.c`.
 LEVELS: dict[str, dict[str, tuple[str, ...]]] = {
     "x86_64": {
-        "v2": ("-march=x86-64-v2", "-DLANES=4"),
-        "v3": ("-march=x86-64-v3", "-DLANES=8"),
-        "v4": ("-march=x86-64-v4", "-DLANES=16"),
+        "v2": (*_V2, "-DLANES=4"),
+        "v3": (*_V2, *_V3, "-DLANES=8"),
+        "v4": (*_V2, *_V3, *_V4, "-DLANES=16"),
     },
     "aarch64": {"neon": ("-DLANES=4",)},
 }
@@ -27,16 +31,25 @@ PIP_COMPILER = "ziglang"
 
 
 def find_compiler() -> list[str] | None:
-    """The command that compiles C: `CC`, the system's, or the one that pip brought; None if there is none."""
+    """The command that compiles C: `CC`, the system's, or the one that pip brought; None if none works."""
     import importlib.util
     import shutil
 
     if os.environ.get("CC"):
         return os.environ["CC"].split()
     for name in ("cc", "gcc", "clang"):
-        if shutil.which(name):
+        if shutil.which(name) and _works(name):
             return [name]
     return [sys.executable, "-m", PIP_COMPILER, "cc"] if importlib.util.find_spec(PIP_COMPILER) else None
+
+
+def _works(compiler: str) -> bool:
+    """Whether it finds the headers that the engine includes; a compiler alone may come without."""
+    import subprocess
+
+    source = b"#include <pthread.h>\n#include <stdatomic.h>\n#include <math.h>\n"
+    command = [compiler, "-std=gnu11", "-fsyntax-only", "-xc", "-"]
+    return subprocess.run(command, input=source, capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
 def build(target: Path = LIBRARY) -> Path:
@@ -53,8 +66,6 @@ def build(target: Path = LIBRARY) -> Path:
         sys.exit(f"The engine needs a C compiler: install one (Debian: gcc libc6-dev), or: pip install {PIP_COMPILER}")
     machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
     levels = LEVELS.get(machine, PLAIN)
-    if PIP_COMPILER in compiler:  # it writes x86_64_v3
-        levels = {name: tuple(flag.replace("x86-64-", "x86_64_") for flag in flags) for name, flags in levels.items()}
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
         made = [_compile(compiler, "choose.c", Path(folder) / "choose.o", ())]
         for level, flags in levels.items():

@@ -74,7 +74,7 @@ static void through_stem(const Stream *stream, int y, int x, int count, vec *raw
     int columns = count - at > 4 ? BLOCK : 4;
     for (int tap = 0; tap < 9 * channels; tap++)
       scratch->inputs[tap] = row_or_zeros(stream, 0, y + tap % 9 / 3 - 1, tap / 9) + x + at + tap % 3 - 1;
-    products(PLAIN, (Target){raw + at, scratch->pitch, inside + at}, scratch->inputs, 9 * channels, width, network->stem,
+    products(BIASED, (Target){raw + at, scratch->pitch, inside + at}, scratch->inputs, 9 * channels, width, network->stem,
              (Start){.bias = network->stem_bias}, columns);
   }
 }
@@ -92,9 +92,9 @@ static void source_row(const Stream *stream, const Stage *stage, int y, int x, i
   }
   for (int c = 0; c < stage->inputs; c++) {
     vec *to = raw + c * scratch->pitch;
-    Rows near = {y >> 1, (y >> 1) + (y & 1 ? 1 : -1)};
+    int near = y >> 1, far = near + (y & 1 ? 1 : -1); // coarse rows
     switch (stage->source) {
-      case STEM: continue;
+      case STEM: break; // made above, all channels at once
       case AS_IS: memcpy(to, plane_row(&stream->planes[stage->from], y, c) + x, sizeof(vec) * count); continue;
       case MEAN_POOL:
         mean_pool(to, row_or_zeros(stream, stage->from, 2 * y, c), row_or_zeros(stream, stage->from, 2 * y + 1, c), x,
@@ -106,12 +106,12 @@ static void source_row(const Stream *stream, const Stage *stage, int y, int x, i
                  2 * y + 1 < fine->height, fine, x, count);
         continue;
       }
-      case NEAREST: upsample_nearest(to, plane_row(&stream->planes[stage->coarse], near.first, c), x, count); break;
+      case NEAREST: upsample_nearest(to, plane_row(&stream->planes[stage->coarse], near, c), x, count); break;
       case BILINEAR: {
         const Plane *coarse = &stream->planes[stage->coarse];
-        near.last = MAX(0, MIN(coarse->size->height - 1, near.last)); // the edge is repeated
-        add_bilinear(to, plane_row(&stream->planes[stage->from], y, c), plane_row(coarse, near.first, c),
-                     plane_row(coarse, near.last, c), coarse->size, x, count);
+        far = MAX(0, MIN(coarse->size->height - 1, far)); // the edge is repeated
+        add_bilinear(to, plane_row(&stream->planes[stage->from], y, c), plane_row(coarse, near, c), plane_row(coarse, far, c),
+                     coarse->size, x, count);
         break;
       }
     }
@@ -158,7 +158,7 @@ static void head_block(const Stream *stream, const Stage *stage, const vec *cons
 INLINE void prefetch_columns(Target target, int channels, int count) {
 #if defined(__GNUC__)
   for (int c = 0; c < channels; c++)
-    for (int x = 0; x < count; x++) __builtin_prefetch(target.values + c * target.pitch + x, 1);
+    for (int x = 0; x < count; x++) __builtin_prefetch(target.values + (size_t)c * target.pitch + x, 1);
 #endif
 }
 

@@ -21,7 +21,10 @@
 #include <arm_neon.h>
 #endif
 
-#if defined(__GNUC__)
+#if defined(__clang__)
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
 #else
@@ -113,11 +116,12 @@ INLINE vec root(vec a) {
 INLINE vec at_least(vec a, vec low) { return choose(less(a, low), low, a); }
 INLINE vec at_most(vec a, vec high) { return choose(less(high, a), high, a); }
 
-INLINE bits shift_left(bits a, int by) {
+// a * 2**n for n rounded by adding 1.5 * 2**23, which left it in the lowest bits of `n`.
+INLINE vec times_power_of_two(vec a, vec n) {
 #if LANES == 1
-  return (int32_t)((uint32_t)a << by);
+  return as_vec((int32_t)((uint32_t)as_bits(a) + ((uint32_t)as_bits(n) << 23)));
 #else
-  return a << by;
+  return as_vec(as_bits(a) + (as_bits(n) << 23));
 #endif
 }
 
@@ -136,9 +140,7 @@ INLINE vec sigmoid(vec x) {
   const vec rounder = spread(12582912.0f);
   bits number = is_number(x);
   vec y = at_most(at_least(-x, spread(-87.0f)), spread(87.0f));
-  vec n = madd(rounder, y, spread(1.44269504f));
-  bits exponent = shift_left(as_bits(n), 23);
-  n = n - rounder;
+  vec rounded = madd(rounder, y, spread(1.44269504f)), n = rounded - rounder;
   y = madd(y, n, spread(-0.693359375f));
   y = madd(y, n, spread(2.12194440e-4f));
   vec p = spread(1.9875691500e-4f);
@@ -148,7 +150,7 @@ INLINE vec sigmoid(vec x) {
   p = madd(spread(1.6666665459e-1f), p, y);
   p = madd(spread(5.0000001201e-1f), p, y);
   p = madd(y, p * y, y) + spread(1.0f);
-  return choose(number, spread(1.0f) / (spread(1.0f) + as_vec(as_bits(p) + exponent)), x);
+  return choose(number, spread(1.0f) / (spread(1.0f) + times_power_of_two(p, rounded)), x);
 }
 
 #endif

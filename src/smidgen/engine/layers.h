@@ -27,7 +27,7 @@ INLINE void add_products(const int outputs, const int columns, vec *sums, const 
 // What becomes of the sums of a group of outputs.
 typedef enum {
   ADDED, // to `start`
-  PLAIN, // with the bias
+  BIASED, // with the bias
   RELU,  // with the bias, negative ones 0
   GATED, // with the bias; the first half of the outputs times the second half
 } Ending;

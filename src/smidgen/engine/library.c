@@ -3,15 +3,13 @@
 // Nothing is global. A model may be used by any number of threads at once; each call has memory and threads of
 // its own, which end with it, so an idle program has none and fork is safe.
 #define _DEFAULT_SOURCE // for MADV_HUGEPAGE
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
-#define SMIDGEN_THREADS
+#include "team.h"
+
 #include "engine.c"
 
 #ifndef LEVEL
@@ -22,79 +20,7 @@
 #define EXPORT(name) JOIN(LEVEL, name)
 
 enum { DONE = 0, NO_MEMORY = 1, STOPPED = 2, NO_SPEC = 3 };
-enum { SPIN = 2000, MOST_THREADS = 256, STEP = 32, LOW_STEP = 8, WIDE = 8192, LONGEST = 1 << 24, HUGE_PAGE = 2 << 20 };
-
-// ---- teams ---------------------------------------------------------------------------------------------------------
-
-struct Team {
-  int threads;
-  const atomic_int *stop; // set by whoever wants the work to end
-  atomic_int stopped;     // the same at the last meeting, so that all threads leave at the same place
-  pthread_mutex_t lock;
-  pthread_cond_t met; // for those who have waited a while
-  _Alignas(64) atomic_int ticket;
-  _Alignas(64) atomic_int arrived;
-  _Alignas(64) atomic_int meetings;
-};
-
-static int team_size(const Team *team) { return team->threads; }
-static int take_ticket(Team *team) { return atomic_fetch_add(&team->ticket, 1); }
-static int is_stopped(const Team *team) { return atomic_load(&team->stopped); }
-
-static void meet(Team *team) {
-  int meeting = atomic_load(&team->meetings);
-  if (atomic_fetch_add(&team->arrived, 1) == team->threads - 1) {
-    atomic_store(&team->arrived, 0);
-    atomic_store(&team->ticket, 0);
-    atomic_store(&team->stopped, team->stop && atomic_load(team->stop));
-    pthread_mutex_lock(&team->lock);
-    atomic_store(&team->meetings, meeting + 1);
-    pthread_cond_broadcast(&team->met);
-    pthread_mutex_unlock(&team->lock);
-    return;
-  }
-  for (int i = 0; i < SPIN; i++) {
-    if (atomic_load(&team->meetings) != meeting) return;
-#if defined(__SSE2__)
-    _mm_pause();
-#endif
-  }
-  pthread_mutex_lock(&team->lock);
-  while (atomic_load(&team->meetings) == meeting) pthread_cond_wait(&team->met, &team->lock);
-  pthread_mutex_unlock(&team->lock);
-}
-
-typedef struct {
-  void (*work)(void *job, Team *team, int number);
-  void *job;
-  Team *team;
-  atomic_int *begun; // 0 until the size of the team is known
-  int number;
-} Member;
-
-static void *start_member(void *argument) {
-  Member *member = argument;
-  while (!atomic_load(member->begun)) sched_yield();
-  member->work(member->job, member->team, member->number);
-  return NULL;
-}
-
-// Run work(job, team, number) in `threads` threads, this one being number 0; in fewer where no more can be had.
-static void in_team(int threads, const atomic_int *stop, void (*work)(void *, Team *, int), void *job) {
-  Team team = {.stop = stop, .lock = PTHREAD_MUTEX_INITIALIZER, .met = PTHREAD_COND_INITIALIZER};
-  atomic_int begun = 0;
-  Member members[MOST_THREADS];
-  pthread_t handles[MOST_THREADS];
-  int made = 1;
-  for (; made < threads; made++) {
-    members[made] = (Member){work, job, &team, &begun, made};
-    if (pthread_create(&handles[made], NULL, start_member, &members[made])) break;
-  }
-  team.threads = made;
-  atomic_store(&begun, 1);
-  work(job, &team, 0);
-  for (int i = 1; i < made; i++) pthread_join(handles[i], NULL);
-}
+enum { STEP = 32, LOW_STEP = 8, WIDE = 8192, LONGEST = 1 << 24, HUGE_PAGE = 2 << 20 };
 
 // ---- models --------------------------------------------------------------------------------------------------------
 
@@ -104,9 +30,14 @@ typedef struct {
   float numbers[]; // learned, then packed
 } Model;
 
-// Threads that are worth starting for so many pixels, up to `most`; one does some four million products meanwhile.
+// What one thread does while another one is started.
+#ifndef PRODUCTS_A_THREAD
+#define PRODUCTS_A_THREAD 4000000
+#endif
+
+// Threads that are worth starting for so many pixels, up to `most`.
 static int worthwhile_threads(size_t num_learned, size_t pixels, int most) {
-  size_t threads = 1 + pixels * num_learned / 4000000;
+  size_t threads = 1 + pixels * num_learned / PRODUCTS_A_THREAD;
   return MAX(1, (int)MIN(threads, (size_t)MIN(most, MOST_THREADS)));
 }
 
@@ -251,12 +182,13 @@ typedef struct {
 
 // How many bands of each image share the lanes, for so many images of one size: the fewest columns to compute.
 static int choose_bands(const Network *network, int width, int count) {
-  int alignment = 1 << (scales_of(&network->spec) - 1), best = LANES;
+  int alignment = 1 << (scales_of(&network->spec) - 1), best = LANES, narrowest = 0;
   long least = -1;
   for (int bands = LANES; bands >= 1; bands /= 2) {
     int groups = (count + LANES / bands - 1) / (LANES / bands);
     int columns = bands == 1 ? width : ROUND_UP((width + bands - 1) / bands, alignment);
-    if (bands < LANES && columns > 256) break; // as little memory as can be
+    if (bands == LANES) narrowest = columns;
+    if (columns > MAX(256, narrowest)) break; // memory follows the columns
     long cost = (long)groups * (ROUND_UP(columns, 4) + (bands > 1 ? 4 : 0));
     if (least < 0 || cost < least) least = cost, best = bands;
   }
@@ -350,7 +282,7 @@ int EXPORT(denoise)(const Model *model, const Picture *pictures, int count, int 
 Session *EXPORT(open_stream)(const Model *model, int height, int width, int threads, int step) {
   step = step_rows(width, step);
   threads = worthwhile_threads(model->num_learned, (size_t)step * width, threads);
-  return open_session(&model->network, height, width, 1, LANES, step, threads);
+  return open_session(&model->network, height, width, 1, choose_bands(&model->network, width, 1), step, threads);
 }
 
 // Rows that each call of `push` must give, but for the last.

@@ -16,6 +16,7 @@ from smidgen.network.spec import OUTPUTS, PyramidSpec, Spec
 
 MOST_THREADS = 256
 _SPEC_NUMBERS = 24
+_LONGEST = 1 << 24
 
 Image = NDArray[np.float32]
 
@@ -98,10 +99,13 @@ class Engine:
         self.spec = spec
         self.level = level or found[0]
         self.threads = threads or count_cores()
-        learned = np.concatenate([np.asarray(weights[w.name], np.float32).ravel() for w in spec.network().weights])
-        self._open = self._function("open", ctypes.c_void_p)
+        self._weights = {w.name: np.array(weights[w.name], np.float32) for w in spec.network().weights}
+        learned = np.concatenate([weight.ravel() for weight in self._weights.values()])
+        if learned.size != spec.num_parameters:
+            raise ValueError(f"the weights hold {learned.size:,} numbers, not {spec.num_parameters:,}")
         self._close = self._function("close", None)
-        self._model = ctypes.c_void_p(self._open(_numbers_of(spec), learned.ctypes.data_as(ctypes.c_void_p)))
+        start = learned.ctypes.data_as(ctypes.c_void_p)
+        self._model = ctypes.c_void_p(self._function("open", ctypes.c_void_p)(_numbers_of(spec), start))
         if not self._model:
             raise MemoryError(f"no memory for a network of {learned.size:,} learned numbers")
 
@@ -110,8 +114,12 @@ class Engine:
         function.restype = result
         return function
 
+    def __reduce__(self) -> tuple[type["Engine"], tuple[Any, ...]]:
+        """Copies and pickles are opened anew."""
+        return Engine, (self.spec, self._weights, self.threads, self.level)
+
     def __del__(self) -> None:
-        """Free the engine's copy of the network."""
+        """Free the library's copy of the network."""
         if getattr(self, "_model", None):
             self._close(self._model)
 
@@ -124,6 +132,7 @@ class Engine:
             rows: to compute at a time; 0 chooses.
 
         Raises:
+            ValueError: an image has other channels than the network, or a side of no pixels or more than 2**24.
             StoppedError: `stop` asked for the end.
             MemoryError: there is not enough.
         """
@@ -153,21 +162,25 @@ class Engine:
     def _run(self, pictures: NDArray[np.void], stop: Stop | None, rows: int) -> None:
         stop = stop or Stop()
         run = self._function("denoise", ctypes.c_int)
+        # Those of one size together: they are computed at once.
+        pictures = pictures[np.lexsort((pictures["width"], pictures["height"]))]
         start = pictures.ctypes.data_as(ctypes.c_void_p)
         status = run(self._model, start, len(pictures), self.threads, rows, ctypes.byref(stop.flag))
         stop.check()
         if status:
-            height, width = pictures[0]["height"], pictures[0]["width"]
-            raise MemoryError(f"there is not enough memory to denoise an image of {height} x {width}")
+            height, width = pictures[-1]["height"], pictures[-1]["width"]
+            raise MemoryError(f"there is not enough memory to denoise images of up to {height} x {width}")
 
     def _check(self, image: Image) -> None:
-        if image.ndim != 3 or image.shape[2] != self.spec.channels or image.size == 0:
+        if image.ndim != 3 or image.shape[2] != self.spec.channels:
             raise ValueError(f"an image has shape {image.shape}, not (H, W, {self.spec.channels})")
+        _check_size(*image.shape[:2])
 
     def stream(self, height: int, width: int, rows: int = 0) -> "Stream":
         """An image that comes row by row, in memory that does not grow with its height.
 
         Raises:
+            ValueError: a side has no pixels or more than 2**24.
             MemoryError: there is not enough.
         """
         return Stream(self, height, width, rows)
@@ -183,6 +196,7 @@ class Stream:
 
     def __init__(self, engine: Engine, height: int, width: int, rows: int) -> None:
         """See `Engine.stream`."""
+        _check_size(height, width)
         self._engine = engine
         self._height, self._width = height, width
         self._given = self._made = 0
@@ -197,8 +211,11 @@ class Stream:
         """Give the next `step` rows `(h, W, C)`, or at the end what is left; gives the rows that are ready.
 
         Raises:
-            StoppedError: `stop` asked for the end; nothing can be given any more.
+            StoppedError: `stop` asked for the end, now or before.
+            ValueError: the rows are not those that come next, or the stream is closed.
         """
+        if not self._session:
+            raise ValueError("the stream is closed")
         wanted = (min(self.step, self._height - self._given), self._width, self._engine.spec.channels)
         if rows.shape != wanted:
             raise ValueError(f"the rows have shape {rows.shape}, not {wanted}")
@@ -208,15 +225,19 @@ class Stream:
         denoised = np.empty((self._given - self._made, *wanted[1:]), np.float32)
         places = (array.ctypes.data_as(ctypes.c_void_p) for array in (noisy, denoised))
         made = self._engine._function("push", ctypes.c_int)(self._session, *places, ctypes.byref(stop.flag))
+        if stop.flag.value:
+            self.close()
         stop.check()
         self._made += made
         return denoised[:made]
 
     def close(self) -> None:
         """Free its memory."""
-        if self._session:
+        if getattr(self, "_session", None):
             self._engine._function("close_stream", None)(self._session)
             self._session = ctypes.c_void_p()
+
+    __del__ = close
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -225,6 +246,11 @@ class Stream:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Free its memory."""
         self.close()
+
+
+def _check_size(height: int, width: int) -> None:
+    if not (1 <= height <= _LONGEST and 1 <= width <= _LONGEST):
+        raise ValueError(f"an image is {height} x {width}, not between 1 x 1 and {_LONGEST} pixels either way")
 
 
 def _numbers_of(spec: Spec) -> Any:

@@ -16,7 +16,7 @@
 
 enum { MOST_SCALES = 17, MOST_STAGES = 130, MOST_SIDE = 15, SPEC_NUMBERS = 24 };
 
-typedef enum { PYRAMID, AUTOENCODER } NetworkKind;
+typedef enum { PYRAMID, PLAIN } NetworkKind;
 typedef enum { SIGMOID, RESIDUAL } Output;
 typedef enum { AS_IS, STEM, MEAN_POOL, BILINEAR, MAX_POOL, NEAREST } Source;
 typedef enum { CELL, CONVOLUTION, HEAD } Operation;
@@ -26,7 +26,7 @@ typedef struct {
   Output output;
   int channels;                                // of the images
   int width, hidden, scales, passes, kernel;   // of a pyramid
-  int depth, widths[MOST_SCALES - 1];          // of an autoencoder
+  int depth, widths[MOST_SCALES - 1];          // of a plain network
 } Spec;
 
 typedef struct {
@@ -37,8 +37,8 @@ typedef struct {
   int side;                      // of the filter around a pixel
   int from, coarse, to;          // planes: 0 is the noisy image; -1 is none, or the result
   const float *filters;          // CELL: (inputs, side, side); HEAD: (outputs, inputs, 3, 3)
-  const float *weights, *bias;   // CELL: up, packed; CONVOLUTION: packed
-  const float *back;             // CELL: down with the gain in it, packed
+  const float *weights, *bias;   // CELL: mix, packed; CONVOLUTION: packed
+  const float *back;             // CELL: with the gain in it, packed
 } Stage;
 
 typedef struct {
@@ -57,14 +57,14 @@ static int scales_of(const Spec *spec) { return spec->kind == PYRAMID ? spec->sc
 // 0 if `numbers` (kind, output, channels, then width, hidden, scales, passes, kernel or depth, widths) is no spec.
 static int read_spec(Spec *spec, const int32_t *numbers) {
   memset(spec, 0, sizeof *spec);
-  if (numbers[0] < PYRAMID || numbers[0] > AUTOENCODER || numbers[1] < SIGMOID || numbers[1] > RESIDUAL) return 0;
+  if (numbers[0] < PYRAMID || numbers[0] > PLAIN || numbers[1] < SIGMOID || numbers[1] > RESIDUAL) return 0;
   spec->kind = (NetworkKind)numbers[0], spec->output = (Output)numbers[1], spec->channels = numbers[2];
   if (spec->channels < 1 || spec->channels > 4) return 0;
   if (spec->kind == PYRAMID) {
     spec->width = numbers[3], spec->hidden = numbers[4], spec->scales = numbers[5], spec->passes = numbers[6];
     spec->kernel = numbers[7];
     return spec->width >= 1 && spec->width <= 1024 && spec->hidden >= 1 && spec->hidden <= 1024 && spec->scales >= 1 &&
-           spec->scales <= 8 && spec->passes >= 1 && spec->passes * (2 * spec->scales - 1) < MOST_STAGES &&
+           spec->scales <= 8 && spec->passes >= 1 && spec->passes <= (MOST_STAGES - 2) / (2 * spec->scales - 1) &&
            spec->kernel % 2 == 1 && spec->kernel >= 1 && spec->kernel <= MOST_SIDE;
   }
   spec->depth = numbers[3];
@@ -140,7 +140,7 @@ static void build_pyramid(Network *network, Numbers *numbers) {
   const float *stem = take_learned(numbers, (size_t)9 * spec->channels * width);
   network->stem_bias = take_learned(numbers, width);
   network->stem = pack_products(numbers, stem, width, 9 * spec->channels, 0, NULL);
-  const float *around[2] = {0}, *up[2] = {0}, *down[2] = {0};
+  const float *around[2] = {0}, *mix[2] = {0}, *back[2] = {0};
   int met[2] = {0, 0};
   int last = 0; // the plane that the stage before made
   for (int pass = 0; pass < spec->passes; pass++) {
@@ -149,17 +149,17 @@ static void build_pyramid(Network *network, Numbers *numbers) {
       int rising = visit >= scales, scale = rising ? 2 * scales - 2 - visit : visit;
       if (!met[rising]) {
         around[rising] = take_learned(numbers, (size_t)side * side * width);
-        const float *mix = take_learned(numbers, (size_t)2 * hidden * width);
-        up[rising] = pack_products(numbers, mix, 2 * hidden, width, 1, NULL);
-        down[rising] = take_learned(numbers, (size_t)hidden * width);
+        const float *matrix = take_learned(numbers, (size_t)2 * hidden * width);
+        mix[rising] = pack_products(numbers, matrix, 2 * hidden, width, 1, NULL);
+        back[rising] = take_learned(numbers, (size_t)hidden * width);
         met[rising] = 1;
       }
       const float *bias = take_learned(numbers, (size_t)2 * hidden), *gain = take_learned(numbers, width);
       Source source = rising ? BILINEAR : scale ? MEAN_POOL : pass ? AS_IS : STEM;
       Stage *stage = add_stage(network, source, CELL, scale, width, width, side);
-      stage->filters = around[rising], stage->weights = up[rising];
+      stage->filters = around[rising], stage->weights = mix[rising];
       stage->bias = pack_products(numbers, bias, 2 * hidden, 1, 1, NULL);
-      stage->back = pack_products(numbers, down[rising], width, hidden, 0, gain);
+      stage->back = pack_products(numbers, back[rising], width, hidden, 0, gain);
       stage->from = rising ? planes[scale] : last;
       stage->coarse = rising ? last : -1;
       last = stage->to;
@@ -169,7 +169,7 @@ static void build_pyramid(Network *network, Numbers *numbers) {
   add_head(network, numbers, AS_IS, width, last);
 }
 
-static void build_autoencoder(Network *network, Numbers *numbers) {
+static void build_plain(Network *network, Numbers *numbers) {
   const Spec *spec = &network->spec;
   int inputs = spec->channels, depth = spec->depth, last = 0;
   for (int i = 0; i < 2 * depth; i++) {
@@ -190,7 +190,7 @@ static void build_network(Network *network, Numbers *numbers) {
   network->num_stages = 0;
   numbers->num_learned = numbers->num_packed = 0;
   if (network->spec.kind == PYRAMID) build_pyramid(network, numbers);
-  else build_autoencoder(network, numbers);
+  else build_plain(network, numbers);
 }
 
 #endif

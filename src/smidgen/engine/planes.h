@@ -17,14 +17,15 @@
 
 enum {
   BLOCK = 8,  // columns that go through a cell at a time
-  SLACK = 16, // columns after a row that a last block may read
+  // Columns before and after what is meant that a block may read: it begins up to 1 early, where k / 2 is odd, and ends
+  // up to 3 late as it is, 7 late where the scale below is read or the result is made. What it makes of them is dropped.
+  SLACK = 16,
 };
 
 // The images of a group, seen at one scale.
 typedef struct {
   int height, width;
   int bands, columns;   // of a band; bands * columns >= width
-  int margin;           // columns that `inside` and `whole` know before and after the band
   const bits *inside;   // inside[x]: all ones in the lanes where column x of the band is in the image
   const uint8_t *whole; // whole[x]: all lanes of column x are inside
 } Size;

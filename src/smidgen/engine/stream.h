@@ -14,20 +14,14 @@ enum {
   MOST_IMAGES = LANES,   // in a group
 };
 
-// Threads that work on one stream. library.c has real ones; without it there is one.
-typedef struct Team Team;
-static int team_size(const Team *team);
-static int take_ticket(Team *team); // 0, 1, 2 ... since the last meeting, each to one thread
-static void meet(Team *team);       // wait until every thread is here
-static int is_stopped(const Team *team);
-
 #ifndef SMIDGEN_THREADS
-struct Team {
+// Threads that work on one stream: here a single one; team.h has more.
+typedef struct {
   int tickets;
-};
+} Team;
 static int team_size(const Team *team) { (void)team; return 1; }
-static int take_ticket(Team *team) { return team->tickets++; }
-static void meet(Team *team) { team->tickets = 0; }
+static int take_ticket(Team *team) { return team->tickets++; } // 0, 1, 2 ... since the last meeting
+static void meet(Team *team) { team->tickets = 0; }            // everyone waits for everyone
 static int is_stopped(const Team *team) { (void)team; return 0; }
 #endif
 
@@ -200,7 +194,7 @@ static void place_stream(Stream *stream, Arena *arena) {
     bits *inside = take_memory(arena, sizeof(bits) * columns);
     uint8_t *whole = take_memory(arena, columns);
     if (!arena->start) continue;
-    size->margin = stream->margin, size->inside = inside + stream->margin, size->whole = whole + stream->margin;
+    size->inside = inside + stream->margin, size->whole = whole + stream->margin;
     fill_inside(stream, size, inside + stream->margin, whole + stream->margin);
   }
   size_t widest = 0;
@@ -218,7 +212,7 @@ static void place_stream(Stream *stream, Arena *arena) {
 static void plan_stream(Stream *stream, const Network *network, int height, int width, int images, int bands,
                         int step) {
   *stream = (Stream){.network = network, .height = height, .width = width, .images = images, .bands = bands,
-                     .step = step, .num_scales = scales_of(&network->spec)};
+                     .step = MIN(step, height), .num_scales = scales_of(&network->spec)};
   plan_sizes(stream);
   plan_rows(stream);
 }

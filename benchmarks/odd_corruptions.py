@@ -79,7 +79,7 @@ def jpeg(clean: Images, generator: np.random.Generator) -> Images:
 
 def noise(clean: Images, generator: np.random.Generator) -> Images:
     """Gaussian noise of 0.1."""
-    return corrupt.gaussian_noise(clean, 0.1, generator)
+    return corrupt.add_noise(clean, generator.standard_normal(clean.shape, dtype=np.float32), 0.1)
 
 
 def small_images(archive: str) -> Callable[[Path | None], dict[str, Images]]:

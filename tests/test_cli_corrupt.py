@@ -24,11 +24,23 @@ def test_every_corruption_makes_pairs(images: Path, tmp_path: Path, capsys: pyte
         for name in ("a", "b"):
             out = tmp_path / f"{name}.npz"
             assert main(["corrupt", str(images), "--with", kind, "--seed", "3", "-o", str(out), "--json"]) == 0
-            assert json.loads(capsys.readouterr().out)["strength"] == CORRUPTIONS[kind].usual
+            [step] = json.loads(capsys.readouterr().out)["corrupted"]["steps"]
+            assert step == {"kind": kind, "strength": [CORRUPTIONS[kind].usual] * 2}
             files.append(read_pairs(out))
         np.testing.assert_allclose(files[0].clean[..., 0], np.load(images) / 255, atol=1e-6)
         np.testing.assert_array_equal(files[0].noisy, files[1].noisy)
         assert np.abs(files[0].noisy - files[0].clean).mean() > 0.01
+
+
+def test_several_corruptions_in_turn(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Kinds act in the order they are named, and noise is not clipped."""
+    out = tmp_path / "pairs.npz"
+    named = ["--with", "blur", "--strength", "0", "4", "--with", "gaussian-noise", "--strength", "0.5"]
+    assert main(["corrupt", str(images), *named, "-o", str(out)]) == 0
+    assert "by blur 0 to 4, then gaussian-noise 0.5" in capsys.readouterr().out
+    assert read_pairs(out).noisy.max() > 1.5
+    assert main(["corrupt", str(images), "-o", str(out)]) == 2
+    assert "--with KIND" in capsys.readouterr().err
 
 
 def test_labels_go_along_and_the_pairs_train(images: Path, tmp_path: Path):
@@ -52,7 +64,13 @@ def test_labels_go_along_and_the_pairs_train(images: Path, tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("more", "expected"),
-    [(["--strength", "-1"], "0 to 1"), (["--strength", "nan"], "0 to 1"), (["-o", "pairs.txt"], "npz")],
+    [
+        (["--strength", "-1"], "0 to 1"),
+        (["--strength", "nan"], "0 to 1"),
+        (["--strength", "0.2", "0.1"], "the least first"),
+        (["--with", "rain"], "gaussian-noise, poisson-noise, salt-and-pepper, blur, jpeg"),
+        (["-o", "pairs.txt"], "npz"),
+    ],
 )
 def test_impossible_wishes(
     images: Path, tmp_path: Path, more: list[str], expected: str, capsys: pytest.CaptureFixture[str]

@@ -28,7 +28,7 @@ def test_noise_has_its_strength_and_stays_in_range():
 @pytest.mark.parametrize("name", CORRUPTIONS)
 @pytest.mark.parametrize("shape", [(2, 28, 28, 1), (1, 5, 9, 3)], ids=str)
 def test_every_kind_grows_with_its_strength(name: str, shape: tuple[int, ...], generator: np.random.Generator):
-    """Strength 0 changes next to nothing, more changes more; values stay in [0, 1] and the shape is kept."""
+    """Strength 0 changes next to nothing, more changes more; only noise leaves [0, 1], and the shape is kept."""
     kind = CORRUPTIONS[name]
     clean = generator.random(shape, dtype=np.float32)
     changes = []
@@ -36,11 +36,34 @@ def test_every_kind_grows_with_its_strength(name: str, shape: tuple[int, ...], g
         noisy = kind.damage(clean, strength, np.random.default_rng(1))
         assert noisy.shape == shape
         assert noisy.dtype == np.float32
-        assert noisy.min() >= 0
-        assert noisy.max() <= 1
+        assert name.endswith("noise") or (noisy.min() >= 0 and noisy.max() <= 1)
         changes.append(float(np.abs(noisy - clean).mean()))
     assert changes[0] < 0.02
     assert changes[0] < changes[1] < changes[2]
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("strength", [0.05, 0.5])
+def test_noise_has_the_mean_and_variance_of_theory(level: float, strength: float, generator: np.random.Generator):
+    """Gaussian noise has variance s² anywhere, Poisson noise v·s² at value v; neither shifts the mean or is clipped."""
+    clean = np.full((4, 250, 400, 1), level, np.float32)
+    for name, variance in (("gaussian-noise", strength**2), ("poisson-noise", level * strength**2)):
+        noisy = CORRUPTIONS[name].damage(clean, strength, generator).astype(np.float64)
+        assert noisy.mean() == pytest.approx(level, abs=4 * strength / np.sqrt(clean.size))
+        # A Poisson count of mean m has kurtosis 3 + 1/m: the variance of the sample variance follows.
+        spread = np.sqrt((2 + (strength**2 / level if level and name == "poisson-noise" else 0)) / clean.size)
+        assert noisy.var() == pytest.approx(variance, rel=5 * spread)
+        assert (noisy > 1).any() or level < 1
+
+
+def test_poisson_noise_counts_photons(generator: np.random.Generator):
+    """Values are whole numbers of photons, of no light there are none, and next to no noise is none."""
+    poisson = CORRUPTIONS["poisson-noise"].damage
+    clean = generator.random((1, 50, 50, 1), dtype=np.float32) - np.float32(0.2)
+    photons = poisson(clean, 0.2, generator) / 0.04
+    np.testing.assert_allclose(photons, np.rint(photons), atol=1e-4)
+    assert (photons[clean <= 0] == 0).all()
+    assert poisson(clean, 1e-9, generator) is clean
 
 
 def test_salt_and_pepper_hits_its_share(generator: np.random.Generator):

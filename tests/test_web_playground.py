@@ -170,6 +170,7 @@ def test_describes_itself(address: str):
     ("query", "status"),
     [
         ("corruption=gaussian-noise&strength=0.4", 200),
+        ("corruption=poisson-noise&strength=1", 200),
         ("corruption=garment-over&strength=1", 200),
         ("corruption=jpeg&strength=99", 200),
         ("corruption=blur&strength=4", 200),

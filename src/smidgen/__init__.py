@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import ArrayLike
+
+    from smidgen.data.corruptions import Wish
     from smidgen.data.pairs import Dataset
     from smidgen.estimator import Denoiser as Denoiser
     from smidgen.judging.evaluate import Evaluation
@@ -37,21 +40,42 @@ def load(model: "str | Path") -> "Model":
     return load(model)
 
 
-def open_pairs(pairs: "str | Path", *, data: "Path | None" = None, output: str = "sigmoid") -> "Dataset":
+def open_pairs(
+    pairs: "str | Path | None" = None,
+    *,
+    clean: "str | Path | ArrayLike | None" = None,
+    corruption: "Wish | list[Wish] | None" = None,
+    data: "Path | None" = None,
+    output: str = "sigmoid",
+) -> "Dataset":
     """Noisy and clean images, split for training, validation and test, from a file, a folder or a task's name.
 
     Args:
         pairs: a pickle or .npz of X and y, a folder with `noisy/` and `clean/`, or the name of a task.
+        clean: instead of `pairs`, clean images alone: a file, a folder, or an array `(N, H, W)` or `(N, H, W, C)`.
+        corruption: of these, drawn afresh each epoch: a kind ("gaussian-noise"), with a strength ("gaussian-noise",
+            0.1) or a range from which each image draws ("gaussian-noise", 0, 0.2); a function of clean images
+            `(N, H, W, C)`, float32 in [0, 1], and a numpy generator, that gives noisy ones; or a list of these, for
+            one after the other.
         data: the folder with the original data sets, for a task.
         output: of the network that will learn from them; for a "residual" one X is taken on y's scale.
 
     Raises:
         InputError: they cannot be read, or do not make pairs.
     """
-    from smidgen.data.open import open_dataset
+    from pathlib import Path
+
+    from smidgen.data.open import open_clean, open_dataset
+    from smidgen.errors import InputError
     from smidgen.network.spec import needs_one_scale
 
-    return open_dataset(str(pairs), data=data, one_scale=needs_one_scale(output))
+    if clean is None and corruption is None:
+        return open_dataset(None if pairs is None else str(pairs), data=data, one_scale=needs_one_scale(output))
+    if pairs is not None:
+        raise InputError("pairs are given beside clean images or a corruption", expected="one or the other")
+    if clean is None or corruption is None:
+        raise InputError("only one of clean and corruption is given", expected="both")
+    return open_clean(Path(clean) if isinstance(clean, str) else clean, corruption)
 
 
 def train(

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     if (
         dataset.source_fingerprint
         and trained_on.source_fingerprint == dataset.source_fingerprint
-        and trained_on.fingerprint != dataset.fingerprint
+        and trained_on.images_fingerprint != dataset.origin.images_fingerprint
     ):
         raise InputError(
             "the model was trained on these pairs, but with a different --val or --test",

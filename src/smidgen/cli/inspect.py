@@ -46,6 +46,8 @@ def _text(dataset: Dataset) -> str:
     if dataset.found:
         rows = [["as found", "shape", "type", "smallest", "largest"]]
         for name, facts in dataset.found.items():
+            if name == "X" and dataset.corrupted:
+                continue
             shape = " x ".join(map(str, facts.shape))
             rows.append([name, shape, facts.type, f"{facts.low:g}", f"{facts.high:g}"])
         parts.append(table(rows))
@@ -56,7 +58,8 @@ def _text(dataset: Dataset) -> str:
     parts.append(table(rows))
     scales = f"X values from {dataset.scales.noisy} and y values from {dataset.scales.clean} are scaled to 0..1"
     drawn = "pairing and noise are drawn afresh each epoch" if dataset.fresh else "the pairs stay the same each epoch"
-    parts.append("\n".join(filter(None, (scales, dataset.scales.reason, drawn))))
+    made = f"noisy images are made of the clean ones by {dataset.corrupted}" if dataset.corrupted else ""
+    parts.append("\n".join(filter(None, (scales, dataset.scales.reason, made, drawn))))
     first = dataset.train.example(1)
     picture = [
         f"{left}    {right}".rstrip()

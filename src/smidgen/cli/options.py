@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Where results go unless --out says otherwise.
 RUNS = Path("runs")
-PAIRS = ("pairs", "--noisy", "--clean", "--labels", "--val", "--test", "--data")
+PAIRS = ("pairs", "--noisy", "--clean", "--with", "--strength", "--labels", "--val", "--test", "--data")
 SERVER = ("--host", "--port", "--no-browser")
 _FILE: dict[str, Any] = {"type": Path, "metavar": "FILE"}
 _NUMBER: dict[str, Any] = {"type": int, "metavar": "N"}
@@ -26,10 +26,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "a task's name, a .pkl or .npz file with X and y, or a folder with noisy/ and clean/",
     },
     "--noisy": _FILE | {"help": "noisy images, instead of PAIRS"},
-    "--clean": _FILE | {"help": "clean images, instead of PAIRS"},
+    "--clean": _FILE | {"help": "clean images, instead of PAIRS; without --noisy they are corrupted by --with"},
     "--labels": _FILE | {"help": "labels of the images, instead of those in PAIRS"},
-    "--val": _FILE | {"help": "validation pairs (default: those that PAIRS sets aside, or a tenth)"},
-    "--test": _FILE | {"help": "test pairs (default: those that PAIRS sets aside, or a tenth)"},
+    "--val": _FILE
+    | {"help": "validation pairs, or clean images beside --with (default: those that PAIRS sets aside, or a tenth)"},
+    "--test": _FILE
+    | {"help": "test pairs, or clean images beside --with (default: those that PAIRS sets aside, or a tenth)"},
     "--data": {"type": Path, "metavar": "DIR", "help": "folder with mnist/ and fashion-mnist/, for the named tasks"},
     "--out": {"type": Path, "metavar": "RUN", "help": "folder for the results (default: a folder in runs/)"},
     "--budget": {
@@ -64,10 +66,41 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+class _InOrder(argparse.Action):
+    """Gathers kinds and strengths as they were typed, since a strength belongs to the kind before it."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        wishes = list(getattr(namespace, self.dest) or [])
+        if option_string == "--with":
+            wishes.append((values,))
+        elif not wishes or len(wishes[-1]) > 1:
+            raise InputError(
+                "--strength does not follow a --with of its own",
+                expected="--with KIND --strength S, for each kind that is not to have its usual strength",
+            )
+        else:
+            wishes[-1] = (*wishes[-1], *values)
+        setattr(namespace, self.dest, wishes)
+
+
 def add(command: argparse.ArgumentParser, *names: str) -> None:
     """Give a command these options."""
     for name in names:
-        command.add_argument(name, **_OPTIONS[name])
+        command.add_argument(name, **(_corruption(name) if name in ("--with", "--strength") else _OPTIONS[name]))
+
+
+def _corruption(name: str) -> dict[str, Any]:
+    """`--with` or `--strength`, with the kinds there are."""
+    from smidgen.data.corruptions import CORRUPTIONS
+
+    shared: dict[str, Any] = {"dest": "corruption", "action": _InOrder}
+    if name == "--with":
+        kinds = ", ".join(CORRUPTIONS)
+        text = f"how to corrupt clean images, in training anew each epoch; several act in turn: {kinds}"
+        return shared | {"metavar": "KIND", "help": text}
+    usual = ", ".join(f"{name} {kind.usual:g}" for name, kind in CORRUPTIONS.items())
+    text = f"of the --with before it: S, or LOW HIGH, between which each image draws its own (default: {usual})"
+    return shared | {"type": float, "nargs": "+", "metavar": ("S", "HIGH"), "help": text}
 
 
 def open_pairs(arguments: argparse.Namespace, scales: "Scales | None" = None, *, output: str = OUTPUTS[0]) -> "Dataset":
@@ -78,7 +111,8 @@ def open_pairs(arguments: argparse.Namespace, scales: "Scales | None" = None, *,
     """
     from smidgen.data.open import open_dataset  # it takes a while, and not every command reads pairs
 
-    given = {name: getattr(arguments, name) for name in ("noisy", "clean", "labels", "val", "test", "data")}
+    names = ("noisy", "clean", "corruption", "labels", "val", "test", "data")
+    given = {name: getattr(arguments, name) for name in names}
     dataset = open_dataset(arguments.pairs, scales=scales, one_scale=needs_one_scale(output), **given)
     for warning in dataset.warnings:
         print(f"warning: {warning}", file=sys.stderr)

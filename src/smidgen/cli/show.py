@@ -91,6 +91,7 @@ def run_text(run: "Run") -> str:
     facts = {
         "verdict": f"{record.verdict.fit} ({'; '.join(record.verdict.reasons)})",
         "pairs": ", ".join(f"{size:,} {part}" for part, size in record.origin.sizes.items()),
+        "made by": str(record.origin.corrupted or ""),
         "scale": record.scales.reason,
         "training": f"{record.ending} after {plural(record.epochs_done, 'epoch')}, {duration(record.seconds)}",
         "model": run.folder / MODEL_FILE,

@@ -39,7 +39,9 @@ class RawPairs:
     def take(self, index: NDArray[np.int64]) -> "RawPairs":
         """The pairs at these places."""
         labels = None if self.labels is None else self.labels[index]
-        return RawPairs(self.noisy[index], self.clean[index], labels, self.source, self.found)
+        clean = self.clean[index]
+        noisy = clean if self.noisy is self.clean else self.noisy[index]
+        return RawPairs(noisy, clean, labels, self.source, self.found)
 
 
 def make_raw_pairs(noisy: object, clean: object, labels: object, source: str) -> RawPairs:
@@ -69,19 +71,34 @@ def make_raw_pairs(noisy: object, clean: object, labels: object, source: str) ->
     return RawPairs(x, y, make_labels(labels, len(x), source), source, found)
 
 
+def make_raw_clean(clean: object, labels: object, source: str) -> RawPairs:
+    """Clean images alone, to stand as X and as y.
+
+    Raises:
+        PairsError: as `make_raw_pairs`.
+    """
+    images = _as_numbers(clean, "y (clean)", source)
+    found = {name: _describe(images) for name in ("X", "y")}
+    images = _as_images(images, "y (clean)", source)
+    return RawPairs(images, images, make_labels(labels, len(images), source), source, found)
+
+
 def odd_things(train: Pairs, val: Pairs, test: Pairs) -> list[str]:
     """Warnings about constant images, swapped X and y, and images that are in two splits."""
-    warnings = []
-    for what in ("noisy", "clean"):
-        constant = sum(int(_is_constant(getattr(part, what)).sum()) for part in (train, val, test))
-        if constant:
-            warnings.append(f"{plural(constant, f'{what} image')} with a single value everywhere")
+    warnings = _constant("noisy", train.noisy, val.noisy, test.noisy)
+    warnings += odd_clean_images(train.clean, val.clean, test.clean)
     if _look_swapped(train):
         warnings.append("X looks cleaner than y: are X (noisy) and y (clean) swapped?")
+    return warnings
+
+
+def odd_clean_images(train: Images, val: Images, test: Images) -> list[str]:
+    """Warnings about constant clean images, and clean images that are in two splits."""
+    warnings = _constant("clean", train, val, test)
     parts = {"train": train, "val": val, "test": test}
     if val is test:
         del parts["test"]
-    seen = {name: _hashes(part.clean) for name, part in parts.items()}
+    seen = {name: _hashes(part) for name, part in parts.items()}
     for first, second in itertools.combinations(parts, 2):
         common = seen[first] & seen[second]
         if common:
@@ -247,6 +264,11 @@ def _size(images: NDArray[Any]) -> str:
 
 def _describe(array: NDArray[Any]) -> Found:
     return Found(shape=array.shape, type=str(array.dtype), low=float(array.min()), high=float(array.max()))
+
+
+def _constant(what: str, *parts: Images) -> list[str]:
+    constant = sum(int(_is_constant(part).sum()) for part in parts)
+    return [f"{plural(constant, f'{what} image')} with a single value everywhere"] if constant else []
 
 
 def _is_constant(images: Images) -> NDArray[np.bool_]:

@@ -1,18 +1,29 @@
-"""Corruptions: functions that make a noisy image from a clean one, values in [0, 1]."""
+"""Corruptions: functions that make a noisy image from a clean one in [0, 1]; noise may leave that."""
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from PIL import Image
 
+from smidgen.data.origin import Step
 from smidgen.data.pairs import Images
+from smidgen.errors import InputError, PairsError
 
 SIGMA = 0.4
 
-Corruption = Callable[[Images, Images], Images]
+# Fainter noise is lost in float32, and needs more photons than can be counted.
+_FAINTEST = 1e-7
+
+Overlay = Callable[[Images, Images], Images]
 Damage = Callable[[Images, float, np.random.Generator], Images]
+# A function of the user's own: clean images (N, H, W, C) and the source of chance -> noisy ones.
+Own = Callable[[Images, np.random.Generator], object]
+# What people say: a kind, a kind with a strength or with the least and the greatest, a function.
+Wish = str | tuple[str] | tuple[str, float] | tuple[str, float, float] | Own
 
 
 def average(clean: Images, other: Images) -> Images:
@@ -31,8 +42,19 @@ def add_noise(clean: Images, normal: Images, sigma: float = SIGMA) -> Images:
 
 
 def gaussian_noise(clean: Images, strength: float, generator: np.random.Generator) -> Images:
-    """Gaussian noise of this standard deviation, clipped to [0, 1]."""
-    return add_noise(clean, generator.standard_normal(clean.shape, dtype=np.float32), strength)
+    """Gaussian noise of this standard deviation, not clipped."""
+    return clean + np.float32(strength) * generator.standard_normal(clean.shape, dtype=np.float32)
+
+
+def poisson_noise(clean: Images, strength: float, generator: np.random.Generator) -> Images:
+    """The noise of counted photons, as many as give white this standard deviation; not clipped.
+
+    A value v becomes Poisson(v / s²)·s², of mean v and variance v·s².
+    """
+    if strength < _FAINTEST:
+        return clean
+    photons = np.maximum(clean, 0).astype(np.float64) / strength**2
+    return (generator.poisson(photons) * strength**2).astype(np.float32)
 
 
 def salt_and_pepper(clean: Images, strength: float, generator: np.random.Generator) -> Images:
@@ -94,7 +116,114 @@ class NamedCorruption:
 
 CORRUPTIONS = {
     "gaussian-noise": NamedCorruption("Gaussian noise", "standard deviation", 1.0, SIGMA, gaussian_noise),
+    "poisson-noise": NamedCorruption("Poisson noise", "standard deviation at white", 1.0, 0.2, poisson_noise),
     "salt-and-pepper": NamedCorruption("salt and pepper", "share of the pixels", 0.8, 0.25, salt_and_pepper),
     "blur": NamedCorruption("blur", "standard deviation in pixels", 4.0, 1.0, blur),
     "jpeg": NamedCorruption("JPEG", "100 less the quality", 99.0, 90.0, jpeg),
 }
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """Kinds with their strengths and functions of the user's own, applied one after the other."""
+
+    parts: tuple[Step | Own, ...]
+
+    def apply(self, clean: Images, generator: np.random.Generator) -> Images:
+        """Noisy images for clean ones; where a step has a range, each image draws a strength of its own.
+
+        Args:
+            clean: (N, H, W, C) in [0, 1], left as they are.
+            generator: of all that is drawn.
+
+        Returns:
+            (N, H, W, C), not clipped.
+
+        Raises:
+            PairsError: a function of the user's own gave something else.
+        """
+        noisy = clean
+        for part in self.parts:
+            if isinstance(part, Step):
+                noisy = _apply_step(part, noisy, generator)
+            else:
+                noisy = _apply_own(part, noisy, generator)
+        return noisy
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What is recorded."""
+        return tuple(part if isinstance(part, Step) else Step(_name(part)) for part in self.parts)
+
+    @property
+    def has_own(self) -> bool:
+        """Whether a part is a function, which its name does not tell all about."""
+        return not all(isinstance(part, Step) for part in self.parts)
+
+
+def make_corruption(wish: Wish | list[Wish]) -> Corruption:
+    """From what people say.
+
+    Args:
+        wish: a kind ("blur"), with a strength ("blur", 1.0) or with the least and the greatest ("blur", 0, 2); a
+            function of clean images (N, H, W, C), float32, and a numpy generator, that gives noisy ones; or a list
+            of these, for one after the other.
+
+    Raises:
+        InputError: there is no such kind, or a strength is beyond its range.
+    """
+    wishes = wish if isinstance(wish, list) else [wish]
+    if not wishes:
+        raise InputError("the list of corruptions is empty", expected=f"one of {', '.join(CORRUPTIONS)}, or a function")
+    return Corruption(tuple(one if callable(one) else _make_step(one) for one in wishes))
+
+
+def _make_step(wish: object) -> Step:
+    name, *strength = wish if isinstance(wish, tuple) and wish else (wish,)
+    if not (isinstance(name, str) and name in CORRUPTIONS):
+        raise InputError(f"there is no corruption {name!r}", expected=f"one of {', '.join(CORRUPTIONS)}")
+    kind = CORRUPTIONS[name]
+    given = [float(value) for value in strength if isinstance(value, Real)]
+    if len(given) < len(strength) or len(given) > 2:
+        found = " ".join(map(str, strength))
+        raise InputError(f"the strength of {name} is {found}", expected="one number, or the least and the greatest")
+    low, high = (given[0], given[-1]) if given else (kind.usual, kind.usual)
+    for value in (low, high):
+        if not (math.isfinite(value) and 0 <= value <= kind.most):
+            raise InputError(f"the strength of {name} is {value:g}", expected=f"0 to {kind.most:g}, the {kind.unit}")
+    if low > high:
+        raise InputError(
+            f"the strengths of {name} go from {low:g} to {high:g}",
+            expected="the least first, then the greatest",
+            remedy=f"Swap them: {high:g} {low:g}",
+        )
+    return Step(name, (low, high))
+
+
+def _apply_step(step: Step, clean: Images, generator: np.random.Generator) -> Images:
+    damage = CORRUPTIONS[step.kind].damage
+    low, high = step.strength or (0.0, 0.0)
+    if low == high:
+        return damage(clean, low, generator)
+    strengths = generator.uniform(low, high, len(clean))
+    noisy = np.empty_like(clean)
+    for number, strength in enumerate(strengths):
+        noisy[number : number + 1] = damage(clean[number : number + 1], strength, generator)
+    return noisy
+
+
+def _apply_own(own: Own, clean: Images, generator: np.random.Generator) -> Images:
+    noisy = np.asarray(own(clean.copy(), generator))  # a copy, since it may work in place
+    if noisy.shape != clean.shape or noisy.dtype.kind not in "uif":
+        raise PairsError(
+            f"{_name(own)} gave an array of {noisy.dtype} of shape {noisy.shape} for clean images of {clean.shape}",
+            expected="real numbers of the same shape",
+        )
+    if not np.isfinite(noisy).all():
+        raise PairsError(f"{_name(own)} gave NaN or infinity", expected="finite numbers")
+    return noisy.astype(np.float32)
+
+
+def _name(own: Own) -> str:
+    """Of a function; of what has none, such as a partial one, its type's."""
+    return str(getattr(own, "__qualname__", type(own).__qualname__))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.checks import RawPairs, make_labels, make_raw_pairs
+from smidgen.data.checks import RawPairs, make_labels, make_raw_clean, make_raw_pairs
 from smidgen.data.parts import quote, take_apart
 from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError, PairsError, plural
@@ -93,6 +93,19 @@ def read_two(noisy: Path, clean: Path, labels: Path | None = None) -> RawPairs:
     return make_raw_pairs(
         read_array(noisy), read_array(clean), None if labels is None else read_array(labels), f"{noisy}, {clean}"
     )
+
+
+def read_clean(path: Path, labels: Path | None = None) -> RawPairs:
+    """Clean images alone, from one file or folder, and labels from another; they stand as X and as y.
+
+    Raises:
+        FileError, PairsError: they cannot be read, or make no images.
+    """
+    if labels is not None and path.is_dir():
+        known: object = _labels_by_name(labels, list(_image_files(path)))
+    else:
+        known = None if labels is None else read_array(labels)
+    return make_raw_clean(read_array(path), known, str(path))
 
 
 def read_array(path: Path) -> object:

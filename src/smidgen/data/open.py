@@ -1,10 +1,15 @@
-"""From what the user typed to a data set: a task's name, one file or folder, or two files."""
+"""From what the user typed to a data set: a task's name, one file or folder, two files, or clean images alone."""
 
 import os
 from dataclasses import replace
 from pathlib import Path
 
-from smidgen.data.formats import RawParts, read_pairs, read_parts, read_two
+from numpy.typing import ArrayLike
+
+from smidgen.data.checks import make_raw_clean
+from smidgen.data.clean import split_clean
+from smidgen.data.corruptions import Wish, make_corruption
+from smidgen.data.formats import RawParts, read_clean, read_pairs, read_parts, read_two
 from smidgen.data.pairs import Dataset
 from smidgen.data.scale import Scales
 from smidgen.data.split import split_pairs
@@ -17,6 +22,7 @@ def open_dataset(
     *,
     noisy: Path | None = None,
     clean: Path | None = None,
+    corruption: Wish | list[Wish] | None = None,
     labels: Path | None = None,
     val: Path | None = None,
     test: Path | None = None,
@@ -29,14 +35,25 @@ def open_dataset(
     Args:
         pairs: a task's name, a file that holds both, or a folder with `noisy/` and `clean/`.
         noisy, clean: instead of `pairs`, one file or folder each.
+        corruption: to make noisy images of `clean` alone; see `make_corruption`.
         labels: a file of labels, in place of what `pairs` holds.
-        val, test: pairs to validate and test on, instead of what a file sets aside or of parts of the above.
+        val, test: pairs to validate and test on, or clean images where `clean` is given alone, instead of what a file
+            sets aside or of parts of the above.
         data: the folder with the original data sets, for a task.
         scales, one_scale: a model's, and whether it needs X on y's; see `split_pairs`.
 
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
     """
+    if corruption is not None:
+        if pairs is not None or noisy is not None or clean is None:
+            given = "PAIRS" if pairs is not None else "--noisy" if noisy is not None else "no images"
+            raise InputError(
+                f"--with is given with {given}",
+                expected="clean images alone: --clean FILE --with KIND",
+                remedy="Leave out --with where there are noisy images already" if given != "no images" else "",
+            )
+        return open_clean(clean, corruption, labels=labels, val=val, test=test, scales=scales)
     if pairs is not None and pairs in TASKS and noisy is None and clean is None:
         if val or test or labels:
             raise InputError(
@@ -55,13 +72,33 @@ def open_dataset(
     return replace(dataset, warnings=raw.warnings + dataset.warnings)
 
 
+def open_clean(
+    clean: Path | ArrayLike,
+    corruption: Wish | list[Wish],
+    *,
+    labels: Path | None = None,
+    val: Path | None = None,
+    test: Path | None = None,
+    scales: Scales | None = None,
+) -> Dataset:
+    """Clean images alone, a file, a folder or an array, corrupted afresh each epoch; arguments as in `open_dataset`.
+
+    Raises:
+        InputError: they cannot be read, or there is no such corruption.
+    """
+    made = make_corruption(corruption)
+    raw = read_clean(clean, labels) if isinstance(clean, Path) else make_raw_clean(clean, None, "clean-images")
+    val_part, test_part = (None if path is None else read_clean(path) for path in (val, test))
+    return split_clean(raw, made, val=val_part, test=test_part, scales=scales)
+
+
 def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Path | None) -> RawParts:
     if pairs is not None and (noisy or clean):
         raise InputError("PAIRS and --noisy or --clean are both given", expected="one or the other")
     if noisy and clean:
         return RawParts(read_two(noisy, clean, labels))
     if noisy or clean:
-        raise InputError("only one of --noisy and --clean is given", expected="both")
+        raise InputError("only one of --noisy and --clean is given", expected="both, or --with KIND beside --clean")
     if pairs is None:
         raise InputError("no pairs are given", expected=f"a file, a folder, or a task: {', '.join(TASKS)}")
     path = Path(pairs)

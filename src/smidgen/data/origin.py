@@ -19,13 +19,44 @@ class Found:
             raise ValueError(f"values of type {self.type}")
 
 
+@dataclass(frozen=True)
+class Step:
+    """One step from clean images to noisy ones.
+
+    Attributes:
+        kind: of the corruption, one of `CORRUPTIONS`, or the name of a function of the user's own.
+        strength: the least and the greatest; each image draws its own between them. None for a function.
+    """
+
+    kind: str
+    strength: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        if self.strength is None:
+            return self.kind
+        low, high = self.strength
+        return f"{self.kind} {low:g}" if low == high else f"{self.kind} {low:g} to {high:g}"
+
+
+@dataclass(frozen=True)
+class Corrupted:
+    """How noisy images were made of clean ones: the steps in their order, and the seed of validation and test."""
+
+    steps: tuple[Step, ...]
+    seed: int
+
+    def __str__(self) -> str:
+        return ", then ".join(map(str, self.steps))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Origin:
     """Where pairs come from; what is not known is empty.
 
     Attributes:
         name: a task's name, or what the pairs were read from.
-        fingerprint: a short hash of all parts' content, or the task's name and seed.
+        fingerprint: a short hash of all parts' content, with another of the corruption where the noisy images were
+            made here, or the task's name and seed.
         source_fingerprint: of what was given as PAIRS, before it was split.
         found: X and y as they were read.
         licence: of the images.
@@ -33,6 +64,7 @@ class Origin:
         sizes: pairs in "train", "val" and "test".
         means: of "noisy" and "clean" training images, 0 black and 1 white: tells light on dark from dark on light.
         fresh: whether pairing and noise are drawn afresh each epoch.
+        corrupted: how the noisy images were made, where that was asked for.
     """
 
     name: str = ""
@@ -44,3 +76,9 @@ class Origin:
     sizes: dict[str, int] = field(default_factory=dict)
     means: dict[str, float] = field(default_factory=dict)
     fresh: bool = False
+    corrupted: Corrupted | None = None
+
+    @property
+    def images_fingerprint(self) -> str:
+        """The hash of all parts' content, whatever was done to it."""
+        return self.fingerprint.partition(" ")[0]

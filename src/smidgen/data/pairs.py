@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.origin import Found, Origin
+from smidgen.data.origin import Corrupted, Found, Origin
 from smidgen.data.scale import UNIT_SCALES, Scales
 
 Images = NDArray[np.float32]  # (N, H, W, C), 0 is black and 1 is white
@@ -93,11 +93,10 @@ class Dataset:
         train: what training draws from.
         val, test: fixed pairs; everything is chosen on `val`, `test` is for published figures.
         scales: the rules by which X and y were normalised.
-        fingerprint: a short hash of all parts' content, or the task's name and seed.
-        source_fingerprint: of what was given as PAIRS, before it was split.
-        found: X and y as they were read.
+        fingerprint, source_fingerprint, found: see `Origin`.
         licence: of the images, where known.
         fresh: whether pairing and noise are drawn afresh each epoch.
+        corrupted: how the noisy images were made, where that was asked for.
         label_names, partner_names: what labels and partners 0, 1, … mean, where they are not digits.
         warnings: what looked odd and was let through.
     """
@@ -112,6 +111,7 @@ class Dataset:
     found: dict[str, Found] = field(default_factory=dict)
     licence: str = ""
     fresh: bool = False
+    corrupted: Corrupted | None = None
     label_names: tuple[str, ...] = ()
     partner_names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -146,4 +146,5 @@ class Dataset:
             sizes={"train": len(self.train), "val": len(self.val), "test": len(self.test)},
             means={name: round(float(getattr(example, name).mean()), 4) for name in ("noisy", "clean")},
             fresh=self.fresh,
+            corrupted=self.corrupted,
         )

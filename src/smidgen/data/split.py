@@ -37,29 +37,8 @@ def split_pairs(
     Raises:
         PairsError: too few pairs, or parts whose images differ in shape.
     """
-    order = np.random.default_rng(seed).permutation(len(raw))
-    n_val = 0 if val is not None else max(1, round(val_share * len(raw)))
-    n_test = 0 if test is not None or test_share == 0 else max(1, round(test_share * len(raw)))
-    if len(raw) < n_val + n_test + 1:
-        raise PairsError(
-            f"{raw.source} holds {plural(len(raw), 'pair')}",
-            expected=f"at least {1 + bool(n_val) + bool(n_test)}: one for each of training, validation and test",
-        )
-    source = fingerprint(raw)
-    given = [part for part in (val, test) if part is not None]
-    whole = fingerprint(raw, *given) if given else source
-    # Test is drawn first, so that it is the same whether or not validation pairs are given.
-    # Sorted, so that training sees the order of the file when nothing shuffles it.
-    drawn = raw.take(np.sort(order[:n_test])) if n_test else None
-    val = val or raw.take(np.sort(order[n_test : n_test + n_val]))
-    test = test or drawn or val
-    train = raw.take(np.sort(order[n_test + n_val :]))
-    for part in (val, test):
-        if part.clean.shape[1:] != train.clean.shape[1:]:
-            raise PairsError(
-                f"{part.source} holds images of shape {part.clean.shape[1:]}",
-                expected=f"{train.clean.shape[1:]}, as in {raw.source}",
-            )
+    whole, source = fingerprints(raw, val, test)
+    train, val, test = draw_parts(raw, val, test, seed=seed, val_share=val_share, test_share=test_share)
     scales, warnings = _choose_scales(train, scales, one_scale)
     warnings += [
         f"the values of X in {part.source} do not match those in training, {scales.seen}"
@@ -82,6 +61,50 @@ def split_pairs(
         found=raw.found,
         warnings=tuple(warnings + odd_things(*parts)),
     )
+
+
+def draw_parts(
+    raw: RawPairs,
+    val: RawPairs | None,
+    test: RawPairs | None,
+    *,
+    seed: int = 0,
+    val_share: float = VAL_SHARE,
+    test_share: float = TEST_SHARE,
+) -> tuple[RawPairs, RawPairs, RawPairs]:
+    """Training, validation and test part, as `split_pairs` says.
+
+    Raises:
+        PairsError: too few pairs, or parts whose images differ in shape.
+    """
+    order = np.random.default_rng(seed).permutation(len(raw))
+    n_val = 0 if val is not None else max(1, round(val_share * len(raw)))
+    n_test = 0 if test is not None or test_share == 0 else max(1, round(test_share * len(raw)))
+    if len(raw) < n_val + n_test + 1:
+        raise PairsError(
+            f"{raw.source} holds {plural(len(raw), 'pair')}",
+            expected=f"at least {1 + bool(n_val) + bool(n_test)}: one for each of training, validation and test",
+        )
+    # Test is drawn first, so that it is the same whether or not validation pairs are given.
+    # Sorted, so that training sees the order of the file when nothing shuffles it.
+    drawn = raw.take(np.sort(order[:n_test])) if n_test else None
+    val = val or raw.take(np.sort(order[n_test : n_test + n_val]))
+    test = test or drawn or val
+    train = raw.take(np.sort(order[n_test + n_val :]))
+    for part in (val, test):
+        if part.clean.shape[1:] != train.clean.shape[1:]:
+            raise PairsError(
+                f"{part.source} holds images of shape {part.clean.shape[1:]}",
+                expected=f"{train.clean.shape[1:]}, as in {raw.source}",
+            )
+    return train, val, test
+
+
+def fingerprints(raw: RawPairs, val: RawPairs | None, test: RawPairs | None) -> tuple[str, str]:
+    """Of all parts, and of what was given to be split alone."""
+    source = fingerprint(raw)
+    given = [part for part in (val, test) if part is not None]
+    return (fingerprint(raw, *given) if given else source), source
 
 
 def _normalise(raw: RawPairs, scales: Scales) -> Pairs:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.corruptions import Corruption, add_noise, average, maximum
+from smidgen.data.corruptions import Overlay, add_noise, average, maximum
 from smidgen.data.mnist import LABEL_NAMES, LICENCE, Archive, load_full, load_sample
 from smidgen.data.pairs import Dataset, Images, Labels, Pairs
 from smidgen.errors import InputError
@@ -30,7 +30,7 @@ class Task:
 
     clean: str
     other: str | None
-    corruption: Corruption
+    corruption: Overlay
     sample: bool = False
 
 
@@ -50,7 +50,7 @@ class FreshSource:
     clean: NDArray[np.uint8]  # (N, 28, 28)
     other: NDArray[np.uint8] | None  # (N, 28, 28)
     labels: Labels
-    corruption: Corruption
+    corruption: Overlay
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -130,7 +130,7 @@ def _fixed_pairs(
     clean: NDArray[np.uint8],
     other: NDArray[np.uint8] | None,
     labels: Labels,
-    corruption: Corruption,
+    corruption: Overlay,
     other_labels: Labels | None = None,
 ) -> Pairs:
     """Image i with partner `permutation(n)[i]`, or with noise of the task's seed."""

@@ -48,8 +48,11 @@ def _channels(channels: int) -> str:
 def _use(info: ModelInfo) -> str:
     shape = info.origin.shape
     size = f", {shape[0]} x {shape[1]} in size" if shape else ""
+    name = f"`{info.origin.name or 'unknown'}`"
+    made = info.origin.corrupted
+    images = f"images like those of {name}, corrupted by `{made}`" if made else f"images corrupted like those of {name}"
     return (
-        f"For images corrupted like those of `{info.origin.name or 'unknown'}`{size}. It takes noisy values on the "
+        f"For {images}{size}. It takes noisy values on the "
         f"scale {info.scales.noisy} and gives denoised values on {info.scales.clean}. Meant for cleaning images before "
         "a person or a program reads them."
     )
@@ -103,6 +106,9 @@ def _training(info: ModelInfo) -> str:
     origin, recipe = info.origin, info.recipe
     pairs = ", ".join(f"{count:,} {part}" for part, count in origin.sizes.items())
     lines = [f"- pairs: {pairs or 'unknown'}{', corrupted afresh each epoch' if origin.fresh else ''}"]
+    if origin.corrupted:
+        made = f"made of the clean ones by `{origin.corrupted}`; those of validation and test by seed"
+        lines.append(f"- noisy images: {made} {origin.corrupted.seed}")
     if recipe:
         lines.append(
             f"- {recipe.optimizer}, {plural(recipe.epochs, 'epoch')} in batches of {recipe.batch_size}, "

@@ -85,6 +85,7 @@ def train(
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(model, settings)
     identity = {"pairs": dataset.fingerprint, "spec": spec_to_dict(spec)} | settings.to_dict()
+    identity["corruption"] = str(dataset.corrupted or "none")  # the fingerprint covers it, but names nothing
 
     state = _first_state(model, optimizer, settings)
     keeper = Keeper(folder, identity) if folder is not None else None

@@ -217,7 +217,7 @@ def _corrupt(clean: Images, corruption: str, strength: float, generator: np.rand
         return clean
     if corruption in CORRUPTIONS:
         kind = CORRUPTIONS[corruption]
-        return kind.damage(clean, min(strength, kind.most), generator)
+        return np.clip(kind.damage(clean, min(strength, kind.most), generator), 0, 1)  # a screen shows no more
     if corruption not in _GARMENTS:
         raise InputError(f"the corruption {corruption!r} is not known", expected=", ".join([*CORRUPTIONS, *_GARMENTS]))
     garments = _garments()

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import tifffile
+import torch
 from PIL import Image
 
 from smidgen.data.formats import read_array, read_pairs
@@ -155,7 +156,14 @@ def idx(array: np.ndarray) -> bytes:
 def pickles() -> tuple[bytes, ...]:
     frame = pd.DataFrame(X.reshape(3, 16).astype(np.float32))
     contents: list[object] = [(X, X / 2), {"X": X, "y": X, "labels": [1, 2, 3]}, (frame, frame), ([*X], [*X])]
+    contents.append(tuple(torch.from_numpy(array) for array in (X, X / 2)))
     return tuple(pickle.dumps(content, protocol) for content in contents for protocol in (2, 4, 5))
+
+
+def torch_files() -> tuple[bytes, ...]:
+    images = torch.from_numpy(X)
+    contents: list[object] = [(images, images.bfloat16()), {"X": images, "y": [*images]}]
+    return tuple(packed(lambda file, content: torch.save(content, file), content) for content in contents)
 
 
 def pictures(kind: str, *modes: str, **options: Any) -> tuple[bytes, ...]:
@@ -214,6 +222,7 @@ DATASET = Dataset(name="bars", train=FixedSource(BARS), val=BARS, test=BARS, fin
 GRID = b'network = "pyramid"\nscales = [2, 3]\nhidden_ratio = 0.5\nepochs = [1, 2]\nlearning_rate = 1e-3\n'
 READERS = {
     "pickle": Reader(through_file("a.pkl", read_pairs), pickles()),
+    "torch file": Reader(through_file("a.pt", read_pairs), torch_files()),
     "npz": Reader(
         through_file("a.npz", read_pairs),
         (packed(np.savez, X=X, y=X), packed(np.savez_compressed, X=X / 2, y=X, labels=[1, 2, 3])),

@@ -14,6 +14,7 @@ import tifffile
 
 from tests.hostile_pickles import PICKLES
 from tests.hostile_tiffs import TIFFS
+from tests.opcodes import name, number, pair, row, storage, tensor, text, tuple_of
 
 
 class Runs:
@@ -71,6 +72,22 @@ def outward_names() -> bytes:
     return file.getvalue()
 
 
+def torch_file(pickled: bytes, method: int = zipfile.ZIP_STORED, **storages: bytes) -> bytes:
+    """A file of torch.save."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("a/data.pkl", pickled)
+        for name, content in storages.items():
+            archive.writestr(f"a/data/{name}", content)
+    return file.getvalue()
+
+
+def saved_tensors(key: str, sizes: tuple[int, ...], strides: tuple[int, ...], times: int = 1) -> bytes:
+    """The pickle in a file of torch.save: pairs of a tensor of a storage of 16 numbers, made so many times."""
+    asked = tuple_of(text("storage"), name("torch FloatStorage"), text(key), text("cpu"), number(16)) + b"Q"
+    return pair(row(*[tensor(asked, sizes, strides)] * times))
+
+
 def idx(shape: tuple[int, ...], content: bytes = b"") -> bytes:
     return struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + content
 
@@ -119,12 +136,12 @@ def shared_strip() -> bytes:
     strip = zlib.compress(bytes(10**8), 9)
     pages = b""
     at = 8 + len(strip)
-    for number in range(40):
+    for page in range(40):
         entries = [(256, 4, 1, 10_000), (257, 4, 1, 10_000), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1),
                    (273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, 10_000), (279, 4, 1, len(strip))]  # fmt: skip
         size = 6 + 12 * len(entries)
         pages += struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
-        pages += struct.pack("<I", at + size if number < 39 else 0)
+        pages += struct.pack("<I", at + size if page < 39 else 0)
         at += size
     return b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + pages
 
@@ -192,6 +209,31 @@ PAIRS: dict[str, tuple[str, Callable[[], bytes]]] = {
     ),
     "an npz of long numbers": ("a.npz", lambda: npz(X=npy_header("(1, 4, 4)", "'<f16'") + bytes(256), y=b"")),
     "an npz with names for a terminal": ("a.npz", lambda: npz(**{"a\n\x1b[2J": npy_header("(1,)") + b"x"})),
+    "a torch file that runs code": ("a.pt", lambda: torch_file(pickle.dumps(Runs()))),
+    "a torch file without its storage": ("a.pt", lambda: torch_file(saved_tensors("0", (4, 4), (4, 1)))),
+    "a torch file with names that lead out": (
+        "a.pt",
+        lambda: torch_file(saved_tensors("../../../etc/passwd", (4, 4), (4, 1))),
+    ),
+    "a torch file whose tensor leaves its storage": (
+        "a.pt",
+        lambda: torch_file(saved_tensors("0", (4, 4), (2**31 - 1, 1)), **{"0": bytes(64)}),
+    ),
+    "a torch file that unfolds": (
+        "a.pt",
+        lambda: torch_file(saved_tensors("0", (10**6, 4), (0, 1), times=1000), **{"0": bytes(64)}),
+    ),
+    "a torch file of many small tensors": (
+        "a.pt",
+        lambda: torch_file(saved_tensors("0", (4, 4), (4, 1), times=200_000), **{"0": bytes(64)}),
+    ),
+    "a torch bomb": (
+        "a.pt",
+        lambda: torch_file(saved_tensors("0", (4, 4), (4, 1)), zipfile.ZIP_DEFLATED, **{"0": bytes(10**8)}),
+    ),
+    "a torn torch file": ("a.pt", lambda: torch_file(saved_tensors("0", (4, 4), (4, 1)), **{"0": bytes(64)})[:-30]),
+    "a zip that is no torch file": ("a.pt", outward_names),
+    "a torch file of old": ("a.pt", lambda: storage("FloatStorage", bytes(64), 16)[39:]),
     "a torn npz": ("a.npz", lambda: npz(X=npy_header("(9, 9)"))[:-9]),
 } | {f"a pickle: {name}": ("a.pkl", make) for name, make in PICKLES.items()}
 IMAGES: dict[str, tuple[str, Callable[[], bytes]]] = {

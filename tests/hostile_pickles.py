@@ -15,11 +15,14 @@ from tests.opcodes import (
     get,
     made,
     name,
+    number,
     pair,
     piece,
     put,
     row,
+    storage,
     table,
+    tensor,
     text,
     tuple_of,
 )
@@ -65,6 +68,7 @@ def tables_again() -> bytes:
 
 TWO_COLUMNS = array(content(bytes(range(32))), (2, 16))
 LONG = b"\x8b" + struct.pack("<i", 1000) + b"\x7f" * 1000
+FLOATS = storage("FloatStorage", bytes(64), 16)
 BUFFER = call("builtins bytes", content(bytes(10**6)))
 PICKLES: dict[str, Callable[[], bytes]] = {
     "a deep key": lambda: b"\x80\x04}" + doubled(60) + b"Ns.",
@@ -101,5 +105,23 @@ PICKLES: dict[str, Callable[[], bytes]] = {
     "tables again and again": tables_again,
     "a number of a million digits": lambda: b"I" + b"9" * 10**6 + b"\n.",
     "texts of unlike lengths": lambda: pair(row(text("x" * 10**6), text("y") * 100_000)),
+    "a tensor behind its storage": lambda: pair(tensor(FLOATS, (4, 4), (4, 1), 10**9)),
+    "a tensor that runs backwards": lambda: pair(tensor(FLOATS, (4, 4), (4, -1), 3)),
+    "a tensor of one number, again and again": lambda: pair(tensor(FLOATS, (2**31 - 1, 2**31 - 1), (0, 0))),
+    "a tensor of nothing, many times": lambda: pair(tensor(FLOATS, (2**31 - 1, 2**31 - 1, 2**31 - 1, 0), (0,) * 4)),
+    "a tensor of a tensor": lambda: pair(tensor(tensor(FLOATS, (2**20,), (0,)), (2**20,), (1,))),
+    "a tensor of other things": lambda: pair(tensor(doubled(60), (4, 4), (4, 1))),
+    "a storage that promises much": lambda: pair(tensor(storage("FloatStorage", bytes(64), 2**31 - 1), (4,), (1,))),
+    "a storage that runs code": lambda: pair(
+        call("torch.storage _load_from_bytes", content(b"cos\nsystem\n(S'touch ran'\ntR."))
+    ),
+    "storages again and again": lambda: again(
+        tuple_of(FLOATS[FLOATS.index(b"(") + 1 : -2]), 2_000_000, name("torch.storage _load_from_bytes") + get(0) + b"R"
+    ),
+    "tensors again and again": lambda: again(
+        tuple_of(FLOATS, number(0), tuple_of(number(4)), tuple_of(number(1)), b"\x89", b"}"),
+        2_000_000,
+        name("torch._utils _rebuild_tensor_v2") + get(0) + b"R",
+    ),
     "a hundred thousand keys": lambda: pickle.dumps({f"{n} \x1b[2J\n": 0 for n in range(100_000)}),
 }

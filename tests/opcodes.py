@@ -122,3 +122,19 @@ def again(what: bytes, times: int, each: bytes) -> bytes:
 def doubled(levels: int) -> bytes:
     """A tuple of a tuple twice, and so on."""
     return b")" + b"".join(put(n) + get(n) + b"\x86" for n in range(levels))
+
+
+def storage(kind: str, data: bytes, length: int) -> bytes:
+    """A torch storage as pickles hold it: a file of torch before 1.6 as bytes."""
+    head = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}q\x00("
+    head += b"X\x10\0\0\0protocol_versionq\x01M\xe9\x03X\r\0\0\0little_endianq\x02\x88X\n\0\0\0type_sizesq\x03}q\x04("
+    head += b"X\x05\0\0\0shortq\x05K\x02X\x03\0\0\0intq\x06K\x04X\x04\0\0\0longq\x07K\x04uu.\x80\x02("
+    head += b"X\x07\0\0\0storageq\0ctorch\n" + kind.encode() + b"\nq\x01X\x01\0\0\x007q\x02X\x03\0\0\0cpuq\x03"
+    head += b"J" + struct.pack("<i", length) + b"Ntq\x04Q.\x80\x02]q\0X\x01\0\0\x007q\x01a." + struct.pack("<q", length)
+    return call("torch.storage _load_from_bytes", content(head + data))
+
+
+def tensor(numbers: bytes, sizes: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> bytes:
+    """A view of a torch storage, given as opcodes."""
+    places = (tuple_of(*map(number, values)) for values in (sizes, strides))
+    return call("torch._utils _rebuild_tensor_v2", numbers, number(offset), *places, b"\x89", b"}")

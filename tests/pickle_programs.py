@@ -32,7 +32,9 @@ NAMES = (
     "pandas.core.internals.managers SingleBlockManager", "pandas._libs.internals _unpickle_block",
     "pandas.core.indexes.base _new_Index", "pandas Categorical", "pandas.core.arrays.integer IntegerArray",
     "pandas._libs.arrays __pyx_unpickle_NDArrayBacked", "pyarrow.lib _restore_array", "pyarrow.lib py_buffer",
-    "pyarrow.lib type_for_alias",
+    "pyarrow.lib type_for_alias", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor_v3",
+    "torch._utils _rebuild_parameter", "torch.storage _load_from_bytes", "torch uint16",
+    "torch.utils.data.dataset TensorDataset",
 )  # fmt: skip
 OTHER_NAMES = ("os system", "builtins eval", "numpy load", "numpy.core.multiarray fromfile", "pickle loads")
 
@@ -75,6 +77,7 @@ class Program:
         deep = (
             self.row, self.group, self.mapping, self.called, self.built, self.remember, self.array, self.array,
             self.scalar, self.from_buffer, self.frame, self.series, self.categories, self.nullable, self.arrow,
+            self.tensor,
             self.dtype, self.many, self.many, self.doubled, self.cycle, self.encoded, self.numbers, self.dropped,
         )  # fmt: skip
         if depth >= MOST_DEPTH or self.random.random() < 0.2:
@@ -265,6 +268,18 @@ class Program:
             values = opcodes.array(opcodes.content(bytes(5)), (5,), "i1")
             mask = opcodes.array(opcodes.content(b"\0\1\0\0\0"), (5,), "b1")
         return opcodes.made("pandas IntegerArray", opcodes.table(_data=values, _mask=mask))
+
+    def tensor(self, depth: int) -> bytes:
+        """A view of a storage, most of the time within it."""
+        shape = self.shape()
+        strides = tuple(int(np.prod([float(n) for n in shape[place + 1 :]]) % 2**31) for place in range(len(shape)))
+        size = int(min(np.prod([float(n) for n in shape]), 500))
+        numbers = opcodes.storage("FloatStorage", self.random.randbytes(4 * size), size)
+        if self.random.random() < 0.2:
+            numbers = self.value(depth)
+        if self.random.random() < 0.2:
+            strides = tuple(self.random.choice((0, 1, 3, -1, 2**31 - 1)) for _ in shape)
+        return opcodes.tensor(numbers, shape, strides, self.random.choice((0, 0, 0, 0, 1, -1, 2**31 - 1)))
 
     def arrow(self, _: int) -> bytes:
         return opcodes.arrow_texts(*self.random.choices(TEXTS, k=self.random.randrange(5)))

@@ -21,7 +21,7 @@ from smidgen.images.kinds import IMAGE_SUFFIXES
 from smidgen.images.picture import read_image
 
 MOST_BYTES = 16 * 2**30
-_PICKLE_SUFFIXES = (".pkl", ".pickle", ".p")
+_PICKLE_SUFFIXES = (".pkl", ".pickle", ".p", ".pt", ".pth")
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -63,7 +63,7 @@ def read_parts(path: Path, labels: Path | None = None) -> RawParts:
     else:
         raise FileError(
             f"{path} does not hold both noisy and clean images",
-            expected="a pickle or .npz with X and y, or a folder with noisy/ and clean/",
+            expected="a pickle, .npz or .pt with X and y, or a folder with noisy/ and clean/",
             remedy="If it holds one of the two, give two files: --noisy FILE --clean FILE",
         )
     noisy, clean, own_labels = contents.parts.pop("train")
@@ -109,7 +109,7 @@ def read_clean(path: Path, labels: Path | None = None) -> RawPairs:
 
 
 def read_array(path: Path) -> object:
-    """One array from a .npy, .npz, IDX(.gz) or pickle file, or a folder of images."""
+    """One array from a .npy, .npz, IDX(.gz), .pt or pickle file, or a folder of images."""
     if path.is_dir():
         return _read_images(list(_image_files(path).values()))
     _require_file(path)
@@ -131,7 +131,8 @@ def read_array(path: Path) -> object:
     if name.endswith(".csv"):
         return _read_label_rows(path)
     raise FileError(
-        f"{path} has an unknown ending", expected="a pickle, .npy, .npz, IDX or IDX .gz file, or a folder of images"
+        f"{path} has an unknown ending",
+        expected="a pickle, .npy, .npz, .pt, IDX or IDX .gz file, or a folder of images",
     )
 
 

@@ -6,12 +6,13 @@ None of numpy's own code for pickles is called. Forms read: `__reduce__`, that o
 import math
 import re
 from collections.abc import Callable
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from smidgen.data.pickle_parts import Made, Meter, Named, set_items
 from smidgen.data.pickle_tables import read_arrow_text, read_categories, read_index, read_nullable, read_table
+from smidgen.data.pickle_tensors import TENSOR_NAMES, are_sizes, read_parameter, read_storage, read_tensor
 from smidgen.errors import FileError
 
 _ALLOWED = frozenset(
@@ -26,13 +27,13 @@ _ALLOWED = frozenset(
     }
     | {f"{home}.{name}" for home in ("builtins", "__builtin__") for name in
        ("bytearray", "bytes", "int", "object", "slice", "str")}
+    | TENSOR_NAMES
     | {f"numpy.{core}.{name}" for core in ("core", "_core") for name in
        ("memmap.memmap", "multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer")}
 )  # fmt: skip
 # Tables are made of many parts, most of which hold no pixel. Nothing is imported for any of them.
 _LONGEST_NAME = 120
 _PARTS_OF_TABLES = re.compile(rf"(pandas|pyarrow)\.[A-Za-z0-9_.]{{1,{_LONGEST_NAME}}}")
-_MOST_DIMENSIONS = 32
 _ELEMENTS = re.compile(r"b1|[iu][1248]|f[248]|[US][1-9]\d{0,3}|O[48]?")
 _NUMBERS = {bool, float, int}
 _AN_ITEM = 64  # bytes, about what Python takes for one
@@ -50,7 +51,7 @@ def allow(name: str) -> Named:
     shown = "".join(letter if letter.isprintable() else "?" for letter in name[:_LONGEST_NAME])
     raise FileError(
         f"the pickle asks for '{shown}', which is not on the list of harmless names",
-        expected="numpy arrays, pandas tables, lists, tuples and dicts of them",
+        expected="numpy arrays, torch tensors, pandas tables, lists, tuples and dicts of them",
         remedy="Nothing of it was run. If you trust its author, load it yourself and save X and y with numpy.savez",
     )
 
@@ -70,6 +71,8 @@ def build(made: Made, state: Any, meter: Meter) -> object:
             return _array(made, data, dtype, shape, "F" if fortran else "C", meter)
         case "dtype", tuple():
             return _number_type(made)
+        case "TensorDataset", {"tensors": tuple() as tensors}:
+            return tensors
         case "DataFrame" | "Series", {"_mgr": Made() as manager} | {"_data": Made() as manager}:
             return read_table(manager, made.kind == "Series", meter)
         case "Categorical", {"_codes": codes, "_dtype": Made(state={"categories": categories})}:
@@ -144,7 +147,7 @@ def _from_buffer(made: Made, meter: Meter) -> object:
             array = _array(made, data, dtype, shape, "C", meter)
             if not isinstance(array, np.ndarray):
                 return array
-            if not _are_sizes(axes) or sorted(axes) != list(range(array.ndim)):
+            if not are_sizes(axes) or sorted(axes) != list(range(array.ndim)):
                 raise FileError("the pickle holds an array whose axes are mixed up")
             return array.transpose(axes)
         case (data, dtype, shape, "C" | "F" as order, *_):
@@ -167,7 +170,7 @@ def _array(made: Made, data: object, dtype: object, shape: object, order: str, m
     """An array from raw bytes, or a list of whatever an array of objects held."""
     if not isinstance(dtype, np.dtype):
         return made  # of dates, say, as an index may be; whoever needs it refuses it
-    if not _are_sizes(shape):
+    if not are_sizes(shape):
         raise FileError("the pickle holds an array of unknown shape")
     if dtype.hasobject:
         return _objects(data, shape, meter)
@@ -184,13 +187,6 @@ def _array(made: Made, data: object, dtype: object, shape: object, order: str, m
         return array
     meter.take(size)
     return array.astype(dtype.newbyteorder("="))
-
-
-def _are_sizes(values: object) -> TypeGuard[tuple[int, ...]]:
-    """Whether these are sizes or numbers of axes; whatever else may stand there can take for ever to compare."""
-    if not isinstance(values, tuple) or len(values) > _MOST_DIMENSIONS:
-        return False
-    return all(type(value) is int and value >= 0 for value in values)
 
 
 def _objects(data: object, shape: tuple[int, ...], meter: Meter) -> object:
@@ -219,7 +215,11 @@ def _number_type(made: Made) -> object:
 _CALLS: dict[str, Callable[[Made, Meter], object]] = {
     "OrderedDict": _ordered,
     "_frombuffer": _from_buffer,
+    "_load_from_bytes": read_storage,
     "_new_Index": read_index,
+    "_rebuild_parameter": read_parameter,
+    "_rebuild_tensor_v2": read_tensor,
+    "_rebuild_tensor_v3": read_tensor,
     "_reconstructor": _without_init,
     "_restore_array": read_arrow_text,
     "bytearray": _encode,

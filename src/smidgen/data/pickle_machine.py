@@ -10,10 +10,11 @@ import io
 import pickletools
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from smidgen.data.pickle_forms import allow, build, call
 from smidgen.data.pickle_parts import USE_AN_ARRAY, Made, Meter, Named, set_items
+from smidgen.data.pickle_tensors import find_storage
 from smidgen.errors import FileError
 
 _HIGHEST_PROTOCOL = 5
@@ -26,15 +27,30 @@ _ODD_ESCAPE = re.compile(rb"""\\(?!['"abfnrtv]|x[0-9a-fA-F]{2})""")
 _CUT_OFF = "the pickle is cut off or damaged"
 
 
+class Records(Protocol):
+    """What lies beside a pickle, by keys.
+
+    Attributes:
+        size: bytes of the pickle and of all records together.
+    """
+
+    size: int
+
+    def read(self, key: str) -> bytes:
+        """A record; FileError where there is none."""
+
+
 class Machine:
     """Holds what the opcodes work on: a stack, the stacks below its marks, and a memo.
 
     Methods are what opcodes do. They get what follows the opcode, None where nothing does.
     """
 
-    def __init__(self, content: bytes) -> None:
-        """Get ready to run a pickle's content from its start."""
-        self.meter = Meter(len(content))
+    def __init__(self, content: bytes, records: Records | None = None) -> None:
+        """Get ready to run a pickle's content from its start; beside it may lie what persistent ids of torch name."""
+        self._size = len(content) if records is None else records.size
+        self.meter = Meter(self._size)
+        self._records = records
         self.stack: list[object] = []
         self._marked: list[list[object]] = []
         self._memo: list[object] = []
@@ -49,7 +65,7 @@ class Machine:
         Raises:
             FileError: it is damaged, asks for a name that is not allowed, or takes too much.
         """
-        file, steps = self._file, _FREE_STEPS + len(self._content) // _BYTES_A_STEP
+        file, steps = self._file, _FREE_STEPS + self._size // _BYTES_A_STEP
         try:
             for _ in range(steps):
                 read, work = _TABLE[file.read(1)[0]]
@@ -203,6 +219,13 @@ class Machine:
         self._parts += _A_CALL
         self.push_part(call(named, args, self.meter))
 
+    def find(self, _: None) -> None:
+        """What lies beside the pickle under a persistent id."""
+        if self._records is None:
+            _refuse("BINPERSID")
+        else:
+            self.push_part(find_storage(self.stack.pop(), self._records.read, self.meter))
+
     def build(self, _: None) -> None:
         """Give an object its state, and put what comes of it into its place."""
         state, made = self.stack.pop(), self.stack.pop()
@@ -279,6 +302,7 @@ _WORK: dict[str, Callable[[Machine, Any], object] | None] = {
     "GLOBAL": lambda machine, names: machine.ask(*names),
     "STACK_GLOBAL": Machine.ask_by_stack,
     **dict.fromkeys(("REDUCE", "NEWOBJ"), Machine.call),
+    "BINPERSID": Machine.find,
     "BUILD": Machine.build,
 }  # fmt: skip
 _READ: dict[str, Callable[[io.BytesIO], Any]] = {

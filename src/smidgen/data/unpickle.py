@@ -12,8 +12,11 @@ import numpy as np
 from smidgen.data.pickle_forms import explain
 from smidgen.data.pickle_machine import Machine
 from smidgen.data.pickle_parts import Meter
+from smidgen.data.pickle_tensors import OLD_START
+from smidgen.data.torch_archive import TorchArchive
 from smidgen.errors import FileError
 
+_ZIP_START = b"PK\x03\x04"
 _MOST_NESTING = 32
 _A_CONTAINER = 56  # bytes, without what is in it
 _TOO_DEEP = f"the pickle is nested more than {_MOST_NESTING} deep"
@@ -22,14 +25,14 @@ _NUMBERS = {bool, float, int, type(None)}
 
 
 def read_pickle(path: Path) -> object:
-    """The content of a pickle: arrays, tuples, lists, dicts, strings, bytes, numbers and None.
+    """The content of a pickle or of a file of torch.save: arrays, tuples, lists, dicts, strings, bytes, numbers, None.
 
     Raises:
         FileError: not a pickle, truncated, it names something that is not allowed, or it takes far more time or
             memory than its size accounts for.
     """
     try:
-        machine = Machine(path.read_bytes())
+        machine = _open(path)
         value = machine.run()
         _measure([value], 0, machine.meter, {})
         return value
@@ -44,6 +47,20 @@ def read_pickle(path: Path) -> object:
             f"{path} cannot be read as a pickle ({type(error).__name__}: {' '.join(str(error).split())[:80]})",
             expected="a pickle of (X, y), (X, y, labels) or a dict of them",
         ) from None
+
+
+def _open(path: Path) -> Machine:
+    with path.open("rb") as file:
+        start = file.read(len(OLD_START))
+    if start == OLD_START:
+        raise FileError(
+            "it was written by torch before 1.6, or in its form",
+            remedy="Load it with torch and save it anew: torch.save(torch.load(FILE), FILE), or use numpy.savez",
+        )
+    if not start.startswith(_ZIP_START):
+        return Machine(path.read_bytes())
+    archive = TorchArchive(path)
+    return Machine(archive.pickle, archive)
 
 
 def _measure(

@@ -1,7 +1,9 @@
 """What a stranger could hand over: files that promise, unfold, repeat, tear or run."""
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import pickle
 import struct
@@ -14,7 +16,7 @@ import tifffile
 
 from tests.hostile_pickles import PICKLES
 from tests.hostile_tiffs import TIFFS
-from tests.opcodes import name, number, pair, row, storage, tensor, text, tuple_of
+from tests.opcodes import content, dtype, made, name, number, pair, row, storage, table, tensor, text, tuple_of
 
 
 class Runs:
@@ -88,6 +90,15 @@ def saved_tensors(key: str, sizes: tuple[int, ...], strides: tuple[int, ...], ti
     return pair(row(*[tensor(asked, sizes, strides)] * times))
 
 
+def joblib_array(sizes: tuple[int, ...], behind: bytes) -> bytes:
+    """An array as joblib describes it, and what then lies there in place of its numbers."""
+    state = table(
+        shape=tuple_of(*map(number, sizes)), order=text("C"), dtype=dtype("u1", "|"),
+        numpy_array_alignment_bytes=number(16),
+    )  # fmt: skip
+    return b"\x80\x04" + made("joblib.numpy_pickle NumpyArrayWrapper", state) + behind + b"."
+
+
 def idx(shape: tuple[int, ...], content: bytes = b"") -> bytes:
     return struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + content
 
@@ -119,7 +130,7 @@ def png(width: int, height: int, colour: int, rows: int | None = None) -> bytes:
 def tiff_bomb() -> bytes:
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as writer:
-        writer.write(np.zeros((9000, 9000, 3), np.uint16), compression="zlib", photometric="rgb")
+        writer.write(np.zeros((9500, 9500, 3), np.uint16), compression="zlib", photometric="rgb")
     return file.getvalue()
 
 
@@ -205,7 +216,7 @@ PAIRS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "an npz with names that lead out": ("a.npz", outward_names),
     "an npz just below the largest": (
         "a.npz",
-        lambda: npz(X=npy_header("(127, 1000, 1000)") + bytes(127 * 10**6), y=npy_header("(1,)") + b"x"),
+        lambda: npz(X=npy_header("(536, 1000, 1000)") + bytes(536 * 10**6), y=npy_header("(1,)") + b"x"),
     ),
     "an npz of long numbers": ("a.npz", lambda: npz(X=npy_header("(1, 4, 4)", "'<f16'") + bytes(256), y=b"")),
     "an npz with names for a terminal": ("a.npz", lambda: npz(**{"a\n\x1b[2J": npy_header("(1,)") + b"x"})),
@@ -234,12 +245,30 @@ PAIRS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a torn torch file": ("a.pt", lambda: torch_file(saved_tensors("0", (4, 4), (4, 1)), **{"0": bytes(64)})[:-30]),
     "a zip that is no torch file": ("a.pt", outward_names),
     "a torch file of old": ("a.pt", lambda: storage("FloatStorage", bytes(64), 16)[39:]),
+    "a packed pickle that runs code": ("a.pkl.gz", lambda: gzip.compress(pickle.dumps(Runs()))),
+    "a gzip bomb of a pickle": ("a.pkl.gz", lambda: gzip.compress(b"\x80\x04B" + b"\xff" * 4 + bytes(300 * 10**6), 1)),
+    "a bzip2 bomb of a pickle": ("a.pkl.bz2", lambda: bz2.compress(bytes(300 * 10**6), 1)),
+    "an xz bomb of a pickle": ("a.pkl.xz", lambda: lzma.compress(bytes(300 * 10**6), preset=0)),
+    "packed millions of lists": ("a.pkl.gz", lambda: gzip.compress(b"\x80\x04(" + b"]" * 200 * 10**6 + b"t.", 1)),
+    "packed millions of small numbers": ("a.pkl.gz", lambda: gzip.compress(b"\x80\x04](" + b"K\1" * 10**8 + b"e.", 1)),
+    "packed millions of large numbers": (
+        "a.pkl.gz",
+        lambda: gzip.compress(b"\x80\x04](" + b"M\xff\xff" * 60 * 10**6 + b"e.", 1),
+    ),
+    "packed millions of nothing": ("a.pkl.gz", lambda: gzip.compress(b"\x80\x04" + b"N0" * 10**8 + b"N.", 1)),
+    "a packed place far away": (
+        "a.pkl.gz",
+        lambda: gzip.compress(b"\x80\x04" + content(bytes(200 * 10**6)) + b"r\0\0\0\x0b.", 1),
+    ),
+    "a joblib file that runs code": ("a.joblib", lambda: zlib.compress(pickle.dumps(Runs()))),
+    "a joblib file that promises much": ("a.joblib", lambda: joblib_array((2**31 - 1, 2**31 - 1), b"\0" + bytes(99))),
+    "a joblib file without its numbers": ("a.joblib", lambda: joblib_array((4, 4), b"\xff")),
     "a torn npz": ("a.npz", lambda: npz(X=npy_header("(9, 9)"))[:-9]),
 } | {f"a pickle: {name}": ("a.pkl", make) for name, make in PICKLES.items()}
 IMAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a PNG that promises much": ("a.png", lambda: png(60_000, 60_000, 0, rows=1)),
     "a PNG bomb": ("a.png", lambda: png(12_900, 12_900, 2)),
-    "a PNG below the largest": ("a.png", lambda: png(11_000, 11_000, 0)),
+    "a PNG just above the largest": ("a.png", lambda: png(11_600, 11_600, 2)),
     "an interlaced PNG": ("a.png", interlaced),
     "a TIFF whose pages share a strip": ("a.tif", shared_strip),
     "a TIFF of several depths": ("a.tif", several_depths),

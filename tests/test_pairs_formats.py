@@ -53,6 +53,25 @@ def test_labels_beyond_64_bits(tmp_path: Path):
         read_two(tmp_path / "x.npy", tmp_path / "x.npy", tmp_path / "labels.csv")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["label\n{}", "\ufefflabel\n{}", "\ufeff{}", "a;label\n{}", "a\tlabel\n{}", "\ufeff{}\n"],
+    ids=["plain", "mark and head", "mark", "semicolons", "tabs", "mark and end"],
+)
+def test_labels_as_programs_for_tables_write_them(tmp_path: Path, text: str):
+    """A byte-order mark in front and semicolons or tabs between do not matter, alone or by name."""
+    np.save(tmp_path / "x.npy", X)
+    rows = [f"{number};{label}" if ";" in text else f"{number}\t{label}" if "\t" in text else str(label)
+            for number, label in enumerate(LABELS)]  # fmt: skip
+    (tmp_path / "labels.CSV").write_text(text.format("\n".join(rows)), encoding="utf-8")
+    raw = read_two(tmp_path / "x.npy", tmp_path / "x.npy", tmp_path / "labels.CSV")
+    np.testing.assert_array_equal(raw.labels, LABELS)
+    if len(rows[0]) > 1:
+        make_folders(tmp_path)
+        raw = read_two(tmp_path / "noisy", tmp_path / "clean", tmp_path / "labels.CSV")
+        np.testing.assert_array_equal(raw.labels, LABELS)
+
+
 @pytest.mark.parametrize("names", [("X", "y", "labels"), ("noisy", "clean", "label")])
 def test_npz(tmp_path: Path, names: tuple[str, str, str]):
     """An npz file with X and y, or noisy and clean, and labels."""
@@ -69,9 +88,12 @@ def test_two_files_of_every_kind(tmp_path: Path):
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(X))
     (tmp_path / "x.idx").write_bytes(idx_bytes(X))
     (tmp_path / "x-ubyte.gz").write_bytes(gzip.compress(idx_bytes(X)))
+    (tmp_path / "X.IDX3.GZ").write_bytes(gzip.compress(idx_bytes(X)))
+    (tmp_path / "x.idx3").write_bytes(idx_bytes(X))
+    (tmp_path / "unpacked.gz").write_bytes(idx_bytes(X))
     (tmp_path / "labels.csv").write_text("label\n" + "\n".join(map(str, LABELS)))
     np.save(tmp_path / "y.npy", Y)
-    for name in ("x.npy", "x.npz", "x.pkl", "x.idx", "x-ubyte.gz"):
+    for name in ("x.npy", "x.npz", "x.pkl", "x.idx", "x-ubyte.gz", "X.IDX3.GZ", "x.idx3", "unpacked.gz"):
         raw = read_two(tmp_path / name, tmp_path / "y.npy", tmp_path / "labels.csv")
         np.testing.assert_array_equal(raw.noisy[..., 0], X)
         np.testing.assert_array_equal(raw.labels, LABELS)

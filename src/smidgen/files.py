@@ -11,7 +11,7 @@ from pathlib import Path
 
 from smidgen.errors import FileError
 
-_BOMB_BYTES, _BOMB_RATIO = 64 * 2**20, 100
+_FREELY_UNPACKED, _RATIO = 512 * 2**20, 100
 _START_BYTES = 4096
 
 
@@ -91,8 +91,31 @@ def fill_whole(path: Path, fill: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def most_unpacked(packed: int) -> int:
+    """How many bytes a file may unpack to: half a gibibyte whatever its size, more where it is large itself.
+
+    Never more than there is memory for. A ratio alone says nothing: a page of text, a mask or a scan in black and white
+    may unpack to a thousand times what it takes in a file.
+    """
+    return min(max(_FREELY_UNPACKED, _RATIO * packed), free_memory())
+
+
+def free_memory() -> int:
+    """Bytes of memory that are still to be had, as Linux and its control groups tell; elsewhere very many."""
+    free = 2**62
+    try:
+        told = re.search(rb"^MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_bytes(), re.MULTILINE)
+        free = int(told[1]) * 1024 if told else free
+        group = Path("/sys/fs/cgroup")
+        most, used = ((group / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        free = free if most == "max" else min(free, max(0, int(most) - int(used)))
+    except (OSError, ValueError):
+        pass  # another system, or no group
+    return free
+
+
 def refuse_bomb(name: str, packed: int, unpacked: int) -> None:
-    """Refuse what unpacks to very much from very little, as no honest images do.
+    """Refuse what unpacks to very much from very little; see `most_unpacked`.
 
     Args:
         name: of the file.
@@ -101,10 +124,10 @@ def refuse_bomb(name: str, packed: int, unpacked: int) -> None:
     Raises:
         FileError: it does.
     """
-    if unpacked > _BOMB_BYTES and unpacked > _BOMB_RATIO * packed:
+    most = most_unpacked(packed)
+    if unpacked > most:
         raise FileError(
-            f"{name} claims to unpack to {unpacked:,} bytes from {packed:,}",
-            expected=f"at most {_BOMB_RATIO} times its own size, as in any honest file",
+            f"{name} claims to unpack to {unpacked:,} bytes from {packed:,}", expected=f"at most {most:,} bytes"
         )
 
 

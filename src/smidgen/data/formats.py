@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.checks import RawPairs, make_labels, make_raw_clean, make_raw_pairs
+from smidgen.data.packing import GZIP_START, PACKING_SUFFIXES
 from smidgen.data.parts import quote, take_apart
 from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError, PairsError, plural
@@ -21,7 +22,7 @@ from smidgen.images.kinds import IMAGE_SUFFIXES
 from smidgen.images.picture import read_image
 
 MOST_BYTES = 16 * 2**30
-_PICKLE_SUFFIXES = (".pkl", ".pickle", ".p", ".pt", ".pth")
+_PICKLE_SUFFIXES = (".pkl", ".pickle", ".p", ".joblib", ".pt", ".pth")
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -56,7 +57,7 @@ def read_parts(path: Path, labels: Path | None = None) -> RawParts:
         return RawParts(_read_folders(path, labels))
     _require_file(path)
     name = path.name.lower()
-    if name.endswith(_PICKLE_SUFFIXES):
+    if _is_pickle(name):
         contents = take_apart(read_pickle(path), str(path))
     elif name.endswith(".npz"):
         contents = take_apart(_read_npz(path), str(path))
@@ -114,7 +115,7 @@ def read_array(path: Path) -> object:
         return _read_images(list(_image_files(path).values()))
     _require_file(path)
     name = path.name.lower()
-    if name.endswith(_PICKLE_SUFFIXES):
+    if _is_pickle(name):
         return read_pickle(path)
     if name.endswith(".npy"):
         return _read_npy(path)
@@ -126,7 +127,7 @@ def read_array(path: Path) -> object:
                 expected="one",
             )
         return next(iter(content.values()))
-    if name.endswith((".idx", "-ubyte", ".gz")):
+    if name.endswith((".idx", ".idx1", ".idx3", "-ubyte", ".gz")):
         return read_idx(path)
     if name.endswith(".csv"):
         return _read_label_rows(path)
@@ -144,7 +145,9 @@ def read_idx(path: Path) -> NDArray[Any]:
     """
     _require_file(path)
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with path.open("rb") as file:
+            packed = file.read(len(GZIP_START)) == GZIP_START  # which its name need not tell
+        with gzip.open(path) if packed else path.open("rb") as file:
             head = file.read(4)
             if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or not 1 <= head[3] <= 4:
                 raise FileError(f"{path} does not start like an IDX file")
@@ -159,16 +162,22 @@ def read_idx(path: Path) -> NDArray[Any]:
             if promised > MOST_BYTES:
                 raise FileError(f"{path} claims to hold {promised:,} bytes", expected=f"at most {MOST_BYTES:,}")
             refuse_bomb(str(path), path.stat().st_size, promised)
-            # Read in pieces: a header that promises more than there is must not cost that much memory.
-            pieces = []
-            while promised > 0 and (piece := file.read(min(promised, 2**20))):
-                pieces.append(piece)
-                promised -= len(piece)
-            if promised or file.read(1):
-                raise FileError(f"{path} holds {'fewer' if promised else 'more'} values than its header says {shape}")
+            content = file.read(promised + 1)
+            if len(content) != promised:
+                much = "fewer" if len(content) < promised else "more"
+                raise FileError(f"{path} holds {much} values than its header says {shape}")
+    except MemoryError:
+        raise FileError(f"{path} does not fit in memory") from None
     except (OSError, EOFError, zlib.error) as error:
         raise FileError(f"{path} cannot be read ({error})", expected="a complete IDX file") from None
-    return np.frombuffer(b"".join(pieces), kind).reshape(shape).astype(kind.newbyteorder("="))
+    return np.frombuffer(content, kind).reshape(shape).astype(kind.newbyteorder("="), copy=False)
+
+
+def _is_pickle(name: str) -> bool:
+    """Whether a name in lower case is that of a pickle or of what holds one, packed or not."""
+    for suffix in PACKING_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name.endswith(_PICKLE_SUFFIXES)
 
 
 def _require_file(path: Path) -> None:
@@ -261,7 +270,7 @@ def _read_images(files: list[Path]) -> list[NDArray[Any]]:
 
 def _labels_by_name(path: Path, names: list[str]) -> NDArray[np.int64]:
     """Labels from rows `name,label`, in the order of `names`."""
-    if path.suffix != ".csv":
+    if path.suffix.lower() != ".csv":
         return np.asarray(make_labels(read_array(path), len(names), str(path)))
     rows = {row[0]: row[-1] for row in _rows(path) if len(row) >= 2}
     found = {Path(name).stem if Path(name).suffix.lower() in IMAGE_SUFFIXES else name: rows[name] for name in rows}
@@ -286,6 +295,9 @@ def _whole_numbers(texts: list[str], path: Path) -> NDArray[np.int64]:
 
 def _rows(path: Path) -> list[list[str]]:
     try:
-        return list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # programs for tables put a mark in front
+        # … and semicolons between, where numbers have commas.
+        between = max(",;\t", key=lines[0].count) if lines else ","
+        return list(csv.reader(lines, delimiter=between))
     except (UnicodeDecodeError, csv.Error, OSError) as error:
         raise FileError(f"{path} cannot be read as CSV ({error})") from None

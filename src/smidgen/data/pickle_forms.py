@@ -21,6 +21,7 @@ _ALLOWED = frozenset(
         "collections.OrderedDict",
         "copy_reg._reconstructor",
         "copyreg._reconstructor",
+        "joblib.numpy_pickle.NumpyArrayWrapper",
         "numpy.dtype",
         "numpy.memmap",
         "numpy.ndarray",
@@ -68,7 +69,7 @@ def build(made: Made, state: Any, meter: Meter) -> object:
     made.state = state
     match made.kind, state:
         case "_reconstruct", (_, shape, dtype, fortran, data):
-            return _array(made, data, dtype, shape, "F" if fortran else "C", meter)
+            return make_array(made, data, dtype, shape, "F" if fortran else "C", meter)
         case "dtype", tuple():
             return _number_type(made)
         case "TensorDataset", {"tensors": tuple() as tensors}:
@@ -144,14 +145,14 @@ def _from_buffer(made: Made, meter: Meter) -> object:
     """`numpy._core.numeric._frombuffer`, the form of protocol 5; transposed arrays name their axes since numpy 2.3."""
     match made.args:
         case (data, dtype, shape, "K", tuple() as axes):
-            array = _array(made, data, dtype, shape, "C", meter)
+            array = make_array(made, data, dtype, shape, "C", meter)
             if not isinstance(array, np.ndarray):
                 return array
             if not are_sizes(axes) or sorted(axes) != list(range(array.ndim)):
                 raise FileError("the pickle holds an array whose axes are mixed up")
             return array.transpose(axes)
         case (data, dtype, shape, "C" | "F" as order, *_):
-            return _array(made, data, dtype, shape, order, meter)
+            return make_array(made, data, dtype, shape, order, meter)
     return made
 
 
@@ -159,14 +160,14 @@ def _scalar(made: Made, meter: Meter) -> object:
     """`numpy._core.multiarray.scalar`."""
     match made.args:
         case (np.dtype() as dtype, data):
-            number = _array(made, data, dtype, (), "C", meter)
+            number = make_array(made, data, dtype, (), "C", meter)
             if isinstance(number, np.ndarray):
                 meter.take(number.nbytes)
                 return number.item()
     return made
 
 
-def _array(made: Made, data: object, dtype: object, shape: object, order: str, meter: Meter) -> object:
+def make_array(made: Made, data: object, dtype: object, shape: object, order: str, meter: Meter) -> object:
     """An array from raw bytes, or a list of whatever an array of objects held."""
     if not isinstance(dtype, np.dtype):
         return made  # of dates, say, as an index may be; whoever needs it refuses it

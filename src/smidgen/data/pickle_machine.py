@@ -7,20 +7,24 @@ how much to read at a time.
 
 import functools
 import io
+import math
 import pickletools
 import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from smidgen.data.pickle_forms import allow, build, call
+import numpy as np
+
+from smidgen.data.pickle_forms import allow, build, call, make_array
 from smidgen.data.pickle_parts import USE_AN_ARRAY, Made, Meter, Named, set_items
-from smidgen.data.pickle_tensors import find_storage
+from smidgen.data.pickle_tensors import are_sizes, find_storage
 from smidgen.errors import FileError
 
 _HIGHEST_PROTOCOL = 5
 _MOST_MARKS = 128
 # Opcodes of honest pickles have eight bytes and more to them on average, or are few.
 _FREE_STEPS, _BYTES_A_STEP = 3_000_000, 8
+_FREE_ROWS = 2**26  # bytes of small numbers, which take four times as much as a list
 _A_CALL = 2  # parts, on top of its result, for the time it takes
 _SMALL_NUMBERS = re.compile(rb"(?:K.)++", re.DOTALL)  # possessive: nothing is kept to go back to
 _ODD_ESCAPE = re.compile(rb"""\\(?!['"abfnrtv]|x[0-9a-fA-F]{2})""")
@@ -28,13 +32,7 @@ _CUT_OFF = "the pickle is cut off or damaged"
 
 
 class Records(Protocol):
-    """What lies beside a pickle, by keys.
-
-    Attributes:
-        size: bytes of the pickle and of all records together.
-    """
-
-    size: int
+    """What lies beside a pickle, by keys."""
 
     def read(self, key: str) -> bytes:
         """A record; FileError where there is none."""
@@ -46,17 +44,23 @@ class Machine:
     Methods are what opcodes do. They get what follows the opcode, None where nothing does.
     """
 
-    def __init__(self, content: bytes, records: Records | None = None) -> None:
-        """Get ready to run a pickle's content from its start; beside it may lie what persistent ids of torch name."""
-        self._size = len(content) if records is None else records.size
-        self.meter = Meter(self._size)
+    def __init__(self, content: bytes, size: int, records: Records | None = None) -> None:
+        """Get ready to run a pickle's content from its start.
+
+        Args:
+            content: the pickle.
+            size: bytes of its file, by which all is measured; fewer than the content's where it was packed.
+            records: what lies beside it, for torch's persistent ids.
+        """
+        self._size = size
+        self.meter = Meter(size, len(content))
         self._records = records
         self.stack: list[object] = []
         self._marked: list[list[object]] = []
         self._memo: list[object] = []
         self._content = content
         self._file = io.BytesIO(content)
-        self._parts = 0
+        self._parts = self._small = 0
         self._names: dict[tuple[str, str], Named] = {}
 
     def run(self) -> object:
@@ -96,6 +100,9 @@ class Machine:
         self.stack.append(number)
         place = self._file.tell()
         if row := _SMALL_NUMBERS.match(self._content, place):
+            self._small += row.end() - place
+            if self._small > max(self._size, _FREE_ROWS):
+                raise FileError("the pickle unpacks to very long rows of numbers", remedy=USE_AN_ARRAY)
             self.stack += self._content[place + 1 : row.end() : 2]
             self._file.seek(row.end())
 
@@ -181,7 +188,7 @@ class Machine:
         if place == len(self._memo):
             self._memo.append(top)
         else:
-            if not 0 <= place <= len(self._content):
+            if not 0 <= place <= self._size:
                 raise FileError("the pickle is damaged: it refers far past its own size")
             self._memo += [_NOTHING] * (place + 1 - len(self._memo))
             self._memo[place] = top
@@ -232,9 +239,22 @@ class Machine:
         if not isinstance(made, Made):
             raise FileError("the pickle holds an object made in an unusual way")
         built = build(made, state, self.meter)
+        if isinstance(built, Made) and built.kind == "NumpyArrayWrapper":
+            built = self._read_behind(built)
         if made.slot is not None and self._memo[made.slot] is made:
             self._memo[made.slot] = built
         self.stack.append(built)
+
+    def _read_behind(self, made: Made) -> object:
+        """An array as joblib writes it: behind its description come as many bytes as one tells, and its numbers."""
+        match made.state:
+            case {"shape": shape, "dtype": np.dtype() as dtype, "order": "C" | "F" as order}:
+                if are_sizes(shape) and not dtype.hasobject:
+                    if made.state.get("numpy_array_alignment_bytes") is not None:
+                        self._file.seek(self._file.read(1)[0], io.SEEK_CUR)
+                    data = self._file.read(min(math.prod(shape) * dtype.itemsize, len(self._content)))
+                    return make_array(made, data, dtype, shape, order, self.meter)
+        raise FileError("joblib's file holds an array that cannot be read", remedy=USE_AN_ARRAY)
 
 
 def _refuse(name: str, *_: object) -> None:

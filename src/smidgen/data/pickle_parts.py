@@ -44,13 +44,14 @@ class Made:
 class Meter:
     """What may be made of a pickle, in proportion to its size: containers and objects, and bytes."""
 
-    def __init__(self, content_size: int) -> None:
+    def __init__(self, size: int, content_size: int = 0) -> None:
+        """So much may be made of a file of `size` bytes, whose content is larger where it was packed."""
         # A number takes at least a byte in the file and at most eight in an array, and one that is used
-        # once more takes two and sixteen or so.
-        self.most_bytes = 16 * content_size + 2**20
+        # once more takes two and sixteen or so. What was packed counts once.
+        self.most_bytes = 16 * size + 2**20 + max(0, content_size - size)
         self._left = self.most_bytes
         # A list of arrays takes eleven an array, as protocol 2 writes them, beside the pixels.
-        self._most_parts = _FREE_PARTS + content_size // _BYTES_A_PART
+        self._most_parts = _FREE_PARTS + size // _BYTES_A_PART
 
     def check_parts(self, n: int) -> None:
         """There are so many containers and objects."""

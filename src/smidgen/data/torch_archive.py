@@ -5,6 +5,7 @@ Nothing is unpacked but into memory, and nothing is looked for by a path: names 
 
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 from smidgen.errors import FileError
 
@@ -16,18 +17,16 @@ class TorchArchive:
 
     Attributes:
         pickle: what tells how the storages make tensors.
-        size: bytes of the file.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read a file's pickle.
+    def __init__(self, source: Path | BinaryIO, size: int) -> None:
+        """Read the pickle of a file of so many bytes.
 
         Raises:
             FileError: it is no such file, or its parts add up to more than it holds.
             Exception: nearly any, on damaged input.
         """
-        self.size = path.stat().st_size
-        self._archive = zipfile.ZipFile(path)
+        self._archive = zipfile.ZipFile(source)
         entries = self._archive.infolist()
         if len(entries) > _MOST_ENTRIES:
             raise FileError(f"it holds {len(entries):,} parts", expected=f"at most {_MOST_ENTRIES:,}")
@@ -39,8 +38,8 @@ class TorchArchive:
         (self._root,) = roots
         # Torch packs nothing, so no part is larger than it is in the file.
         held = sum(entry.file_size for entry in entries)
-        if held > self.size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-            raise FileError(f"its parts claim {held:,} bytes of {self.size:,}", expected="parts as torch writes them")
+        if held > size or any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise FileError(f"its parts claim {held:,} bytes of {size:,}", expected="parts as torch writes them")
         if f"{self._root}/byteorder" in self._entries and self._read("byteorder") != b"little":
             raise FileError("its numbers are not little-endian", remedy="Save it on another machine, or as .npz")
         self.pickle = self._read("data.pkl")
@@ -55,10 +54,6 @@ class TorchArchive:
         if key not in self._storages:
             self._storages[key] = self._read(f"data/{key}")
         return self._storages[key]
-
-    def close(self) -> None:
-        """Close the file."""
-        self._archive.close()
 
     def _read(self, name: str) -> bytes:
         entry = self._entries.get(f"{self._root}/{name}")

@@ -4,11 +4,13 @@ Python's own unpickler is not used: it builds what it is told to before anyone c
 machine of ours, and what comes of them is looked through once more.
 """
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from smidgen.data.packing import read_unpacked
 from smidgen.data.pickle_forms import explain
 from smidgen.data.pickle_machine import Machine
 from smidgen.data.pickle_parts import Meter
@@ -51,16 +53,20 @@ def read_pickle(path: Path) -> object:
 
 def _open(path: Path) -> Machine:
     with path.open("rb") as file:
-        start = file.read(len(OLD_START))
-    if start == OLD_START:
+        if file.read(len(_ZIP_START)) == _ZIP_START:
+            size = path.stat().st_size
+            archive = TorchArchive(path, size)
+            return Machine(archive.pickle, size, archive)
+    content, size = read_unpacked(path)
+    if content.startswith(OLD_START):
         raise FileError(
             "it was written by torch before 1.6, or in its form",
             remedy="Load it with torch and save it anew: torch.save(torch.load(FILE), FILE), or use numpy.savez",
         )
-    if not start.startswith(_ZIP_START):
-        return Machine(path.read_bytes())
-    archive = TorchArchive(path)
-    return Machine(archive.pickle, archive)
+    if content.startswith(_ZIP_START):
+        archive = TorchArchive(io.BytesIO(content), len(content))
+        return Machine(archive.pickle, size, archive)
+    return Machine(content, size)
 
 
 def _measure(

@@ -49,7 +49,8 @@ def read_raster(file: BinaryIO, name: str, most_pixels: int) -> Picture:
         kind = str(image.format).lower()
         check_size(name, image.height, image.width, most_pixels)
         size = file.seek(0, io.SEEK_END)
-        refuse_bomb(name, size, image.height * image.width * len(image.getbands()))
+        # Pillow gives four bytes to what has several bands.
+        refuse_bomb(name, size, image.height * image.width * (4 if len(image.getbands()) > 1 else 1))
         if kind not in (*KIND_BY_SUFFIX.values(), "mpo"):
             raise FileError(f"{name} is a {image.format} file", expected=f"a {KINDS_IN_WORDS} file")
         if kind != "mpo" and getattr(image, "n_frames", 1) > 1:

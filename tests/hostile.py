@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 from tests.hostile_pickles import PICKLES
 from tests.hostile_tiffs import TIFFS
@@ -131,6 +132,21 @@ def tiff_bomb() -> bytes:
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as writer:
         writer.write(np.zeros((9500, 9500, 3), np.uint16), compression="zlib", photometric="rgb")
+    return file.getvalue()
+
+
+def palette_png(side: int) -> bytes:
+    """A picture of one colour, of which each pixel becomes four bytes."""
+    file = io.BytesIO()
+    Image.new("P", (side, side)).save(file, "png")
+    return file.getvalue()
+
+
+def scans(pages: int, side: int) -> bytes:
+    """White pages of bits, each of which becomes a byte."""
+    file = io.BytesIO()
+    page = Image.new("1", (side, side), 1)
+    page.save(file, "tiff", save_all=True, append_images=[page] * (pages - 1), compression="group4")
     return file.getvalue()
 
 
@@ -273,6 +289,8 @@ IMAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a TIFF whose pages share a strip": ("a.tif", shared_strip),
     "a TIFF of several depths": ("a.tif", several_depths),
     "a TIFF of many pages": ("a.tif", many_pages),
+    "a PNG of a palette": ("a.png", lambda: palette_png(12_000)),
+    "a TIFF of scans that unpack to gigabytes": ("a.tif", lambda: scans(80, 12_000)),
     "a torn PNG": ("a.png", lambda: png(28, 28, 0)[:-20]),
     "a TIFF bomb": ("a.tif", tiff_bomb),
     "a TIFF that promises much": ("a.tif", tiff_promise),

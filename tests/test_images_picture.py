@@ -109,6 +109,28 @@ def test_pages_are_refused(tmp_path: Path):
         read_image(tmp_path / "a.tif")
 
 
+def test_arrays_of_truth_values(tmp_path: Path):
+    """They are read as 0 and 1."""
+    np.save(tmp_path / "a.npy", np.eye(4, dtype=bool))
+    page = read_picture(tmp_path / "a.npy").pages[0]
+    assert page.dtype == np.float32
+    np.testing.assert_array_equal(page[..., 0], np.eye(4))
+
+
+def test_large_pages_of_little(tmp_path: Path):
+    """A page of text of 100 million pixels in a file of a hundredth of that and less, and ten scans of bits, are read."""
+    page = np.full((10_000, 10_000), 255, np.uint8)
+    page[::400, ::99] = 0
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(page).save(tmp_path / name, compression="tiff_lzw" if name == "a.tif" else None)
+        assert (tmp_path / name).stat().st_size < 10**6
+        np.testing.assert_array_equal(read_image(tmp_path / name)[::100, :, 0], page[::100])
+    scan = Image.fromarray(page[:3508, :2480] > 0)
+    scan.save(tmp_path / "b.tif", save_all=True, append_images=[scan] * 9, compression="group4")
+    assert (tmp_path / "b.tif").stat().st_size < 100_000
+    assert [page.shape for page in read_picture(tmp_path / "b.tif").pages] == [(3508, 2480, 1)] * 10
+
+
 ROUND_TRIPS = [
     ("png", np.uint8, 1), ("png", np.uint8, 2), ("png", np.uint8, 3), ("png", np.uint8, 4),
     ("png", np.uint16, 1), ("png", np.uint16, 2), ("png", np.uint16, 3), ("png", np.uint16, 4),

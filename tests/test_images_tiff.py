@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from smidgen.images.picture import pack_picture, read_picture
 from smidgen.images.tiff import turn_upright, turn_white
@@ -18,6 +19,23 @@ def test_turning_keeps_every_pixel(orientation: int):
     for _ in range(3):
         turned = turn_upright(turned, orientation)
     np.testing.assert_array_equal(turned, image)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw"])
+def test_orientations_without_sense(tmp_path: Path, orientation: int, compression: str | None):
+    """What is none of the eight ways turns nothing, whichever library reads the TIFF, as it is in Pillow."""
+    image = np.arange(32, dtype=np.uint8).reshape(4, 8)
+    if compression == "lzw":
+        Image.fromarray(image).save(tmp_path / "a.tif", compression="tiff_lzw", tiffinfo={274: 2})
+        good, bad = (struct.pack("<HHII", 274, 3, 1, value) for value in (2, orientation))
+        content = (tmp_path / "a.tif").read_bytes()
+        assert good in content
+        (tmp_path / "a.tif").write_bytes(content.replace(good, bad))
+    else:
+        tag = (274, 3, 1, orientation, True)
+        tifffile.imwrite(tmp_path / "a.tif", image, compression=compression, extratags=[tag])
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pages[0][..., 0], image)
 
 
 def test_white_turns_both_ways():

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from smidgen.images.picture import read_picture
 from tests.conftest import Denoise
 from tests.pictures import GENERATOR, GREY8, PROFILE, STACK, laid_out, one_directory, tags
 
@@ -26,6 +27,31 @@ def test_makes_that_another_library_reads(tmp_path: Path, denoise: Denoise):
         after = tags(denoise("a.tif"))
         assert (after[270], after[282], after[283], after[296]) == ("A boat", (300, 1), (150, 1), 2), name
         assert (after.get(34675) == PROFILE) == (name != "print")
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "group4", "packbits", "tiff_deflate", None])
+@pytest.mark.parametrize("mode", ["1", "L", "RGB", "P"])
+def test_pages_that_another_library_reads(tmp_path: Path, compression: str | None, mode: str):
+    """Several pages come whole in each compression and kind of colours, pages of unlike sizes too."""
+    if compression == "group4" and mode != "1":
+        return
+    images = [Image.fromarray(GREY8[:, : 20 + number]).convert(mode) for number in range(3)]
+    images[0].save(tmp_path / "a.tif", save_all=True, append_images=images[1:], compression=compression)
+    pages = read_picture(tmp_path / "a.tif").pages
+    assert len(pages) == 3
+    for page, image in zip(pages, images, strict=True):
+        expected = np.asarray(image.convert("RGB" if mode in ("RGB", "P") else "L"))
+        np.testing.assert_array_equal(page, expected.reshape(page.shape))
+
+
+def test_pages_of_unlike_makes(tmp_path: Path, denoise: Denoise):
+    """A file whose pages are read by one library and the other is denoised in its order."""
+    images = [Image.fromarray(GREY8), Image.fromarray(GREY8 > 99), Image.fromarray(GREY8[::-1])]
+    images[0].save(tmp_path / "a.tif", save_all=True, append_images=images[1:])
+    pages = [page[..., 0] for page in read_picture(tmp_path / "a.tif").pages]
+    np.testing.assert_array_equal(pages, [GREY8, (GREY8 > 99) * 255, GREY8[::-1]])
+    with tifffile.TiffFile(denoise("a.tif")) as tiff:
+        assert len(tiff.pages) == 3
 
 
 @pytest.mark.parametrize("order", "<>")

@@ -33,6 +33,20 @@ def test_a_last_strip_that_reaches_beyond_the_end():
     assert scan_tiff(io.BytesIO(content), "a.tif") == 900
 
 
+@pytest.mark.parametrize(
+    ("bits", "photometric", "most"), [(1, 1, 23_170), (8, 1, 23_170), (8, 3, 11_585), (16, 1, 16_383)]
+)
+def test_what_is_made_of_the_values_counts(bits: int, photometric: int, most: int):
+    """Bits become bytes and a palette's numbers colours; so many count that half a gibibyte is the most."""
+    for side, fits in ((most, True), (most + 9, False)):
+        page = image(side, side, strips(1, 90, rows=side), compression=4, photometric=photometric, bits=bits)
+        if fits:
+            scan_tiff(io.BytesIO(tiff([page], bytes(90))), "a.tif")
+        else:
+            with pytest.raises(FileError, match="claims to unpack"):
+                scan_tiff(io.BytesIO(tiff([page], bytes(90))), "a.tif")
+
+
 def test_circles():
     """A page that leads back to another is refused, not followed."""
     with pytest.raises(FileError, match="circle"):

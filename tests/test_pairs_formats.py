@@ -122,6 +122,36 @@ def test_folders_as_noisy_and_clean(tmp_path: Path):
     np.testing.assert_array_equal(read_two(tmp_path / "noisy", tmp_path / "clean").clean[..., 0], Y)
 
 
+def test_pages_are_images(tmp_path: Path):
+    """The pages of TIFFs are images each, in folders, where they share their file's label, and in two files."""
+    for folder, images in (("noisy", X), ("clean", Y)):
+        (tmp_path / folder).mkdir()
+        for name, some in (("a", images[:4]), ("b", images[4:])):
+            pages = [Image.fromarray(image) for image in some]
+            pages[0].save(
+                tmp_path / folder / f"{name}.tif", save_all=True, append_images=pages[1:], compression="tiff_lzw"
+            )
+    (tmp_path / "labels.csv").write_text("a,3\nb,5\n")
+    raw = read_pairs(tmp_path)
+    np.testing.assert_array_equal(raw.noisy[..., 0], X)
+    np.testing.assert_array_equal(raw.clean[..., 0], Y)
+    np.testing.assert_array_equal(raw.labels, [3, 3, 3, 3, 5, 5])
+    raw = read_two(tmp_path / "noisy" / "a.tif", tmp_path / "clean" / "a.tif")
+    np.testing.assert_array_equal(raw.noisy[..., 0], X[:4])
+    (tmp_path / "noisy" / "b.tif").write_bytes((tmp_path / "noisy" / "a.tif").read_bytes())
+    with pytest.raises(PairsError, match="b has 4 noisy pages and 2 clean"):
+        read_pairs(tmp_path)
+
+
+def test_pairs_that_unpack_to_much(tmp_path: Path):
+    """Pairs of clear pages, of which a file holds a thousandth, are read."""
+    page = np.zeros((5, 4000, 4000), np.uint8)
+    page[:, ::200] = 255
+    np.savez_compressed(tmp_path / "a.npz", X=page, y=page)
+    assert (tmp_path / "a.npz").stat().st_size < 400_000
+    assert read_pairs(tmp_path / "a.npz").noisy.shape == (5, 4000, 4000, 1)
+
+
 def test_lonely_images_are_named(tmp_path: Path):
     """An image without its partner is an error with its name."""
     make_folders(tmp_path)

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import itertools
 import math
 import zipfile
 import zlib
@@ -19,7 +20,7 @@ from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError, PairsError, plural
 from smidgen.files import refuse_bomb
 from smidgen.images.kinds import IMAGE_SUFFIXES
-from smidgen.images.picture import read_image
+from smidgen.images.picture import read_pages
 
 MOST_BYTES = 16 * 2**30
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".p", ".joblib", ".pt", ".pth")
@@ -110,9 +111,9 @@ def read_clean(path: Path, labels: Path | None = None) -> RawPairs:
 
 
 def read_array(path: Path) -> object:
-    """One array from a .npy, .npz, IDX(.gz), .pt or pickle file, or a folder of images."""
+    """One array from a .npy, .npz, IDX(.gz), .pt, image or pickle file, or a folder of images."""
     if path.is_dir():
-        return _read_images(list(_image_files(path).values()))
+        return list(itertools.chain(*_read_images(list(_image_files(path).values()))))
     _require_file(path)
     name = path.name.lower()
     if _is_pickle(name):
@@ -131,9 +132,11 @@ def read_array(path: Path) -> object:
         return read_idx(path)
     if name.endswith(".csv"):
         return _read_label_rows(path)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return read_pages(path)
     raise FileError(
         f"{path} has an unknown ending",
-        expected="a pickle, .npy, .npz, .pt, IDX or IDX .gz file, or a folder of images",
+        expected="a pickle, .npy, .npz, .pt, IDX, IDX .gz or image file, or a folder of images",
     )
 
 
@@ -248,22 +251,27 @@ def _read_two_folders(noisy: Path, clean: Path, labels: Path | None, source: str
             expected="each name in both noisy/ and clean/",
         )
     names = list(noisy_files)
-    return make_raw_pairs(
-        _read_images([noisy_files[name] for name in names]),
-        _read_images([clean_files[name] for name in names]),
-        None if labels is None else _labels_by_name(labels, names),
-        source,
-    )
+    x = _read_images([noisy_files[name] for name in names])
+    y = _read_images([clean_files[name] for name in names])
+    for name, pages, others in zip(names, x, y, strict=True):
+        if len(pages) != len(others):
+            raise PairsError(
+                f"{source}: {name} has {plural(len(pages), 'noisy page')} and {len(others):,} clean",
+                expected="one clean page for each noisy one",
+            )
+    # The pages of a file share its label.
+    found = None if labels is None else np.repeat(_labels_by_name(labels, names), [len(pages) for pages in x])
+    return make_raw_pairs(list(itertools.chain(*x)), list(itertools.chain(*y)), found, source)
 
 
-def _read_images(files: list[Path]) -> list[NDArray[Any]]:
-    """All of them, as long as they do not unpack to far more than they hold together."""
-    images: list[NDArray[Any]] = []
+def _read_images(files: list[Path]) -> list[list[NDArray[Any]]]:
+    """The pages of each, as long as they do not unpack to far more than they hold together."""
+    images: list[list[NDArray[Any]]] = []
     packed = unpacked = 0
     for file in files:
-        images.append(read_image(file))
+        images.append(read_pages(file))
         packed += file.stat().st_size
-        unpacked += images[-1].nbytes
+        unpacked += sum(page.nbytes for page in images[-1])
         refuse_bomb(str(file.parent), packed, unpacked)
     return images
 

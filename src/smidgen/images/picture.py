@@ -25,16 +25,26 @@ def read_image(path: Path) -> NDArray[Any]:
     Raises:
         FileError: missing, damaged, too large, with transparency, of several pages, or not an image.
     """
+    pages = read_pages(path)
+    if len(pages) > 1:
+        raise FileError(f"{path} has {len(pages)} pages", expected="one image a file")
+    return pages[0]
+
+
+def read_pages(path: Path) -> list[NDArray[Any]]:
+    """All images of a file, each as `read_image` gives it.
+
+    Raises:
+        FileError: missing, damaged, too large, with transparency, or not an image.
+    """
     picture = read_picture(path)
-    if len(picture.pages) > 1:
-        raise FileError(f"{path} has {len(picture.pages)} pages", expected="one image a file")
-    if picture.alphas[0] is not None:
+    if any(alpha is not None for alpha in picture.alphas):
         raise FileError(
             f"{path} has an alpha channel (transparency)",
             expected="grey or colour without alpha: a transparent pixel has no clean value to learn",
             remedy="Flatten it onto a background first",
         )
-    return picture.pages[0]
+    return list(picture.pages)
 
 
 def read_picture(source: Path | bytes | BinaryIO, limits: Limits | None = None) -> Picture:
@@ -115,6 +125,7 @@ def _open(source: Path | bytes | BinaryIO) -> BinaryIO:
 def _read_array(file: BinaryIO, name: str) -> Picture:
     """(H, W), (H, W, 1 to 4) with alpha as the 2nd or 4th, or with an axis for images before these."""
     array = np.load(file, allow_pickle=False)
+    array = array.astype(np.float32) if array.dtype == bool else array
     if array.dtype.kind not in "uif" or array.size == 0:
         raise FileError(f"{name} holds {array.dtype} values of shape {array.shape}", expected="images of numbers")
     channels = array.ndim == 4 or (array.ndim == 3 and array.shape[2] in _SAMPLES)

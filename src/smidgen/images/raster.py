@@ -49,8 +49,7 @@ def read_raster(file: BinaryIO, name: str, most_pixels: int) -> Picture:
         kind = str(image.format).lower()
         check_size(name, image.height, image.width, most_pixels)
         size = file.seek(0, io.SEEK_END)
-        # Pillow gives four bytes to what has several bands.
-        refuse_bomb(name, size, image.height * image.width * (4 if len(image.getbands()) > 1 else 1))
+        refuse_bomb(name, size, image.height * image.width * _bytes_a_pixel(file, image))
         if kind not in (*KIND_BY_SUFFIX.values(), "mpo"):
             raise FileError(f"{name} is a {image.format} file", expected=f"a {KINDS_IN_WORDS} file")
         if kind != "mpo" and getattr(image, "n_frames", 1) > 1:
@@ -68,6 +67,18 @@ def read_raster(file: BinaryIO, name: str, most_pixels: int) -> Picture:
     array = turn_upright(array, orientation)
     page, alpha = split_alpha(array, 3 if array.shape[2] >= 3 else 1)
     return Picture(pages=(page,), alphas=(alpha,), kind="jpeg" if kind == "mpo" else kind, metadata=metadata)
+
+
+def read_frame(file: BinaryIO, number: int) -> NDArray[Any]:
+    """A page of a TIFF, `(H, W, C)`, upright, alpha last.
+
+    Raises:
+        Exception: nearly any, on damaged input.
+    """
+    file.seek(0)
+    with Image.open(file) as image:
+        image.seek(number)
+        return _as_array(image)
 
 
 def _read_metadata(file: BinaryIO, image: Image.Image, kind: str) -> tuple[Metadata, int]:
@@ -107,6 +118,15 @@ def _read_metadata(file: BinaryIO, image: Image.Image, kind: str) -> tuple[Metad
     if orientation in SIDEWAYS and kept["resolution"]:
         kept["resolution"] = kept["resolution"][::-1]
     return Metadata(remarks=tuple(remarks), **kept), orientation or 1
+
+
+def _bytes_a_pixel(file: BinaryIO, image: Image.Image) -> int:
+    """What it takes to read one: Pillow gives four bytes to colours, and our own reader of deep PNGs takes more."""
+    if image.mode in ("1", "L"):
+        return 1
+    if image.mode in ("RGB", "RGBA", "LA") and image.format == "PNG" and png_depth(file) == 16:
+        return 24
+    return 4
 
 
 def _as_array(image: Image.Image) -> NDArray[Any]:

@@ -139,9 +139,9 @@ def check_segments(page: Any, offsets: Iterable[int], sizes: Iterable[int]) -> N
 
 
 def orientation_of(page: Any) -> int:
-    """The value of tag 274, 1 where the first row is on top and the first column on the left."""
+    """The value of tag 274, 1 where the first row is on top and the first column on the left, or it has no sense."""
     tag = page.tags.get("Orientation")
-    return 1 if tag is None else int(tag.value)
+    return int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
 
 
 def turn_white(image: NDArray[Any], white_is_zero: bool) -> NDArray[Any]:
@@ -150,8 +150,8 @@ def turn_white(image: NDArray[Any], white_is_zero: bool) -> NDArray[Any]:
 
 
 def turn_upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Apply EXIF and TIFF tag 274 (1 to 8)."""
-    if orientation == 1:
+    """Apply EXIF and TIFF tag 274; what is none of 1 to 8 has no sense, and nothing is turned."""
+    if orientation not in range(2, 9):
         return array
     if orientation >= 5:
         array = array.transpose(1, 0, 2)

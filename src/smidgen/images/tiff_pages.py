@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from smidgen.errors import FileError
 from smidgen.images.kinds import Limits, Picture, check_size, join_alpha, split_alpha
-from smidgen.images.raster import read_raster
+from smidgen.images.raster import read_frame, read_raster
 from smidgen.images.tiff import (
     WHITE_IS_ZERO,
     alpha_kind,
@@ -45,7 +45,7 @@ def read_tiff(file: BinaryIO, name: str, most_pixels: int, limits: Limits | None
     usual = file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     file.seek(0)
     with open_tiff(file) if usual else nullcontext() as tiff:
-        found = _read_pages(tiff, name, most_pixels, limits) if usual else None
+        found = _read_pages(tiff, file, name, most_pixels, limits) if usual else None
         file.seek(0)
         # Palettes, black-and-white, print colours and some compressions are Pillow's.
         picture = found or replace(read_raster(file, name, most_pixels), kind="tiff")
@@ -60,11 +60,12 @@ def _parts(picture: Picture) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None
     return zip(picture.pages, picture.alphas, strict=True)
 
 
-def _read_pages(tiff: Any, name: str, most_pixels: int, limits: Limits | None) -> Picture | None:
-    """The pages of a make that tifffile reads; None for a single one of another."""
+def _read_pages(tiff: Any, file: BinaryIO, name: str, most_pixels: int, limits: Limits | None) -> Picture | None:
+    """All pages, those by Pillow that tifffile cannot read; None for a single one of these."""
     parts: list[tuple[NDArray[Any], NDArray[Any] | None]] = []
     white, pixels = False, 0
-    for page in tiff.pages:
+    several = len(tiff.pages) > 1
+    for number, page in enumerate(tiff.pages):
         frame = page.aspage()
         check_sizes(frame)
         check_size(name, frame.imagelength, frame.imagewidth, most_pixels)
@@ -81,17 +82,15 @@ def _read_pages(tiff: Any, name: str, most_pixels: int, limits: Limits | None) -
             raise FileError(f"{name} has more than {MOST_PAGES:,} pages", remedy="Split it into several files")
         for _ in range(stacked):
             image = read_page(frame)
-            if image is None and len(tiff.pages) > 1:
-                raise FileError(
-                    f"{name} has several pages, and their colours or compression ({frame.compression!s}) can only "
-                    "be read in files of one page",
-                    expected="grey or RGB pages, uncompressed or with deflate",
-                )
-            if image is None:
+            if image is None and not several:
                 return None
+            if image is None:
+                image = read_frame(file, number)
+                parts.append(split_alpha(image, 3 if image.shape[2] >= 3 else 1))
+                continue
             parts.append(split_alpha(image, count_colours(frame)))
             frame.dataoffsets = tuple(offset + frame.nbytes for offset in frame.dataoffsets)
-        white = white or frame.photometric == WHITE_IS_ZERO
+            white = white or frame.photometric == WHITE_IS_ZERO
     return Picture(
         pages=tuple(page for page, _ in parts),
         alphas=tuple(alpha for _, alpha in parts),

@@ -13,7 +13,8 @@ from smidgen.files import refuse_bomb
 _FORMS = {1: "u1", 2: "S1", 3: "u2", 4: "u4", 5: "2u4", 6: "i1", 7: "S1", 8: "i2", 9: "i4", 10: "2i4", 11: "f4",
           12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8"}  # fmt: skip
 _TEXTS = (1, 2, 7)
-_WIDTH, _HEIGHT, _BITS, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 258, 277, 322, 323
+_WIDTH, _HEIGHT, _BITS, _COLOURS, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 258, 262, 277, 322, 323
+_PALETTE = 3
 # Where strips, tiles and JPEG streams begin and how long they are.
 _SEGMENTS = ((273, 279), (324, 325), (513, 514))
 # Tables of MetaMorph, which tifffile reads at once: a kilobyte for each entry, and 24 bytes more for every plane.
@@ -73,15 +74,18 @@ class _Page:
                 found.append((code, np.frombuffer(self._file.read(count * form.itemsize), form).ravel()))
         return found
 
-    def count_promised(self) -> tuple[int, int]:
-        """Pixels, and bytes that strips or tiles unpack to."""
+    def count_promised(self) -> tuple[int, int, int]:
+        """Pixels, bytes that strips or tiles unpack to, and bytes of what is made of these."""
         found: dict[int, int] = {}
-        for code, values in self._read(_WIDTH, _HEIGHT, _BITS, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT):
+        for code, values in self._read(_WIDTH, _HEIGHT, _BITS, _COLOURS, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT):
             found[code] = max(found.get(code, 0), int(values.max()) if values.dtype.kind in "ui" else 0)
         width, height = found.get(_WIDTH, 0), found.get(_HEIGHT, 0)
         across, down = found.get(_TILE_WIDTH, 0) or 1, found.get(_TILE_HEIGHT, 0) or 1
         covered = -(-width // across) * across * -(-height // down) * down
-        return width * height, covered * found.get(_SAMPLES, 1) * found.get(_BITS, 1) // 8
+        number, bits = covered * found.get(_SAMPLES, 1), found.get(_BITS, 1)
+        # Each value takes a byte or more, and what a palette's stand for takes four.
+        made = number * max(bits, 32 if found.get(_COLOURS) == _PALETTE else 8) // 8
+        return width * height, number * bits // 8, made
 
     def count_held(self, promised: int) -> int:
         """Bytes of the file that strips or tiles take; a last one may reach beyond its end."""
@@ -129,8 +133,8 @@ def scan_tiff(file: BinaryIO, name: str) -> int:
         told += page.told
         if told > size + _SHARED_BYTES:
             raise FileError(f"{name} has tags of {told:,} bytes and holds {size:,}", expected="tags that it can hold")
-        area, unpacked = page.count_promised()
-        promised += unpacked
+        area, unpacked, made = page.count_promised()
+        promised += made
         held += page.count_held(unpacked)
         if held > size:
             raise FileError(

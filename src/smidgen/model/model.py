@@ -33,7 +33,7 @@ class Model:
 
         Values of the type the model was trained on are on X's scale, and the result is in y's units and type.
         Whole numbers of another type go from 0 to the largest of their type, other floats from 0 to 1, and come
-        back so.
+        back so. Truth values are floats of 0 and 1.
 
         Args:
             image: (..., H, W), any number of leading axes; it is not changed.
@@ -46,6 +46,7 @@ class Model:
             InputError: it is no image, holds NaN or infinity, or has other channels than the model.
         """
         values = np.asarray(image)
+        values = values.astype(np.float32) if values.dtype == bool else values
         if values.dtype.kind not in "uif" or values.ndim < 2 + (channel_axis is not None) or values.size == 0:
             raise InputError(
                 f"the array has shape {values.shape} and type {values.dtype}",

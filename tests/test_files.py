@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 
 from smidgen.errors import FileError
-from smidgen.files import FileKind, check_target, fill_whole, lock_folder, make_folder, write_whole
+from smidgen.files import (
+    FileKind,
+    check_memory,
+    check_target,
+    fill_whole,
+    free_memory,
+    lock_folder,
+    make_folder,
+    most_unpacked,
+    refuse_bomb,
+    write_whole,
+)
 
 NOTE = FileKind(name="a note", endings=(".txt", ".md"), start=re.compile(rb"Note: "))
 
@@ -80,3 +91,20 @@ def test_text_that_is_no_unicode(tmp_path: Path):
     """A name of a file that is no Unicode, in a page or a record, stands there as an escape."""
     write_whole(tmp_path / "a.html", "p\udcff")
     assert (tmp_path / "a.html").read_text() == "p\\udcff"
+
+
+def test_what_a_file_may_unpack_to():
+    """Half a gibibyte whatever its size, a hundred times its size where that is more."""
+    assert most_unpacked(0) == most_unpacked(10**6) == 2**29
+    assert most_unpacked(10**9) == 10**11
+    refuse_bomb("a", 1, 2**29)
+    with pytest.raises(FileError, match="a claims to unpack to 536,870,913 bytes from 1"):
+        refuse_bomb("a", 1, 2**29 + 1)
+
+
+def test_more_than_there_is_memory_for():
+    """What fits in memory passes; what does not is refused before it is read, with what is free."""
+    assert 0 < free_memory()
+    check_memory("a", 1)
+    with pytest.raises(FileError, match="the memory that is free"):
+        check_memory("a", 2**63)

@@ -94,10 +94,10 @@ def fill_whole(path: Path, fill: Callable[[Path], object]) -> None:
 def most_unpacked(packed: int) -> int:
     """How many bytes a file may unpack to: half a gibibyte whatever its size, more where it is large itself.
 
-    Never more than there is memory for. A ratio alone says nothing: a page of text, a mask or a scan in black and white
-    may unpack to a thousand times what it takes in a file.
+    A ratio alone says nothing: a page of text, a mask or a scan in black and white may unpack to a thousand times what
+    it takes in a file.
     """
-    return min(max(_FREELY_UNPACKED, _RATIO * packed), free_memory())
+    return max(_FREELY_UNPACKED, _RATIO * packed)
 
 
 def free_memory() -> int:
@@ -129,6 +129,17 @@ def refuse_bomb(name: str, packed: int, unpacked: int) -> None:
         raise FileError(
             f"{name} claims to unpack to {unpacked:,} bytes from {packed:,}", expected=f"at most {most:,} bytes"
         )
+
+
+def check_memory(name: str, size: int) -> None:
+    """Refuse what will not fit in memory before any of it is read.
+
+    Raises:
+        FileError: there are not so many bytes of it to be had.
+    """
+    free = free_memory()
+    if size > free:
+        raise FileError(f"{name} takes {size:,} bytes", expected=f"at most {free:,}, the memory that is free")
 
 
 def check_inflated(name: str, packed: bytes, most: int) -> None:

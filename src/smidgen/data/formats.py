@@ -18,7 +18,7 @@ from smidgen.data.packing import GZIP_START, PACKING_SUFFIXES
 from smidgen.data.parts import quote, take_apart
 from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError, PairsError, plural
-from smidgen.files import refuse_bomb
+from smidgen.files import check_memory, refuse_bomb
 from smidgen.images.kinds import IMAGE_SUFFIXES
 from smidgen.images.picture import read_pages
 
@@ -104,10 +104,11 @@ def read_clean(path: Path, labels: Path | None = None) -> RawPairs:
         FileError, PairsError: they cannot be read, or make no images.
     """
     if labels is not None and path.is_dir():
-        known: object = _labels_by_name(labels, list(_image_files(path)))
-    else:
-        known = None if labels is None else read_array(labels)
-    return make_raw_clean(read_array(path), known, str(path))
+        files = _image_files(path)
+        images = _read_images(list(files.values()))
+        known = np.repeat(_labels_by_name(labels, list(files)), list(map(len, images)))
+        return make_raw_clean(list(itertools.chain(*images)), known, str(path))
+    return make_raw_clean(read_array(path), None if labels is None else read_array(labels), str(path))
 
 
 def read_array(path: Path) -> object:
@@ -165,6 +166,7 @@ def read_idx(path: Path) -> NDArray[Any]:
             if promised > MOST_BYTES:
                 raise FileError(f"{path} claims to hold {promised:,} bytes", expected=f"at most {MOST_BYTES:,}")
             refuse_bomb(str(path), path.stat().st_size, promised)
+            check_memory(str(path), promised)
             content = file.read(promised + 1)
             if len(content) != promised:
                 much = "fewer" if len(content) < promised else "more"
@@ -205,6 +207,7 @@ def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
             if size > MOST_BYTES:
                 raise FileError(f"{path} claims to hold {size:,} bytes", expected=f"at most {MOST_BYTES:,}")
             refuse_bomb(str(path), path.stat().st_size, size)
+            check_memory(str(path), size)
         with np.load(path, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
     except FileError:
@@ -260,7 +263,7 @@ def _read_two_folders(noisy: Path, clean: Path, labels: Path | None, source: str
                 expected="one clean page for each noisy one",
             )
     # The pages of a file share its label.
-    found = None if labels is None else np.repeat(_labels_by_name(labels, names), [len(pages) for pages in x])
+    found = None if labels is None else np.repeat(_labels_by_name(labels, names), list(map(len, x)))
     return make_raw_pairs(list(itertools.chain(*x)), list(itertools.chain(*y)), found, source)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smidgen.errors import FileError
-from smidgen.files import most_unpacked
+from smidgen.files import free_memory, most_unpacked
 
 PACKING_SUFFIXES = (".gz", ".bz2", ".xz", ".z")
 GZIP_START = b"\x1f\x8b"
@@ -30,7 +30,8 @@ def read_unpacked(path: Path) -> tuple[bytes, int]:
         Exception: several, where it is damaged or cannot be read.
     """
     size = path.stat().st_size
-    most = most_unpacked(size) // 2  # what is made of the content is as large once more
+    # What is made of the content is as large once more.
+    most = min(most_unpacked(size), free_memory()) // 2
     with path.open("rb") as file:
         start = file.read(6)
     if start.startswith(_LZ4_START):

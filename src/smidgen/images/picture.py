@@ -19,20 +19,8 @@ MOST_PIXELS = 170_000_000  # just below where Pillow suspects an attack
 _SAMPLES = (1, 2, 3, 4)
 
 
-def read_image(path: Path) -> NDArray[Any]:
-    """One image as `(H, W, C)` with C = 1 or 3, in its own depth: uint8, uint16 or float.
-
-    Raises:
-        FileError: missing, damaged, too large, with transparency, of several pages, or not an image.
-    """
-    pages = read_pages(path)
-    if len(pages) > 1:
-        raise FileError(f"{path} has {len(pages)} pages", expected="one image a file")
-    return pages[0]
-
-
 def read_pages(path: Path) -> list[NDArray[Any]]:
-    """All images of a file, each as `read_image` gives it.
+    """The images of a file, each `(H, W, C)` with C = 1 or 3, in its own depth: uint8, uint16 or float.
 
     Raises:
         FileError: missing, damaged, too large, with transparency, or not an image.

@@ -104,7 +104,7 @@ def test_what_a_file_may_unpack_to():
 
 def test_more_than_there_is_memory_for():
     """What fits in memory passes; what does not is refused before it is read, with what is free."""
-    assert 0 < free_memory()
+    assert free_memory() > 0
     check_memory("a", 1)
     with pytest.raises(FileError, match="the memory that is free"):
         check_memory("a", 2**63)

@@ -191,6 +191,7 @@ def tiffs() -> tuple[bytes, ...]:
         packed(tifffile.imwrite, colour[None].repeat(2, 0), photometric="rgb"),
         *pictures("TIFF", "1", "L", "P", "RGBA", "CMYK"),
         *pictures("TIFF", "L", compression="tiff_lzw"),
+        *pictures("TIFF", "1", "L", compression="tiff_lzw", save_all=True, append_images=[Image.fromarray(colour)]),
         *pictures("TIFF", "L", exif=make_exif(6), dpi=(300, 150)),
         packed(tifffile.imwrite, STACK[0], imagej=True, metadata={"axes": "ZCYX", "unit": "um", "Ranges": (0.0, 9.0)}),
         packed(tifffile.imwrite, STACK[0], ome=True, photometric="minisblack", metadata={"axes": "ZCYX"}),

@@ -102,6 +102,21 @@ def test_missing_file(tmp_path: Path):
         read_pages(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "I;16", "RGB", "RGBA", "P", "LA"])
+def test_large_pictures_are_taken_by_bands(tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch):
+    """Rows that are taken over a few at a time stand where they stood, the last few too."""
+    image = Image.fromarray(GREY8).convert("L" if mode == "I;16" else mode)
+    image = Image.fromarray(GREY8.astype(np.uint16) * 256) if mode == "I;16" else image
+    image.save(tmp_path / "a.png")
+    whole = read_picture(tmp_path / "a.png")
+    monkeypatch.setattr("smidgen.images.raster._BAND_PIXELS", 5 * image.width)
+    banded = read_picture(tmp_path / "a.png")
+    np.testing.assert_array_equal(banded.pages, whole.pages)
+    assert banded.pages[0].dtype == whole.pages[0].dtype
+    for one, other in zip(banded.alphas, whole.alphas, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_arrays_of_truth_values(tmp_path: Path):
     """They are read as 0 and 1."""
     np.save(tmp_path / "a.npy", np.eye(4, dtype=bool))

@@ -27,6 +27,7 @@ from smidgen.images.png import png_depth, read_deep_png, read_texts, write_png
 from smidgen.images.tiff import turn_upright
 
 _LOSSY_QUALITY = 95
+_BAND_PIXELS = 2_000_000
 # As many as libtiff allows in its JPEGs; encoders make about ten.
 _MOST_SCANS = 100
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -134,10 +135,11 @@ def _as_array(image: Image.Image) -> NDArray[Any]:
     transparency = image.info.get("transparency")
     transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or transparency is not None
     if image.mode in ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "RGB", "RGBa", "RGBX"):
-        image = image.convert("RGBA" if transparent else "RGB")
+        wanted = "RGBA" if transparent else "RGB"
+        image = image if image.mode == wanted else image.convert(wanted)
     elif image.mode == "La":
         image = image.convert("LA")
-    array = np.asarray(image)
+    array = _values(image)
     if array.dtype == bool:
         array, transparency = array.astype(np.uint8) * 255, 255 if transparency else transparency
     array = array.astype(np.uint16) if array.dtype in (np.int32, np.dtype(">u2")) else array
@@ -145,6 +147,21 @@ def _as_array(image: Image.Image) -> NDArray[Any]:
         alpha = np.where(array == transparency, 0, np.iinfo(array.dtype).max).astype(array.dtype)
         array = np.stack([array, alpha], axis=2)
     return array.reshape(*array.shape[:2], -1)
+
+
+def _values(image: Image.Image) -> NDArray[Any]:
+    """A Pillow image as numpy takes it, by bands of rows: at once it would be in memory three times more."""
+    width, height = image.size
+    rows = max(1, _BAND_PIXELS // max(1, width))
+    if height <= rows:
+        return np.asarray(image)
+    bands = (np.asarray(image.crop((0, top, width, min(top + rows, height)))) for top in range(0, height, rows))
+    first = next(bands)
+    values = np.empty((height, *first.shape[1:]), first.dtype)
+    values[:rows] = first
+    for number, band in enumerate(bands, 1):
+        values[number * rows : number * rows + len(band)] = band
+    return values
 
 
 def check_scans(name: str, content: bytes) -> None:

@@ -94,3 +94,14 @@ def test_pairs_replace_nothing_else(images: Path, tmp_path: Path, capsys: pytest
         assert out.read_bytes() == before
     for _ in range(2):
         assert main(["corrupt", str(clean), "--with", "blur", "-o", str(pairs)]) == 0
+
+
+def test_what_packs_well_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Pairs of which little would be left in a packed file are written unpacked, so that they are no bomb."""
+    monkeypatch.setattr("smidgen.files._FREELY_UNPACKED", 10_000)
+    page = np.zeros((4, 500, 500), np.uint8)
+    page[:, ::50] = 255
+    np.save(tmp_path / "pages.npy", page)
+    out = tmp_path / "pairs.npz"
+    assert main(["corrupt", str(tmp_path / "pages.npy"), "--with", "blur", "--strength", "0", "-o", str(out)]) == 0
+    assert read_pairs(out).clean.shape == (4, 500, 500, 1)

@@ -14,7 +14,7 @@ from smidgen.data.formats import read_clean
 from smidgen.data.origin import Corrupted
 from smidgen.data.scale import fit_scale
 from smidgen.errors import Exit, InputError, plural
-from smidgen.files import FileKind, check_target, write_whole
+from smidgen.files import FileKind, check_target, most_unpacked, write_whole
 from smidgen.model.records import to_plain
 
 _NPZ_FILE = FileKind(name="an .npz file", endings=(".npz",), start=re.compile(rb"PK\x03\x04.{26}[^/]*\.npy", re.DOTALL))
@@ -46,6 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     content = {"X": noisy, "y": clean} | ({} if raw.labels is None else {"labels": raw.labels})
     file = io.BytesIO()
     np.savez_compressed(file, **content)  # type: ignore[arg-type]
+    if sum(array.nbytes for array in content.values()) > most_unpacked(file.tell()) * 0.99:  # headers take a little
+        file = io.BytesIO()
+        np.savez(file, **content)  # type: ignore[arg-type]
     write_whole(arguments.out, file.getvalue())
     made = Corrupted(corruption.steps, arguments.seed)
     if arguments.json:

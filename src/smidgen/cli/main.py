@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a terminal without these characters gets a question mark
             stream.reconfigure(errors="replace")
     words = list(sys.argv[1:] if argv is None else argv)
+    # Else numpy, as it is imported, starts threads for matrix products, which no command makes, and which take a tenth
+    # of a second of the processor before they rest.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         with _ended_like_ctrl_c():
             arguments = build_parser(words).parse_args(words)

@@ -10,12 +10,12 @@ BIN := $(VENV)/bin
 
 ENGINE := src/smidgen/engine
 
-.PHONY: demo test debian clean
+.PHONY: demo test engine debian clean
 
-demo: $(VENV)/.engine
+demo: engine
 	$(BIN)/smidgen demo
 
-test: $(VENV)/.engine
+test: engine
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -29,10 +29,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[train,search,export,keras,web,dev]'
 	touch $@
 
-# Installing compiles the engine too; this does it again where its source is newer.
-$(VENV)/.engine: $(VENV)/.installed $(wildcard $(ENGINE)/*.[ch]) $(ENGINE)/build.py
-	$(BIN)/python $(ENGINE)/build.py
-	touch $@
+# Installing compiles the engine, with a compiler that pip brings where the system has none; after a change in its source
+# this does it again.
+engine: $(VENV)/.installed
+	@library=$$(ls $(ENGINE)/engine.so $(ENGINE)/engine.dylib $(ENGINE)/engine.dll 2> /dev/null); \
+	if [ -z "$$library" ] || [ -n "$$(find $(ENGINE) -name '*.[ch]' -newer "$$library")" ]; then \
+		$(BIN)/python $(ENGINE)/build.py; \
+	fi
 
 # What the tests of exports, pages and search run: two C compilers, a browser, a database. Needs root.
 debian:

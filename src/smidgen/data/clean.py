@@ -101,9 +101,9 @@ def _choose_scale(train: RawPairs, given: Scales | None) -> tuple[Scale, list[st
 
 def _seen(scale: Scale, fixed: list[Pairs]) -> Scale:
     """The scale, widened to what the noise reaches."""
-    factor, offset = scale.from_unit
-    extremes = [float(value) * factor + offset for pairs in fixed for value in (pairs.noisy.min(), pairs.noisy.max())]
-    return scale.widen(min(extremes), max(extremes))
+    ends = [value for pairs in fixed for value in (pairs.noisy.min(), pairs.noisy.max())]
+    low, high = scale.restore(np.array([min(ends), max(ends)]), np.float64)
+    return scale.widen(float(low), float(high))
 
 
 def _fingerprint(corrupted: Corrupted, made: list[Pairs]) -> str:

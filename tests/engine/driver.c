@@ -65,10 +65,14 @@ static void run(void) {
   int32_t spec[SPEC_NUMBERS];
   draw_spec(spec);
   int count = draw(1, 6), height = draw(1, draw(0, 3) ? 40 : 150), width = draw(1, draw(0, 3) ? 60 : 400);
-  long learned = JOIN(LEVEL, count)(spec);
+  Network network;
+  Numbers numbers = {0};
+  read_spec(&network.spec, spec);
+  build_network(&network, &numbers); // counts
+  size_t learned = numbers.num_learned;
   size_t row = (size_t)width * spec[2], size = row * height;
   float *weights = must(malloc(sizeof(float) * learned));
-  for (long i = 0; i < learned; i++) weights[i] = 0.3f * draw_number();
+  for (size_t i = 0; i < learned; i++) weights[i] = 0.3f * draw_number();
   Model *model = must(JOIN(LEVEL, open)(spec, weights));
   free(weights);
   Picture pictures[6], again[6];

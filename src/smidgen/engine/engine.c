@@ -245,12 +245,12 @@ static void make_rows(const Stream *stream, int number, int y0, int y1, const fl
 }
 
 // Take `step` more rows of each image (what is left at the end) and make what can be made of them. Every thread
-// of the team calls this with the same arguments; `noisy[i]` is image i from the first new row on, `denoised[i]`
-// where the first row not made before goes. `done` becomes what the stream's must be before the next step; gives
-// the rows made.
-static int run_step(const Stream *stream, const float *const *noisy, float *const *denoised, int *done, Scratch *scratch,
-                    Team *team) {
-  int stages = stream->network->num_stages, channels = stream->network->spec.channels;
+// of the team calls this with the same arguments but its number and scratch; `noisy[i]` is image i from the first new row on, `denoised[i]`
+// where the first row not made before goes. Gives the rows made; the stream is ready for its next step once number 0
+// of the team is back.
+static int run_step(Stream *stream, const float *const *noisy, float *const *denoised, Scratch *scratch, Team *team,
+                    int number) {
+  int stages = stream->network->num_stages, channels = stream->network->spec.channels, done[MOST_STAGES];
   memcpy(done, stream->done, sizeof(int) * (stages + 1));
   int given = MIN(stream->height, done[0] + stream->step);
   make_rows(stream, 0, done[0], given, noisy, denoised, scratch, team);
@@ -267,5 +267,8 @@ static int run_step(const Stream *stream, const float *const *noisy, float *cons
       done[i] = to, moved = 1;
     }
   }
-  return done[stages] - stream->done[stages];
+  int made = done[stages] - stream->done[stages];
+  meet(team); // nobody reads the stream's `done` any more
+  if (!number) memcpy(stream->done, done, sizeof(int) * (stages + 1));
+  return made;
 }

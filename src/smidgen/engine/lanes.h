@@ -92,11 +92,9 @@ INLINE vec choose(bits mask, vec yes, vec no) { return as_vec((as_bits(yes) & ma
 INLINE bits less(vec a, vec b) { return -(a < b); }
 INLINE bits is_number(vec a) { return -(a == a); }
 INLINE vec root(vec a) { return sqrtf(a); }
-INLINE float get_lane(vec a, int lane) { (void)lane; return a; }
 #else
 INLINE bits less(vec a, vec b) { return a < b; }
 INLINE bits is_number(vec a) { return a == a; }
-INLINE float get_lane(vec a, int lane) { return a[lane]; }
 INLINE vec root(vec a) {
 #if LANES == 16 && defined(__AVX512F__)
   return (vec)_mm512_sqrt_ps((__m512)a);

@@ -19,7 +19,7 @@
 #define JOIN(a, b) JOIN2(a, b)
 #define EXPORT(name) JOIN(LEVEL, name)
 
-enum { DONE = 0, NO_MEMORY = 1, STOPPED = 2, NO_SPEC = 3 };
+enum { DONE = 0, NO_MEMORY = 1, STOPPED = 2 };
 enum { STEP = 32, LOW_STEP = 8, WIDE = 8192, LONGEST = 1 << 24, HUGE_PAGE = 2 << 20 };
 
 // ---- models --------------------------------------------------------------------------------------------------------
@@ -39,15 +39,6 @@ typedef struct {
 static int worthwhile_threads(size_t num_learned, size_t pixels, int most) {
   size_t threads = 1 + pixels * num_learned / PRODUCTS_A_THREAD;
   return MAX(1, (int)MIN(threads, (size_t)MIN(most, MOST_THREADS)));
-}
-
-// How many learned numbers a spec has, or -1 if it is none.
-long EXPORT(count)(const int32_t *spec) {
-  Network network;
-  Numbers numbers = {0};
-  if (!read_spec(&network.spec, spec)) return -1;
-  build_network(&network, &numbers);
-  return (long)numbers.num_learned;
 }
 
 // A model from its spec (see read_spec) and its learned numbers, in the order of the model file; NULL without memory.
@@ -135,12 +126,9 @@ typedef struct {
 
 static void work_on_step(void *job, Team *team, int number) {
   Step *step = job;
-  int done[MOST_STAGES];
-  int made = run_step(&step->session->stream, step->noisy, step->denoised, done, &step->session->scratch[number], team);
-  meet(team); // nobody reads the stream's `done` any more
-  if (number) return;
-  memcpy(step->session->stream.done, done, sizeof done);
-  step->made = made;
+  Session *session = step->session;
+  int made = run_step(&session->stream, step->noisy, step->denoised, &session->scratch[number], team, number);
+  if (!number) step->made = made;
 }
 
 // All rows of a group of images.
@@ -151,12 +139,9 @@ static void work_on_group(Session *session, Team *team, int number, const float 
   while (stream->done[stages] < stream->height && !is_stopped(team)) {
     const float *from[MOST_IMAGES];
     float *to[MOST_IMAGES];
-    int done[MOST_STAGES];
     for (int i = 0; i < images; i++)
       from[i] = noisy[i] + row * stream->done[0], to[i] = denoised[i] + row * stream->done[stages];
-    run_step(stream, from, to, done, &session->scratch[number], team);
-    meet(team);
-    if (!number) memcpy(stream->done, done, sizeof done);
+    run_step(stream, from, to, &session->scratch[number], team, number);
     meet(team);
   }
   meet(team); // everyone has seen the end before the stream is used again
@@ -182,11 +167,11 @@ typedef struct {
 
 // How many bands of each image share the lanes, for so many images of one size: the fewest columns to compute.
 static int choose_bands(const Network *network, int width, int count) {
-  int alignment = 1 << (scales_of(&network->spec) - 1), best = LANES, narrowest = 0;
+  int best = LANES, narrowest = 0;
   long least = -1;
   for (int bands = LANES; bands >= 1; bands /= 2) {
     int groups = (count + LANES / bands - 1) / (LANES / bands);
-    int columns = bands == 1 ? width : ROUND_UP((width + bands - 1) / bands, alignment);
+    int columns = band_columns(network, width, bands);
     if (bands == LANES) narrowest = columns;
     if (columns > MAX(256, narrowest)) break; // memory follows the columns
     long cost = (long)groups * (ROUND_UP(columns, 4) + (bands > 1 ? 4 : 0));

@@ -146,11 +146,15 @@ static int margin_read(const Stage *stage, int plane) {
   return stage->source == MEAN_POOL || stage->source == MAX_POOL ? 2 * radius + 2 : radius;
 }
 
+// Columns of a band: whole ones at every scale, so that a pixel of a coarse one lies in a single band.
+static int band_columns(const Network *network, int width, int bands) {
+  int alignment = 1 << (scales_of(&network->spec) - 1);
+  return bands == 1 ? width : ROUND_UP((width + bands - 1) / bands, alignment);
+}
+
 static void plan_sizes(Stream *stream) {
   const Network *network = stream->network;
-  int alignment = 1 << (stream->num_scales - 1), widest = 0;
-  int columns = stream->bands == 1 ? stream->width
-                                   : ROUND_UP((stream->width + stream->bands - 1) / stream->bands, alignment);
+  int columns = band_columns(network, stream->width, stream->bands), widest = 0;
   for (int s = 0; s < stream->num_scales; s++)
     stream->sizes[s] = (Size){.height = ceil_half(stream->height, s), .width = ceil_half(stream->width, s),
                               .bands = stream->bands, .columns = ceil_half(columns, s)};
@@ -177,8 +181,7 @@ static void fill_inside(Stream *stream, Size *size, bits *inside, uint8_t *whole
     int all = 1;
     for (int lane = 0; lane < LANES; lane++) {
       int band = lane % size->bands, column = band * size->columns + x;
-      // A band's own columns may reach beyond its image; columns beside the band belong to the next band, if any.
-      int is_inside = column >= 0 && column < size->width && (size->bands > 1 || (x >= 0 && x < size->columns));
+      int is_inside = column >= 0 && column < size->width;
       lanes[lane] = -is_inside, all &= is_inside;
     }
     memcpy(&inside[x], lanes, sizeof lanes);

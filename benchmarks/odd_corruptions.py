@@ -29,8 +29,9 @@ from skimage.color import rgb2gray
 from skimage.restoration import wiener
 
 from smidgen.data import corruptions as corrupt
+from smidgen.data.collection import Images
 from smidgen.data.mnist import load_full
-from smidgen.data.pairs import Dataset, FixedSource, Images, Pairs
+from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.engine.native import Engine
 from smidgen.judging.baselines import choose_baselines, tune_baseline
 from smidgen.network.spec import default_spec
@@ -156,7 +157,7 @@ def run(name: str, data: Path | None, steps: int, passes: int, threads: int) -> 
         name=name, train=FixedSource(pairs["train"]), val=pairs["val"].first(VALIDATED_ON), test=pairs["test"]
     )
     spec = default_spec(passes=passes)
-    settings = default_recipe(spec, len(dataset.train), dataset.pixels, threads=threads)
+    settings = default_recipe(spec, *dataset.measure(0), threads=threads)
     settings = replace(settings, epochs=max(1, round(steps * settings.batch_size / len(dataset.train))))
     started = time.process_time()
     trained = train(dataset, spec, settings)

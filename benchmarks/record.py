@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from smidgen.data.pairs import Images, Pairs
+from smidgen.data.collection import Images
+from smidgen.data.pairs import Pairs
 from smidgen.files import make_folder, write_whole
 from smidgen.judging.evaluate import judge
 from smidgen.model.records import to_plain

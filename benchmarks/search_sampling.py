@@ -68,7 +68,7 @@ def main() -> None:
             equal = {"trials": MOST_TRIALS, "seconds": found["core_seconds"]}
             arms[name].append(search(dataset, args.epochs, seed, sampler="random", prune=prune, **equal))
         spec = default_spec()
-        settings = default_recipe(spec, args.pairs, dataset.pixels, epochs=args.epochs, seed=seed, threads=1)
+        settings = default_recipe(spec, args.pairs, dataset.measure(0)[1], epochs=args.epochs, seed=seed, threads=1)
         started = time.process_time()
         trained = train(dataset, spec, settings)
         loss = min(record["val_loss"] for record in trained.history)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from record import leave_record
 from torch import Tensor, nn
 
-from smidgen.data.pairs import Images
+from smidgen.data.collection import Images
 from smidgen.data.tasks import TASKS, load_task
 from smidgen.training.losses import bce
 
@@ -89,7 +89,7 @@ def main() -> None:
     history: list[dict[str, Any]] = []
     for epoch in range(1, args.epochs + 1):
         started, losses = time.process_time(), []
-        for noisy, clean in dataset.train.batches(BATCH_SIZE, generator):
+        for ((noisy, clean),) in dataset.train.batches(BATCH_SIZE, generator):
             optimizer.zero_grad()
             loss = F.binary_cross_entropy_with_logits(model(to_tensor(noisy)), to_tensor(clean))
             loss.backward()

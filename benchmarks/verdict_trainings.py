@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from smidgen.data.collection import Images
 from smidgen.data.corruptions import add_noise
-from smidgen.data.pairs import Dataset, FixedSource, Images, Pairs
+from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.data.tasks import DEFAULT_TASK, SAMPLE_TASK, FreshSource, load_task
 from smidgen.network.spec import PlainSpec, default_spec
 from smidgen.training.losses import bce, bce_floor, mse
@@ -145,7 +146,8 @@ def _halve(images: np.ndarray) -> np.ndarray:
 
 def _fix(source: FreshSource, seed: int) -> Pairs:
     """One epoch of a source, to be shown again and again."""
-    return Pairs(*next(source.batches(len(source), np.random.default_rng(seed))))
+    ((noisy, clean),) = next(source.batches(len(source), np.random.default_rng(seed)))
+    return Pairs(noisy, clean)
 
 
 def _dataset(name: str, source: FreshSource | Pairs, val: Pairs) -> Dataset:
@@ -181,7 +183,7 @@ def train_one(ladder: Ladder, epochs: int, data: Path) -> dict[str, Any]:
     """The record of a training, with its losses at six digits."""
     dataset = open_dataset(ladder, data)
     spec = PlainSpec() if ladder.budget is None else default_spec(ladder.budget)
-    settings = default_recipe(spec, len(dataset.train), dataset.pixels, epochs=epochs, threads=1, **dict(ladder.chosen))
+    settings = default_recipe(spec, *dataset.measure(0), epochs=epochs, threads=1, **dict(ladder.chosen))
     trained = train(dataset, spec, replace(settings, patience=None))
     return describe(ladder, epochs) | _losses(trained.history, dataset.val.clean, settings.annealed, settings.loss)
 

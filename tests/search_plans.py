@@ -12,7 +12,7 @@ import sqlalchemy
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
-from smidgen.data.pairs import Dataset, FixedSource, Images
+from smidgen.data.pairs import Batch, Dataset, FixedSource
 from smidgen.search.space import full_space
 from smidgen.search.storage import storage_url
 from smidgen.search.study import Plan, prepare, slots_of
@@ -30,9 +30,9 @@ def small_plan(dataset: Dataset, folder: Path, *, epochs: int = 27, num_trials: 
 class SlowSource(FixedSource):
     """Pairs that come slowly: an epoch lasts as long as on a small machine, and costs next to nothing."""
 
-    def batches(self, batch_size: int, generator: np.random.Generator) -> Iterator[tuple[Images, Images]]:
+    def batches(self, batch_size: int, generator: np.random.Generator, crop: int = 0) -> Iterator[Batch]:
         time.sleep(0.1)
-        yield from super().batches(batch_size, generator)
+        yield from super().batches(batch_size, generator, crop)
 
 
 def slowly(plan: Plan, *, epochs: int = 15) -> Plan:

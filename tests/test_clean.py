@@ -26,7 +26,7 @@ def clean(generator: np.random.Generator) -> np.ndarray:
 
 
 def epoch(dataset: Dataset, generator: np.random.Generator, batch_size: int = 7) -> tuple[np.ndarray, np.ndarray]:
-    batches = list(dataset.train.batches(batch_size, generator))
+    batches = [group for (group,) in dataset.train.batches(batch_size, generator)]
     return np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches])
 
 

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from smidgen.data.checks import fingerprint, make_raw_pairs, odd_things
-from smidgen.data.pairs import Pairs
+from smidgen.data.checks import make_raw_pairs
+from smidgen.data.oddities import odd_things
+from smidgen.data.raw_pairs import fingerprint
+from smidgen.data.scale import UNIT_SCALES
 from smidgen.errors import PairsError
 
 
@@ -38,7 +40,7 @@ def test_flat_targets_take_the_shape_of_the_images():
         (np.array(["a", "b"]), images(2), None, "real numbers"),
         (images(2).astype(complex), images(2), None, "real numbers"),
         ("text", images(2), None, "is a str"),
-        ([np.zeros((2, 2)), np.zeros((3, 3))], images(2), None, "differ in size"),
+        ([np.zeros((6, 6)), np.ones((3, 3))], images(2), None, "image 2 of X is 3 x 3"),
         (images(4), images(4), [1, 2], "2 labels for 4 pairs"),
         (images(4), images(4), ["a", "b", "c", "d"], "whole numbers"),
         (images(4), images(4), [0.5, 1, 2, 3], "whole numbers"),
@@ -74,18 +76,18 @@ def noisy_and_clean(n: int) -> tuple[np.ndarray, np.ndarray]:
     return clean + np.random.default_rng(1).normal(0, 0.2, clean.shape), clean
 
 
-def as_pairs(noisy: np.ndarray, clean: np.ndarray, part: slice) -> Pairs:
-    return Pairs(noisy[part, ..., None].astype(np.float32), clean[part, ..., None].astype(np.float32))
-
-
 PARTS = (slice(0, 10), slice(10, 20), slice(20, 30))
+
+
+def odd(noisy: np.ndarray, clean: np.ndarray) -> list[str]:
+    return odd_things(*(make_raw_pairs(noisy[part], clean[part], None, "a") for part in PARTS), UNIT_SCALES)
 
 
 def test_swapped_pairs_are_noticed():
     """X that is cleaner than y draws a question; the right way round draws none."""
     noisy, clean = noisy_and_clean(30)
-    assert odd_things(*(as_pairs(noisy, clean, part) for part in PARTS)) == []
-    assert "swapped" in odd_things(*(as_pairs(clean, noisy, part) for part in PARTS))[0]
+    assert odd(noisy, clean) == []
+    assert "swapped" in odd(clean, noisy)[0]
 
 
 def test_constant_and_repeated_images_are_counted():
@@ -93,7 +95,7 @@ def test_constant_and_repeated_images_are_counted():
     noisy, clean = noisy_and_clean(30)
     clean[11] = 0.5
     clean[21:23] = clean[1:3]
-    warnings = odd_things(*(as_pairs(noisy, clean, part) for part in PARTS))
+    warnings = odd(noisy, clean)
     assert "1 clean image with a single value everywhere" in warnings[0]
     assert "2 clean images in both train and test" in warnings[1]
 

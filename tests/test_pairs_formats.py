@@ -33,15 +33,15 @@ def test_pickles_of_every_shape(tmp_path: Path, content: object):
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps(content))
     raw = read_pairs(path)
-    np.testing.assert_array_equal(raw.noisy[..., 0], X)
-    np.testing.assert_array_equal(raw.clean[..., 0], Y)
+    np.testing.assert_array_equal(np.stack(raw.noisy)[..., 0], X)
+    np.testing.assert_array_equal(np.stack(raw.clean)[..., 0], Y)
 
 
 def test_labels_called_y_are_not_taken_for_images(tmp_path: Path):
     """Beside x_noisy and x_clean, y holds labels."""
     np.savez(tmp_path / "a.npz", x_noisy=X, x_clean=Y, y=LABELS)
     raw = read_pairs(tmp_path / "a.npz")
-    np.testing.assert_array_equal(raw.clean[..., 0], Y)
+    np.testing.assert_array_equal(np.stack(raw.clean)[..., 0], Y)
     np.testing.assert_array_equal(raw.labels, LABELS)
 
 
@@ -77,7 +77,7 @@ def test_npz(tmp_path: Path, names: tuple[str, str, str]):
     """An npz file with X and y, or noisy and clean, and labels."""
     np.savez_compressed(tmp_path / "a.npz", **dict(zip(names, (X, Y, LABELS), strict=True)))
     raw = read_pairs(tmp_path / "a.npz")
-    np.testing.assert_array_equal(raw.clean[..., 0], Y)
+    np.testing.assert_array_equal(np.stack(raw.clean)[..., 0], Y)
     np.testing.assert_array_equal(raw.labels, LABELS)
 
 
@@ -95,7 +95,7 @@ def test_two_files_of_every_kind(tmp_path: Path):
     np.save(tmp_path / "y.npy", Y)
     for name in ("x.npy", "x.npz", "x.pkl", "x.idx", "x-ubyte.gz", "X.IDX3.GZ", "x.idx3", "unpacked.gz"):
         raw = read_two(tmp_path / name, tmp_path / "y.npy", tmp_path / "labels.csv")
-        np.testing.assert_array_equal(raw.noisy[..., 0], X)
+        np.testing.assert_array_equal(np.stack(raw.noisy)[..., 0], X)
         np.testing.assert_array_equal(raw.labels, LABELS)
 
 
@@ -111,15 +111,15 @@ def test_folders_are_matched_by_name(tmp_path: Path):
     make_folders(tmp_path)
     (tmp_path / "labels.csv").write_text("name,label\n" + "".join(f"{5 - i}.png,{i}\n" for i in range(6)))
     raw = read_pairs(tmp_path)
-    np.testing.assert_array_equal(raw.noisy[..., 0], X)
-    np.testing.assert_array_equal(raw.clean[..., 0], Y)
+    np.testing.assert_array_equal(np.stack(raw.noisy)[..., 0], X)
+    np.testing.assert_array_equal(np.stack(raw.clean)[..., 0], Y)
     np.testing.assert_array_equal(raw.labels, LABELS[::-1])
 
 
 def test_folders_as_noisy_and_clean(tmp_path: Path):
     """Two folders may be given by themselves and are matched by name as well."""
     make_folders(tmp_path)
-    np.testing.assert_array_equal(read_two(tmp_path / "noisy", tmp_path / "clean").clean[..., 0], Y)
+    np.testing.assert_array_equal(np.stack(read_two(tmp_path / "noisy", tmp_path / "clean").clean)[..., 0], Y)
 
 
 def test_pages_are_images(tmp_path: Path):
@@ -133,11 +133,11 @@ def test_pages_are_images(tmp_path: Path):
             )
     (tmp_path / "labels.csv").write_text("a,3\nb,5\n")
     raw = read_pairs(tmp_path)
-    np.testing.assert_array_equal(raw.noisy[..., 0], X)
-    np.testing.assert_array_equal(raw.clean[..., 0], Y)
+    np.testing.assert_array_equal(np.stack(raw.noisy)[..., 0], X)
+    np.testing.assert_array_equal(np.stack(raw.clean)[..., 0], Y)
     np.testing.assert_array_equal(raw.labels, [3, 3, 3, 3, 5, 5])
     raw = read_two(tmp_path / "noisy" / "a.tif", tmp_path / "clean" / "a.tif")
-    np.testing.assert_array_equal(raw.noisy[..., 0], X[:4])
+    np.testing.assert_array_equal(np.stack(raw.noisy)[..., 0], X[:4])
     (tmp_path / "noisy" / "b.tif").write_bytes((tmp_path / "noisy" / "a.tif").read_bytes())
     with pytest.raises(PairsError, match="b has 4 noisy pages and 2 clean"):
         read_pairs(tmp_path)

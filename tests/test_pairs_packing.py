@@ -29,7 +29,7 @@ def test_packed_pickles(tmp_path: Path, suffix: str, name: str):
     path = tmp_path / f"{name}.{suffix}"
     path.write_bytes(PACKERS[suffix](pickle.dumps((X, Y, LABELS))))
     raw = read_pairs(path)
-    np.testing.assert_array_equal(raw.noisy[..., 0], X)
+    np.testing.assert_array_equal(np.stack(raw.noisy)[..., 0], X)
     np.testing.assert_array_equal(raw.labels, LABELS)
     path.write_bytes(PACKERS[suffix](pickle.dumps(X)))
     np.testing.assert_array_equal(read_array(path), X)
@@ -44,8 +44,8 @@ def test_files_of_joblib(tmp_path: Path, compress: int | tuple[str, int], protoc
                     (torch.tensor(X), torch.tensor(Y))):  # fmt: skip
         joblib.dump(content, tmp_path / "a.joblib", compress=compress, protocol=protocol)
         raw = read_pairs(tmp_path / "a.joblib")
-        np.testing.assert_array_equal(raw.noisy[..., 0], X)
-        np.testing.assert_array_equal(raw.clean[..., 0], Y)
+        np.testing.assert_array_equal(np.stack(raw.noisy)[..., 0], X)
+        np.testing.assert_array_equal(np.stack(raw.clean)[..., 0], Y)
 
 
 def test_joblib_of_objects_and_torn(tmp_path: Path):

@@ -35,10 +35,10 @@ def test_a_test_part_is_kept_apart(tmp_path: Path, kind: str, names: tuple[str, 
     """What a file sets aside for tests is found under any usual name, beside what is for training."""
     arrays = (X[TRAIN], Y[TRAIN], X[TEST], Y[TEST])
     parts = read_parts(write(tmp_path, dict(zip(names, arrays, strict=True)), kind))
-    np.testing.assert_array_equal(parts.train.noisy[..., 0], X[TRAIN])
-    np.testing.assert_array_equal(parts.train.clean[..., 0], Y[TRAIN])
-    np.testing.assert_array_equal(parts.test.noisy[..., 0], X[TEST])
-    np.testing.assert_array_equal(parts.test.clean[..., 0], Y[TEST])
+    np.testing.assert_array_equal(np.stack(parts.train.noisy)[..., 0], X[TRAIN])
+    np.testing.assert_array_equal(np.stack(parts.train.clean)[..., 0], Y[TRAIN])
+    np.testing.assert_array_equal(np.stack(parts.test.noisy)[..., 0], X[TEST])
+    np.testing.assert_array_equal(np.stack(parts.test.clean)[..., 0], Y[TEST])
     assert parts.val is None
     assert parts.warnings == ()
 
@@ -52,7 +52,7 @@ def test_three_parts_with_labels(tmp_path: Path):
     }
     parts = read_parts(write(tmp_path, content))
     for raw, where in ((parts.train, TRAIN), (parts.val, VAL), (parts.test, TEST)):
-        np.testing.assert_array_equal(raw.clean[..., 0], Y[where])
+        np.testing.assert_array_equal(np.stack(raw.clean)[..., 0], Y[where])
         np.testing.assert_array_equal(raw.labels, LABELS[where])
 
 
@@ -61,9 +61,9 @@ def test_parts_within_a_dict(tmp_path: Path):
     val, test = [X[VAL], Y[VAL], LABELS[VAL]], (X[TEST], Y[TEST])
     content = {"train": {"X": X[TRAIN], "y": Y[TRAIN]}, "val": val, "test": test}
     parts = read_parts(write(tmp_path, content))
-    np.testing.assert_array_equal(parts.train.noisy[..., 0], X[TRAIN])
+    np.testing.assert_array_equal(np.stack(parts.train.noisy)[..., 0], X[TRAIN])
     np.testing.assert_array_equal(parts.val.labels, LABELS[VAL])
-    np.testing.assert_array_equal(parts.test.clean[..., 0], Y[TEST])
+    np.testing.assert_array_equal(np.stack(parts.test.clean)[..., 0], Y[TEST])
 
 
 def test_one_part_alone_is_all_there_is(tmp_path: Path):
@@ -78,7 +78,7 @@ def test_one_part_alone_is_all_there_is(tmp_path: Path):
 def test_a_part_of_a_file_of_several(tmp_path: Path, part: str):
     """Asked for validation or test pairs, a file gives that part if it has parts, and else all it has."""
     path = write(tmp_path, {"x_train": X[TRAIN], "y_train": Y[TRAIN], f"x_{part}": X[TEST], f"y_{part}": Y[TEST]})
-    np.testing.assert_array_equal(read_pairs(path, part=part).noisy[..., 0], X[TEST])
+    np.testing.assert_array_equal(np.stack(read_pairs(path, part=part).noisy)[..., 0], X[TEST])
     other = {"val": "test", "test": "val"}[part]
     with pytest.raises(PairsError, match=f"none called '{other}'"):
         read_pairs(path, part=other)
@@ -112,7 +112,7 @@ def test_labels_where_clean_images_should_be(tmp_path: Path):
 
 def test_keys_of_python_2(tmp_path: Path):
     """Bytes are as good as text."""
-    np.testing.assert_array_equal(read_pairs(write(tmp_path, {b"X": X, b"y": Y})).clean[..., 0], Y)
+    np.testing.assert_array_equal(np.stack(read_pairs(write(tmp_path, {b"X": X, b"y": Y})).clean)[..., 0], Y)
 
 
 @pytest.mark.parametrize("items", [2, 3])
@@ -123,8 +123,8 @@ def test_pairs_one_after_the_other(tmp_path: Path, items: int, of: type, rows: t
     pairs = [of(item[:items]) for item in zip(X, Y, LABELS, strict=True)]
     for content in (rows(pairs), rows(zip(*pairs, strict=True))):
         raw = read_pairs(write(tmp_path, content))
-        np.testing.assert_array_equal(raw.noisy[..., 0], X)
-        np.testing.assert_array_equal(raw.clean[..., 0], Y)
+        np.testing.assert_array_equal(np.stack(raw.noisy)[..., 0], X)
+        np.testing.assert_array_equal(np.stack(raw.clean)[..., 0], Y)
         assert (raw.labels is not None) == (items == 3)
 
 

@@ -4,8 +4,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from smidgen.data.scale import Scale, fit_scale, fit_scales
+from smidgen.data.scale import Extent, Scale, Scales, fit_scale, fit_scales
 from smidgen.errors import PairsError
+
+
+def fit(noisy: np.ndarray, clean: np.ndarray, **how: bool) -> Scales:
+    """The scales of two arrays."""
+
+    def error(one: Scale, other: Scale) -> float:
+        return float(np.square(one.normalise(noisy).astype(float) - other.normalise(clean)).mean())
+
+    return fit_scales(Extent.of(noisy), Extent.of(clean), error, **how)
 
 
 @pytest.mark.parametrize(
@@ -32,13 +41,13 @@ from smidgen.errors import PairsError
 )
 def test_usual_scales_are_recognised(low: float, high: float, kind: str, expected: tuple[float, float]):
     """Data are put on the scale people mean: 8 bits, sums of two images, 16 bits, or their own."""
-    assert fit_scale(np.array([low, high, (low + high) / 2]).astype(kind), "X") == Scale(*expected)
+    assert fit_scale(Extent.of(np.array([low, high, (low + high) / 2]).astype(kind)), "X") == Scale(*expected)
 
 
 def test_constant_values_are_refused():
     """Nothing can be learned where every value is the same."""
     with pytest.raises(PairsError, match="every value of y is 3"):
-        fit_scale(np.full((2, 2), 3), "y")
+        fit_scale(Extent.of(np.full((2, 2), 3)), "y")
 
 
 @given(arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)), st.floats(-1e4, 1e4), st.floats(0.1, 1e4))
@@ -54,9 +63,9 @@ def test_values_beyond_the_range_are_kept_and_counted():
     rule = Scale(0, 255)
     np.testing.assert_array_equal(rule.normalise(np.array([-51, 0, 306])), np.array([-0.2, 0, 1.2], np.float32))
     assert rule.outside(np.array([-0.1, 255.2, 256, 1000])) == 2
-    assert rule.suits(np.array([0, 300]))
-    assert not rule.suits(np.array([0, 510]))
-    assert not rule.suits(np.array([0, 1]))
+    assert rule.suits(Extent.of(np.array([0, 300])))
+    assert not rule.suits(Extent.of(np.array([0, 510])))
+    assert not rule.suits(Extent.of(np.array([0, 1])))
 
 
 def test_noise_given_in_ys_units_stays_in_them(generator: np.random.Generator):
@@ -65,7 +74,7 @@ def test_noise_given_in_ys_units_stays_in_them(generator: np.random.Generator):
     clean[0, 0, 0] = 6700
     noisy = np.clip(clean + 400 * generator.standard_normal(clean.shape), 0, 16383).astype(np.uint16)
     noisy[3, 3, 3] = 16383
-    scales = fit_scales(noisy, clean)
+    scales = fit(noisy, clean)
     assert (scales.noisy, scales.clean, scales.seen) == (Scale(0, 6700), Scale(0, 6700), Scale(0, 16383))
     assert "y's scale, 0..6700" in scales.reason
     error = np.square(scales.noisy.normalise(noisy) - scales.clean.normalise(clean), dtype=np.float64).mean()
@@ -76,7 +85,7 @@ def test_noise_is_not_clipped_away(generator: np.random.Generator):
     """Binary images with noise of 0.3 beyond both ends show an error of 0.09, as they have."""
     clean = generator.integers(0, 2, (40, 28, 28)).astype(np.float64)
     noisy = clean + 0.3 * generator.standard_normal(clean.shape)
-    scales = fit_scales(noisy, clean)
+    scales = fit(noisy, clean)
     assert scales.noisy == scales.clean == Scale(0, 1)
     assert np.square(scales.noisy.normalise(noisy) - clean).mean() == pytest.approx(0.09, abs=0.002)
 
@@ -85,7 +94,7 @@ def test_x_that_vanishes_on_ys_scale_keeps_its_own():
     """Scans in 0..1, dark on light, whose truth is light on dark in 0..255: X on y's scale would be all black."""
     clean = np.zeros((3, 8, 8))
     clean[:, 2, 2:6] = 255
-    scales = fit_scales(1 - clean / 255, clean)
+    scales = fit(1 - clean / 255, clean)
     assert (scales.noisy, scales.clean) == (Scale(0, 1), Scale(0, 255))
 
 
@@ -97,12 +106,12 @@ def test_x_takes_the_scale_on_which_it_lies_nearer(first: np.ndarray, second: np
     """Whatever X and y hold, no other of the two scales would bring X nearer to y, unless X vanishes on it."""
     first[0, 0, 0], first[0, 0, 1] = 1, 0
     clean, noisy = first * unit, (first + second) * unit
-    scales = fit_scales(noisy, clean)
+    scales = fit(noisy, clean)
 
     def error(scale: Scale) -> float:
         return float(np.square(scale.normalise(noisy).astype(float) - scales.clean.normalise(clean)).mean())
 
-    assert error(scales.noisy) <= min(error(fit_scale(noisy, "X")), error(scales.clean)) + 1e-9
+    assert error(scales.noisy) <= min(error(fit_scale(Extent.of(noisy), "X")), error(scales.clean)) + 1e-9
 
 
 @given(
@@ -113,8 +122,8 @@ def test_one_scale_is_ys(noisy: np.ndarray, clean: np.ndarray, unit: float):
     """Asked for one scale, X takes y's whatever its values are, and the reason says so."""
     clean[0, 0, 0], clean[0, 0, 1] = 1, 0
     noisy[0, 0, 0], noisy[0, 0, 1] = 2, -1
-    scales = fit_scales(noisy * unit, clean * unit, one_scale=True)
-    assert scales.noisy == scales.clean == fit_scale(clean * unit, "y")
+    scales = fit(noisy * unit, clean * unit, one_scale=True)
+    assert scales.noisy == scales.clean == fit_scale(Extent.of(clean * unit), "y")
     assert (scales.seen.low, scales.seen.high) == (-unit, 2 * unit)
     assert f"y's scale, {scales.clean}, as a residual" in scales.reason
 

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smidgen.data.checks import RawPairs, make_raw_pairs
+from smidgen.data.checks import make_raw_pairs
+from smidgen.data.collection import as_array
 from smidgen.data.pairs import Dataset, FixedSource
+from smidgen.data.raw_pairs import RawPairs
 from smidgen.data.scale import Scale, Scales
 from smidgen.data.split import split_pairs
 from smidgen.data.tasks import load_task
@@ -28,11 +30,11 @@ def test_parts_are_disjoint_and_complete(n: int, seed: int):
     """Every pair is in exactly one part, and the same seed gives the same parts."""
     dataset = split_pairs(numbered(n), seed=seed)
     parts = [dataset.train.example(n), dataset.val, dataset.test]
-    numbers = np.concatenate([np.rint(part.clean[:, 0, 0, 0] * n) for part in parts])
+    numbers = np.concatenate([np.rint(as_array(part.clean)[:, 0, 0, 0] * n) for part in parts])
     assert sorted(numbers) == list(range(n))
     assert len(dataset.val) == len(dataset.test) == max(1, round(n / 10))
     again = split_pairs(numbered(n), seed=seed)
-    np.testing.assert_array_equal(again.val.clean, dataset.val.clean)
+    np.testing.assert_array_equal(as_array(again.val.clean), as_array(dataset.val.clean))
 
 
 def test_given_parts_are_used_whole():
@@ -47,8 +49,8 @@ def test_scales_come_from_the_training_part_alone():
     dataset = split_pairs(numbered(20), val=bright)
     assert dataset.scales.noisy == Scale(0, 2)
     assert dataset.scales.clean == Scale(0, 1)
-    assert dataset.val.clean.max() == 1
-    assert dataset.val.noisy.max() == 4.5
+    assert as_array(dataset.val.clean).max() == 1
+    assert as_array(dataset.val.noisy).max() == 4.5
     assert sum("clipped" in warning for warning in dataset.warnings) == 1
     assert sum("X in bright do not match" in warning for warning in dataset.warnings) == 1
 
@@ -85,7 +87,7 @@ def test_noise_beyond_the_scale_suits_a_model_that_saw_it(generator: np.random.G
 def test_test_pairs_do_not_depend_on_given_validation_pairs():
     """The test part is the same pairs whether or not validation pairs come from another file."""
     alone, beside = split_pairs(numbered(40)), split_pairs(numbered(40), val=numbered(5))
-    np.testing.assert_array_equal(alone.test.clean, beside.test.clean)
+    np.testing.assert_array_equal(as_array(alone.test.clean), as_array(beside.test.clean))
     assert alone.source_fingerprint == beside.source_fingerprint
     assert alone.fingerprint != beside.fingerprint
 
@@ -95,7 +97,8 @@ def test_scale_of_x_makes_no_difference(scale: float):
     """X of 0..2 and of 0..510 give the same training values."""
     dataset = split_pairs(numbered(40, scale))
     by_hand = split_pairs(numbered(40, 0.5))
-    np.testing.assert_allclose(dataset.train.example(40).noisy, by_hand.train.example(40).noisy, atol=1e-7)
+    shown, expected = (as_array(source.train.example(40).noisy) for source in (dataset, by_hand))
+    np.testing.assert_allclose(shown, expected, atol=1e-7)
 
 
 def test_the_exercises_sum_errs_as_published(full_data: Path):
@@ -105,7 +108,7 @@ def test_the_exercises_sum_errs_as_published(full_data: Path):
     dataset = split_pairs(summed, test=summed)
     assert (dataset.scales.noisy, dataset.scales.clean) == (Scale(0, 510), Scale(0, 1))
     assert mse(dataset.test.noisy, dataset.test.clean).mean() == pytest.approx(0.0476, abs=5e-5)
-    np.testing.assert_allclose(dataset.test.noisy, test.noisy, atol=1e-6)
+    np.testing.assert_allclose(as_array(dataset.test.noisy), test.noisy, atol=1e-6)
 
 
 def test_too_few_pairs():
@@ -114,11 +117,14 @@ def test_too_few_pairs():
         split_pairs(numbered(2))
 
 
-def test_parts_of_another_size():
-    """Validation images of another size than training's are refused."""
-    other = make_raw_pairs(np.random.rand(2, 6, 6), np.random.rand(2, 6, 6), None, "other")
-    with pytest.raises(PairsError, match="other holds images"):
-        split_pairs(numbered(20), val=other)
+def test_parts_of_another_size_or_colour():
+    """Validation images may be of another size than training's, but must have as many channels."""
+    other = make_raw_pairs(np.random.rand(2, 6, 7), np.random.rand(2, 6, 7), None, "other")
+    dataset = split_pairs(numbered(20), val=other)
+    assert (dataset.origin.shape, dataset.origin.extent) == (None, ((5, 5), (6, 7)))
+    coloured = make_raw_pairs(np.random.rand(2, 5, 5, 3), np.random.rand(2, 5, 5, 3), None, "coloured")
+    with pytest.raises(PairsError, match="coloured holds images with 3 channels"):
+        split_pairs(numbered(20), val=coloured)
 
 
 def test_without_a_test_part_validation_stands_for_it():
@@ -136,11 +142,11 @@ def test_an_epoch_shows_every_pair_once(generator: np.random.Generator):
     """Each epoch is a new order of all pairs, noisy and clean together, the last batch smaller."""
     pairs = make_pairs(10, generator)
     source = FixedSource(pairs)
-    batches = list(source.batches(4, generator))
+    batches = [group for (group,) in source.batches(4, generator)]
     assert [len(clean) for _, clean in batches] == [4, 4, 2]
     seen = {noisy.tobytes(): clean.tobytes() for batch in batches for noisy, clean in zip(*batch, strict=True)}
     assert seen == {n.tobytes(): c.tobytes() for n, c in zip(pairs.noisy, pairs.clean, strict=True)}
-    again = np.concatenate([noisy for noisy, _ in source.batches(4, generator)])
+    again = np.concatenate([noisy for ((noisy, _),) in source.batches(4, generator)])
     assert not np.array_equal(again, np.concatenate([noisy for noisy, _ in batches]))
 
 

@@ -96,7 +96,7 @@ def test_the_split_asked_for_is_scored(small_dataset: Dataset, tmp_path: Path):
 def test_ctrl_c_while_judging_leaves_the_report(small_dataset: Dataset, tmp_path: Path):
     """The model and its own scores are reported; the baselines that are missing are said to be."""
 
-    def watch(what: str) -> None:
+    def watch(what: str, done: float) -> None:
         if what == "wavelet":
             raise KeyboardInterrupt
 

@@ -92,7 +92,7 @@ def test_shapes_must_agree_and_inputs_stay_as_they_are(score):
     score(denoised, clean)
     np.testing.assert_array_equal(denoised, before[0])
     np.testing.assert_array_equal(clean, before[1])
-    with pytest.raises(PairsError, match="same shape"):
+    with pytest.raises(PairsError, match="2 images are scored against"):
         score(denoised[:2], clean)
 
 

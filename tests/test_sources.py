@@ -26,9 +26,9 @@ def test_labels_may_come_from_elsewhere(tmp_path: Path, pickled: Path):
 
 def test_a_task_a_file_and_two_files(tmp_path: Path, pickled: Path):
     """Pairs open by a task's name, from one file, or from two."""
-    assert open_dataset("digits-on-garments-sample").shape == (28, 28, 1)
+    assert open_dataset("digits-on-garments-sample").origin.shape == (28, 28, 1)
     one = open_dataset(str(pickled))
-    assert one.shape == (5, 5, 1)
+    assert one.origin.shape == (5, 5, 1)
     noisy, clean = pickle.loads(pickled.read_bytes())
     np.save(tmp_path / "x.npy", noisy)
     np.save(tmp_path / "y.npy", clean)

@@ -25,7 +25,7 @@ def test_each_epoch_pairs_afresh_and_shows_every_digit_once():
     source = load_task(SAMPLE_TASK).train
 
     def epoch(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        batches = list(source.batches(500, generator))
+        batches = [group for (group,) in source.batches(500, generator)]
         return np.concatenate([b[0] for b in batches]), np.concatenate([b[1] for b in batches])
 
     generator = np.random.default_rng(3)
@@ -73,7 +73,7 @@ def test_fewer_digits_than_garments(generator: np.random.Generator):
     source = load_task(SAMPLE_TASK).train
     assert isinstance(source, FreshSource)
     few = replace(source, clean=source.clean[:70], labels=source.labels[:70])
-    assert sum(len(clean) for _, clean in few.batches(64, generator)) == 70
+    assert sum(len(clean) for ((_, clean),) in few.batches(64, generator)) == 70
 
 
 def test_partners_are_the_garments_laid_over():

@@ -21,10 +21,10 @@ def test_divergence_keeps_the_best_epoch(small_dataset: Dataset):
     class TurnsBad(FixedSource):
         epochs = 0
 
-        def batches(self, batch_size: int, generator: np.random.Generator):
+        def batches(self, batch_size: int, generator: np.random.Generator, crop: int = 0):
             type(self).epochs += 1
-            for noisy, clean in super().batches(batch_size, generator):
-                yield noisy * np.float32(np.nan if self.epochs > 2 else 1), clean
+            for ((noisy, clean),) in super().batches(batch_size, generator, crop):
+                yield [(noisy * np.float32(np.nan if self.epochs > 2 else 1), clean)]
 
     source = TurnsBad(small_dataset.train.example(40))
     trained = train(replace(small_dataset, train=source), TINY, SETTINGS)

@@ -160,11 +160,11 @@ def test_divergence_goes_back_and_on(small_dataset: Dataset, tmp_path: Path):
     class TurnsBadOnce(FixedSource):
         bad = True
 
-        def batches(self, batch_size: int, generator: np.random.Generator):
-            for number, (noisy, clean) in enumerate(super().batches(batch_size, generator)):
+        def batches(self, batch_size: int, generator: np.random.Generator, crop: int = 0):
+            for number, ((noisy, clean),) in enumerate(super().batches(batch_size, generator, crop)):
                 broken = number == 2 and self.bad and sum(1 for _ in tmp_path.glob("go")) > 0
                 type(self).bad = self.bad and not broken
-                yield noisy * np.float32(np.nan if broken else 1), clean
+                yield [(noisy * np.float32(np.nan if broken else 1), clean)]
 
     def watch(progress: Progress) -> None:
         if progress.epochs_done == 3:

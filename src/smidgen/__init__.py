@@ -99,8 +99,8 @@ def train(
         passes: over the pyramid.
         output: "sigmoid", or "residual" for the noisy image less what the network finds in it.
         resume: go on from the folder's checkpoint.
-        recipe: `epochs`, `batch_size`, `learning_rate`, `optimizer`, `loss`, `patience`, `seed`, `threads`, in place
-            of the usual recipe's.
+        recipe: `epochs`, `batch_size`, `learning_rate`, `optimizer`, `loss`, `patience`, `crop`, `flips`, `seed`,
+            `threads`, in place of the usual recipe's.
 
     Raises:
         InputError: a setting makes no sense, or nothing fits the budget.
@@ -111,11 +111,9 @@ def train(
     from smidgen.network.spec import choose_spec
     from smidgen.runs.run import make_run
     from smidgen.training.experiment import Experiment
-    from smidgen.training.recipe import default_recipe
 
-    spec = choose_spec(network, budget, pairs.shape[2], passes, output)
-    chosen = default_recipe(spec, len(pairs.train), pairs.pixels, **recipe)
-    experiment = Experiment(dataset=pairs, spec=spec, recipe=chosen, budget=budget, command="smidgen.train")
+    spec = choose_spec(network, budget, pairs.channels, passes, output)
+    experiment = Experiment.plan(pairs, spec, budget, command="smidgen.train", **recipe)
     return load(make_run(experiment, folder=Path(out), resume=resume).folder)
 
 

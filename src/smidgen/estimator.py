@@ -13,8 +13,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from smidgen.data.checks import RawPairs, make_raw_pairs
+from smidgen.data.checks import make_raw_pairs
+from smidgen.data.collection import ScaledImages
 from smidgen.data.pairs import Dataset
+from smidgen.data.raw_pairs import RawPairs
 from smidgen.data.split import VAL_SHARE, split_pairs
 from smidgen.errors import InputError, PairsError
 from smidgen.files import write_whole
@@ -120,7 +122,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         dataset = self._split(self._pairs(noisy, clean), seed)
         for warning in dataset.warnings:
             warnings.warn(warning, stacklevel=2)
-        spec = choose_spec(self.network, self.budget, dataset.shape[2], output=self.output)
+        spec = choose_spec(self.network, self.budget, dataset.channels, output=self.output)
         experiment = Experiment.plan(
             dataset, spec, self.budget,
             epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
@@ -158,7 +160,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 f"X has {noisy.shape[1]} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input"
             )
-        denoised = model.denoise_values(self._pairs(noisy, noisy).noisy)
+        denoised = model.denoise_values(np.asarray(self._pairs(noisy, noisy).noisy))
         if len(self._answer_shape) == 1:
             return denoised.reshape(len(denoised), -1)
         return denoised[..., 0] if len(self._answer_shape) == 2 else denoised
@@ -170,7 +172,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         denoised = self._denoise(model, X)
         pairs = self._pairs(denoised.reshape(np.shape(y)), np.asarray(y))
         scale = model.info.scales.clean
-        errors = mse(scale.normalise(pairs.noisy), scale.normalise(pairs.clean))
+        errors = mse(ScaledImages(pairs.noisy, scale), ScaledImages(pairs.clean, scale))
         ratios = -10 * np.log10(np.maximum(errors, _LEAST_ERROR))
         return float(np.average(ratios, weights=None if sample_weight is None else np.asarray(sample_weight)))
 

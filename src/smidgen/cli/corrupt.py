@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from smidgen.cli import options
+from smidgen.data.collection import ScaledImages, shapes_of
 from smidgen.data.corruptions import make_corruption
 from smidgen.data.formats import read_clean
 from smidgen.data.origin import Corrupted
 from smidgen.data.scale import fit_scale
-from smidgen.errors import Exit, InputError, plural
+from smidgen.errors import Exit, InputError, PairsError, plural
 from smidgen.files import FileKind, check_target, most_unpacked, write_whole
 from smidgen.model.records import to_plain
 
@@ -41,7 +42,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.out.resolve() in [path.resolve() for path in (arguments.clean, arguments.labels) if path]:
         raise InputError(f"{arguments.out} is itself to be read and would be replaced", remedy="Choose another -o")
     raw = read_clean(arguments.clean, arguments.labels)
-    clean = fit_scale(raw.clean, "the clean images").normalise(raw.clean)
+    shapes = shapes_of(raw.clean)
+    if (shapes != shapes[0]).any():
+        raise PairsError(
+            "the clean images differ in size",
+            expected="images of one size: an .npz holds one array",
+            remedy="To train on these, give them to train: --clean DIR --with KIND",
+        )
+    images = ScaledImages(raw.clean, fit_scale(raw.surveys[1].extent, "the clean images"))
+    clean = images.stack(range(len(images)))
     noisy = corruption.apply(clean, np.random.default_rng(arguments.seed))
     content = {"X": noisy, "y": clean} | ({} if raw.labels is None else {"labels": raw.labels})
     file = io.BytesIO()

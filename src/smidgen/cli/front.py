@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = {"epochs": arguments.epochs, "seed": arguments.seed, "threads": arguments.threads or count_cores()}
     experiments = [  # all are checked before any is trained
         Experiment.plan(
-            dataset, default_spec(budget, dataset.shape[2], output=arguments.output), budget,
+            dataset, default_spec(budget, dataset.channels, output=arguments.output), budget,
             command=arguments.command, split=arguments.split, **chosen,
         )
         for budget in budgets

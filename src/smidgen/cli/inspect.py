@@ -9,7 +9,8 @@ import numpy as np
 
 from smidgen.cli import options
 from smidgen.cli.show import table
-from smidgen.data.pairs import Dataset, Images, Labels
+from smidgen.data.collection import Images
+from smidgen.data.pairs import Dataset, Labels
 from smidgen.errors import Exit, plural
 from smidgen.files import FileKind, check_target, write_whole
 from smidgen.model.records import to_plain
@@ -41,8 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _text(dataset: Dataset) -> str:
-    height, width, channels = dataset.shape
-    parts = [f"{dataset.name}: images of {height} x {width} with {plural(channels, 'channel')}"]
+    parts = [f"{dataset.name}: images of {dataset.origin.size} with {plural(dataset.channels, 'channel')}"]
     if dataset.found:
         rows = [["as found", "shape", "type", "smallest", "largest"]]
         for name, facts in dataset.found.items():

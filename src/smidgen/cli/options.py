@@ -46,7 +46,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "sigmoid: clean images unlike the noisy ones; residual: the noisy image less what the network finds in "
         f"it, for X and y in the same units (default: {OUTPUTS[0]})",
     },
-    "--epochs": _NUMBER | {"help": "how many times to show all pairs (default: set by the recipe)"},
+    "--epochs": _NUMBER
+    | {"help": "how many times to show all pairs, or 50 million pixels of them (default: set by the recipe)"},
     "--seed": _NUMBER | {"default": 0, "help": "random seed (default: 0)"},
     "--threads": _NUMBER
     | {"default": 0, "help": "processor cores to use; results depend slightly on their number (default: all)"},

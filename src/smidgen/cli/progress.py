@@ -70,9 +70,9 @@ class Display:
             parts.append(f"best {now.best:.5f}")
         self._show("search", f"{now.done} of {now.total} trials", ", ".join(parts), now.done, now.total)
 
-    def judging(self, what: str) -> None:
-        """What is scored next."""
-        self._show("judging", f"judging {what}", "")
+    def judging(self, what: str, share: float = 0.0) -> None:
+        """What is scored, and what share of it is done."""
+        self._show("judging", f"judging {what}", "", share, 1.0)
 
     def denoising(self, number: int, total: int, name: str, share: float = 0.0) -> None:
         """So much of image `number`, counted from 0, is done."""

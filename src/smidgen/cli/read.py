@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from smidgen.cli import options, show
-from smidgen.data.pairs import Images, Pairs
+from smidgen.data.collection import Images
+from smidgen.data.pairs import Pairs
 from smidgen.errors import Exit, InputError, plural
 from smidgen.files import lock_folder
 from smidgen.model.records import Interval

@@ -11,9 +11,9 @@ from smidgen.errors import Exit, InputError, plural
 from smidgen.model.records import to_plain
 from smidgen.network.spec import NETWORKS, choose_spec
 from smidgen.training.experiment import Experiment
-from smidgen.training.recipe import LOSSES, OPTIMIZERS
+from smidgen.training.recipe import CROP, LOSSES, OPTIMIZERS
 
-_CHOSEN = ("epochs", "batch_size", "learning_rate", "optimizer", "loss", "patience", "seed")
+_CHOSEN = ("epochs", "batch_size", "learning_rate", "optimizer", "loss", "patience", "crop", "flips", "seed")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -26,13 +26,18 @@ def add_options(command: argparse.ArgumentParser) -> None:
     options.add(command, "--output")
     command.add_argument("--resume", action="store_true", help="continue from the last checkpoint in the run folder")
     options.add(command, "--epochs")
-    command.add_argument("--batch-size", type=int, metavar="N", help="pairs per step (default: set by the recipe)")
+    size = "pairs or crops per step (default: set by the recipe)"
+    command.add_argument("--batch-size", type=int, metavar="N", help=size)
     peak = "peak learning rate (default: set by the recipe)"
     command.add_argument("--learning-rate", type=float, metavar="RATE", help=peak)
     command.add_argument("--optimizer", choices=OPTIMIZERS, help="optimizer (default: set by the recipe)")
     command.add_argument("--loss", choices=LOSSES, help="loss to minimise (default: bce, for a residual mse)")
     patience = "stop after N epochs without a better validation loss"
     command.add_argument("--patience", type=int, metavar="N", help=patience)
+    crop = f"side of the parts that large images are shown in, about; 0 shows them whole (default: {CROP})"
+    command.add_argument("--crop", type=int, metavar="PIXELS", help=crop)
+    flips = "mirror and turn the images by quarters at random, where that makes images like them: photographs, not text"
+    command.add_argument("--flips", action="store_true", default=None, help=flips)
     options.add(command, "--seed", "--threads", "--split", "--json")
 
 
@@ -41,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.resume and not arguments.out:
         raise InputError("--resume is given without a run to continue", remedy="Name its folder with --out")
     dataset = options.open_pairs(arguments, output=arguments.output)
-    spec = choose_spec(arguments.network, arguments.budget, dataset.shape[2], arguments.passes, arguments.output)
+    spec = choose_spec(arguments.network, arguments.budget, dataset.channels, arguments.passes, arguments.output)
     experiment = Experiment.plan(
         dataset, spec, arguments.budget, command=arguments.command, split=arguments.split,
         threads=arguments.threads or count_cores(), **{name: getattr(arguments, name) for name in _CHOSEN},

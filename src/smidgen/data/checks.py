@@ -1,51 +1,25 @@
-"""Are these arrays pairs? Faults end with a clear error, oddities become warnings."""
+"""Are these arrays pairs? Faults end with a clear error."""
 
-import hashlib
-import itertools
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.collection import Kept, KeptImage, shapes_of
 from smidgen.data.origin import Found
-from smidgen.data.pairs import Images, Pairs
+from smidgen.data.raw_pairs import RawPairs, Survey, survey
 from smidgen.errors import PairsError, plural
 
 _CHANNELS = range(1, 5)
-_PIXELS_LOOKED_AT = 500_000
 _MOST_BYTES_A_NUMBER = 8
 _NUMBERS = {np.ndarray, bool, float, int}
 _WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 
 
-@dataclass(frozen=True)
-class RawPairs:
-    """Arrays `(N, H, W, C)` on their own scale, as read, and labels `(N,)` if there are any.
-
-    `found` tells of X and y as they came.
-    """
-
-    noisy: NDArray[Any]
-    clean: NDArray[Any]
-    labels: NDArray[np.int64] | None
-    source: str
-    found: dict[str, Found]
-
-    def __len__(self) -> int:
-        return len(self.clean)
-
-    def take(self, index: NDArray[np.int64]) -> "RawPairs":
-        """The pairs at these places."""
-        labels = None if self.labels is None else self.labels[index]
-        clean = self.clean[index]
-        noisy = clean if self.noisy is self.clean else self.noisy[index]
-        return RawPairs(noisy, clean, labels, self.source, self.found)
-
-
 def make_raw_pairs(noisy: object, clean: object, labels: object, source: str) -> RawPairs:
-    """Bring what a file held to `(N, H, W, C)` arrays of the same shape.
+    """Bring what a file held to images of the same sizes.
 
     Raises:
         PairsError: shapes or counts differ, values are not finite numbers, or nothing is there.
@@ -56,19 +30,28 @@ def make_raw_pairs(noisy: object, clean: object, labels: object, source: str) ->
             f"{source}: X has {plural(len(x), 'image')} and y has {len(y):,}",
             expected="one clean image for each noisy one",
         )
-    found = {"X": _describe(x), "y": _describe(y)}
-    # A flattened half takes its shape from the other half where that one has a shape.
-    if x.ndim == 2 and y.ndim > 2 and x[0].size == y[0].size:
-        x = x.reshape(y.shape)
-    if y.ndim == 2 and x.ndim > 2 and x[0].size == y[0].size:
-        y = y.reshape(x.shape)
+    shapes = [part.shape if isinstance(part, np.ndarray) else (len(part),) for part in (x, y)]
+    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+        # A flattened half takes its shape from the other half where that one has a shape.
+        if x.ndim == 2 and y.ndim > 2 and x[0].size == y[0].size:
+            x = x.reshape(y.shape)
+        if y.ndim == 2 and x.ndim > 2 and x[0].size == y[0].size:
+            y = y.reshape(x.shape)
     x, y = _as_images(x, "X (noisy)", source), _as_images(y, "y (clean)", source)
-    if x.shape != y.shape:
+    differ = np.flatnonzero((shapes_of(x) != shapes_of(y)).any(1))
+    if len(differ):
+        place = int(differ[0])
+        sizes = _size(x[place]), _size(y[place])
+        all_differ = f"the images of X are {sizes[0]} and those of y are {sizes[1]}"
         raise PairsError(
-            f"{source}: the images of X are {_size(x)} and those of y are {_size(y)}",
+            f"{source}: {all_differ}"
+            if len(differ) == len(x)
+            else f"{source}: image {place + 1:,} of X is {sizes[0]} and that of y is {sizes[1]}",
             expected="the same size and number of channels",
         )
-    return RawPairs(x, y, make_labels(labels, len(x), source), source, found)
+    surveys = survey(x, "X (noisy)", source), survey(y, "y (clean)", source)
+    found = {name: _describe(shape, seen) for name, shape, seen in zip("Xy", shapes, surveys, strict=True)}
+    return RawPairs(x, y, make_labels(labels, len(x), source), source, found, surveys)
 
 
 def make_raw_clean(clean: object, labels: object, source: str) -> RawPairs:
@@ -77,67 +60,31 @@ def make_raw_clean(clean: object, labels: object, source: str) -> RawPairs:
     Raises:
         PairsError: as `make_raw_pairs`.
     """
-    images = _as_numbers(clean, "y (clean)", source)
-    found = {name: _describe(images) for name in ("X", "y")}
-    images = _as_images(images, "y (clean)", source)
-    return RawPairs(images, images, make_labels(labels, len(images), source), source, found)
+    given = _as_numbers(clean, "y (clean)", source)
+    images = _as_images(given, "y (clean)", source)
+    seen = survey(images, "y (clean)", source)
+    found = _describe(given.shape if isinstance(given, np.ndarray) else (len(given),), seen)
+    known = make_labels(labels, len(images), source)
+    return RawPairs(images, images, known, source, {"X": found, "y": found}, (seen, seen))
 
 
-def odd_things(train: Pairs, val: Pairs, test: Pairs) -> list[str]:
-    """Warnings about constant images, swapped X and y, and images that are in two splits."""
-    warnings = _constant("noisy", train.noisy, val.noisy, test.noisy)
-    warnings += odd_clean_images(train.clean, val.clean, test.clean)
-    if _look_swapped(train):
-        warnings.append("X looks cleaner than y: are X (noisy) and y (clean) swapped?")
-    return warnings
-
-
-def odd_clean_images(train: Images, val: Images, test: Images) -> list[str]:
-    """Warnings about constant clean images, and clean images that are in two splits."""
-    warnings = _constant("clean", train, val, test)
-    parts = {"train": train, "val": val, "test": test}
-    if val is test:
-        del parts["test"]
-    seen = {name: _hashes(part) for name, part in parts.items()}
-    for first, second in itertools.combinations(parts, 2):
-        common = seen[first] & seen[second]
-        if common:
-            warnings.append(f"{plural(len(common), 'clean image')} in both {first} and {second}")
-    return warnings
-
-
-def fingerprint(*parts: RawPairs) -> str:
-    """A short hash of the arrays' content and shape."""
-    digest = hashlib.sha256()
-    for raw in parts:
-        for array in (raw.noisy, raw.clean):
-            digest.update(f"{array.shape} {array.dtype}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()[:16]
-
-
-def _as_numbers(value: object, what: str, source: str) -> NDArray[Any]:
+def _as_numbers(value: object, what: str, source: str) -> Kept:
+    """An array of numbers of two or more dimensions, or a list of images that are kept."""
     if isinstance(value, (list, tuple)):
-        value = _stack(value, what, source)
+        listed = _as_list(value, what, source)
+        if isinstance(listed, list):
+            return listed
+        value = listed
     if not isinstance(value, np.ndarray):
         raise PairsError(
             f"{source}: {what} is a {type(value).__name__}",
             expected="an array or a table of numbers",
         )
     if value.dtype == bool:
-        value = value.astype(np.uint8)
-    if value.dtype.kind not in "uif":
-        raise PairsError(f"{source}: {what} holds values of type {value.dtype}", expected="real numbers")
-    if value.dtype.itemsize > _MOST_BYTES_A_NUMBER:
-        raise PairsError(f"{source}: {what} holds values of type {value.dtype}", expected="numbers of at most 64 bits")
+        value = value.view(np.uint8)
+    _check_type(value.dtype, what, source)
     if value.size == 0:
         raise PairsError(f"{source}: {what} is empty (shape {value.shape})", expected="at least one image")
-    if value.dtype.kind == "f" and not np.isfinite(value).all():
-        bad = int((~np.isfinite(value)).reshape(len(value), -1).any(1).sum()) if value.ndim else 1
-        raise PairsError(
-            f"{source}: NaN or infinity in {plural(bad, 'image')} of {what}",
-            remedy="Remove or repair them",
-        )
     if value.ndim < 2:
         raise PairsError(
             f"{source}: {what} has shape {value.shape}",
@@ -156,7 +103,12 @@ def _kinds(value: object) -> set[type]:
     return (kinds - {list, tuple}).union(*map(_kinds, inner))
 
 
-def _stack(items: list[object] | tuple[object, ...], what: str, source: str) -> NDArray[Any]:
+def _as_list(items: Sequence[object], what: str, source: str) -> list[KeptImage] | NDArray[Any]:
+    """Images as they are kept, or an array of what are no images on their own."""
+    if items and all(_is_kept(item) for item in items):
+        images = [_with_channels(item) for item in items]
+        _require_alike(images, what, source)
+        return images
     # Texts, for one, would become arrays as wide as the longest of them.
     odd = _kinds(items) - _NUMBERS
     if odd:
@@ -166,27 +118,60 @@ def _stack(items: list[object] | tuple[object, ...], what: str, source: str) -> 
         if not any(isinstance(item, (list, tuple, np.ndarray)) for item in items):
             return np.asarray(items)
         arrays = [np.asarray(item) for item in items]
-        shapes = {array.shape for array in arrays}
-        if len(shapes) > 1:
-            raise PairsError(
-                f"{source}: the images of {what} differ in size ({', '.join(map(str, sorted(shapes)[:3]))}…)",
-                expected="images of one size",
-                remedy="Crop or scale them to one size first",
-            )
-        kinds = {str(array.dtype) for array in arrays}
-        if len(kinds) > 1:
-            raise PairsError(
-                f"{source}: the images of {what} differ in type ({', '.join(sorted(kinds))})",
-                expected="images of one depth",
-                remedy="Convert them to one depth first; 8-bit and 16-bit values have no common scale",
-            )
+        if len({array.shape for array in arrays}) > 1 and all(array.ndim in (2, 3) for array in arrays):
+            return _as_list(arrays, what, source)
         return np.stack(arrays)
     except (ValueError, OverflowError):
         raise PairsError(f"{source}: {what} is a list whose items do not make an array", expected="an array") from None
 
 
-def _as_images(array: NDArray[Any], what: str, source: str) -> NDArray[Any]:
-    """(N, H*W), (N, H, W), (N, H, W, C) or (N, C, H, W) -> (N, H, W, C)."""
+def _is_kept(item: Any) -> bool:
+    """Whether this is an image: two dimensions, or three of which one is that of channels."""
+    shape: tuple[int, ...] = getattr(item, "shape", ())
+    if not hasattr(item, "dtype") or 0 in shape:
+        return False
+    return len(shape) == 2 or (len(shape) == 3 and (shape[2] in _CHANNELS or shape[0] in _CHANNELS))
+
+
+def _with_channels(item: Any) -> KeptImage:
+    """(H, W), (H, W, C) or (C, H, W) -> (H, W, C), without a copy."""
+    if isinstance(item, np.ndarray):
+        array: NDArray[Any] = item.view(np.uint8) if item.dtype == bool else item
+        array = array[..., None] if array.ndim == 2 else array
+        return array if array.shape[2] in _CHANNELS else array.transpose(1, 2, 0)
+    kept: KeptImage = item
+    return kept
+
+
+def _require_alike(images: list[KeptImage], what: str, source: str) -> None:
+    """Refuse images of several types, or with several numbers of channels."""
+    kinds = sorted({str(image.dtype) for image in images})
+    if len(kinds) > 1:
+        raise PairsError(
+            f"{source}: the images of {what} differ in type ({', '.join(kinds)})",
+            expected="images of one depth",
+            remedy="Convert them to one depth first; 8-bit and 16-bit values have no common scale",
+        )
+    _check_type(images[0].dtype, what, source)
+    channels = sorted({image.shape[2] for image in images})
+    if len(channels) > 1:
+        raise PairsError(
+            f"{source}: the images of {what} differ in their number of channels ({', '.join(map(str, channels))})",
+            expected="all grey, or all in colour",
+        )
+
+
+def _check_type(dtype: np.dtype[Any], what: str, source: str) -> None:
+    if dtype.kind not in "uif":
+        raise PairsError(f"{source}: {what} holds values of type {dtype}", expected="real numbers")
+    if dtype.itemsize > _MOST_BYTES_A_NUMBER:
+        raise PairsError(f"{source}: {what} holds values of type {dtype}", expected="numbers of at most 64 bits")
+
+
+def _as_images(array: Kept, what: str, source: str) -> Kept:
+    """(N, H*W), (N, H, W), (N, H, W, C) or (N, C, H, W) -> (N, H, W, C); a list stays as it is."""
+    if not isinstance(array, np.ndarray):
+        return array
     if array.ndim == 2:
         side = round(array.shape[1] ** 0.5)
         if side * side != array.shape[1]:
@@ -257,38 +242,11 @@ def _label_array(labels: object, source: str) -> NDArray[Any]:
         raise PairsError(f"{source}: the labels do not make an array", expected="one label for each pair") from None
 
 
-def _size(images: NDArray[Any]) -> str:
-    _, height, width, channels = images.shape
+def _size(image: KeptImage) -> str:
+    height, width, channels = image.shape
     return f"{height} x {width} with {plural(channels, 'channel')}"
 
 
-def _describe(array: NDArray[Any]) -> Found:
-    return Found(shape=array.shape, type=str(array.dtype), low=float(array.min()), high=float(array.max()))
-
-
-def _constant(what: str, *parts: Images) -> list[str]:
-    constant = sum(int(_is_constant(part).sum()) for part in parts)
-    return [f"{plural(constant, f'{what} image')} with a single value everywhere"] if constant else []
-
-
-def _is_constant(images: Images) -> NDArray[np.bool_]:
-    flat = images.reshape(len(images), -1)
-    constant: NDArray[np.bool_] = flat.min(1) == flat.max(1)
-    return constant if flat.shape[1] > 1 else np.zeros(len(images), bool)
-
-
-def _look_swapped(train: Pairs) -> bool:
-    """Whether X is plainly smoother than y: noise makes neighbours differ, cleaning makes them alike."""
-    height, width = (min(side, 700) for side in train.clean.shape[1:3])
-    n = max(1, _PIXELS_LOOKED_AT // (height * width))
-
-    def roughness(images: Images) -> float:
-        some = images[:n, :height, :width]
-        flat = np.abs(np.diff(some, axis=2)) <= 0.02 * np.ptp(some)
-        return 1.0 - float(flat.mean())
-
-    return width > 1 and roughness(train.noisy) < 0.7 * roughness(train.clean)
-
-
-def _hashes(images: Images) -> set[bytes]:
-    return {hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in images}
+def _describe(shape: tuple[int, ...], seen: Survey) -> Found:
+    extent = seen.extent
+    return Found(shape=shape, type=str(seen.dtype), low=extent.low, high=extent.high)

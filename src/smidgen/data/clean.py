@@ -1,42 +1,51 @@
 """Clean images alone: corrupted afresh each epoch to train on, once and for all to validate and test on."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from smidgen.data.checks import RawPairs, odd_clean_images
+from smidgen.data.collection import Images, MadeImages, ScaledImages, Shapes, as_array, group_by_size, stacks
 from smidgen.data.corruptions import Corruption
+from smidgen.data.crops import draw_batches
+from smidgen.data.oddities import odd_clean_images
 from smidgen.data.origin import Corrupted
-from smidgen.data.pairs import Dataset, Images, Labels, Pairs
+from smidgen.data.pairs import Batch, Dataset, Labels, Pairs
+from smidgen.data.raw_pairs import RawPairs, count_outside
 from smidgen.data.scale import Scale, Scales, fit_scale
 from smidgen.data.split import draw_parts, fingerprints
 from smidgen.data.tasks import SEED
 from smidgen.errors import plural
 
+_MOST_VALUES_HELD = 16_000_000
+
 
 @dataclass(frozen=True)
 class CorruptedSource:
-    """Clean images `(N, H, W, C)` in [0, 1], corrupted anew each time they are shown."""
+    """Clean images in [0, 1], corrupted anew each time they are shown."""
 
-    clean: Images
+    clean: ScaledImages
     labels: Labels | None
     corruption: Corruption
 
     def __len__(self) -> int:
         return len(self.clean)
 
-    def batches(self, batch_size: int, generator: np.random.Generator) -> Iterator[tuple[Images, Images]]:
+    @property
+    def shapes(self) -> Shapes:
+        """Of all images."""
+        return self.clean.shapes
+
+    def batches(self, batch_size: int, generator: np.random.Generator, crop: int = 0) -> Iterator[Batch]:
         """One epoch; the last batch holds what is left."""
-        order = generator.permutation(len(self.clean))
-        for start in range(0, len(order), batch_size):
-            clean = self.clean[order[start : start + batch_size]]
-            yield self.corruption.apply(clean, generator), clean
+        for windows in draw_batches(self.shapes, crop, batch_size, generator):
+            clean = [self.clean.read(group) for group in group_by_size(windows)]
+            yield [(self.corruption.apply(images, generator), images) for images in clean]
 
     def example(self, n: int) -> Pairs:
         """The first `n` images with a corruption that stays the same."""
-        return _fixed_pairs(self.clean[:n], None if self.labels is None else self.labels[:n], self.corruption)
+        return _fixed_pairs(self.clean.first(n), None if self.labels is None else self.labels[:n], self.corruption)
 
 
 def split_clean(
@@ -56,15 +65,15 @@ def split_clean(
         scales: a model's, whose rule for y is used as long as the values are on it.
 
     Raises:
-        PairsError: too few images, or parts whose images differ in shape.
+        PairsError: too few images, or parts whose images differ in their number of channels.
     """
     whole, source = fingerprints(raw, val, test)
     parts = draw_parts(raw, val, test)
     scale, warnings = _choose_scale(parts[0], scales)
-    outside = sum(scale.outside(part.clean) for part in parts)
+    outside = sum(count_outside(scale, part) for part in parts)
     if outside:
         warnings.append(f"clipped {plural(outside, 'value')} of y to {scale}")
-    clean = [np.clip(scale.normalise(part.clean), 0, 1) for part in parts]
+    clean = [ScaledImages(part.clean, scale, clipped=True) for part in parts]
     fixed = [_fixed_pairs(clean[place], parts[place].labels, corruption) for place in (1, 2)]
     corrupted = Corrupted(corruption.steps, SEED)
     return Dataset(
@@ -78,19 +87,33 @@ def split_clean(
         found=raw.found,
         fresh=True,
         corrupted=corrupted,
-        warnings=(*warnings, *odd_clean_images(*clean)),
+        warnings=(*warnings, *odd_clean_images(*parts)),
     )
 
 
-def _fixed_pairs(clean: Images, labels: Labels | None, corruption: Corruption) -> Pairs:
-    return Pairs(corruption.apply(clean, np.random.default_rng(SEED)), clean, labels)
+def _fixed_pairs(clean: ScaledImages, labels: Labels | None, corruption: Corruption) -> Pairs:
+    """Image i corrupted by a source of chance of its own: made once where there are few, else when it is asked for."""
+
+    def corrupt(images: Images, places: Sequence[int]) -> Images:
+        made = [
+            corruption.apply(image[None], np.random.default_rng(SEED + place))
+            for image, place in zip(images, places, strict=True)
+        ]
+        return np.concatenate(made)
+
+    made = MadeImages(clean, corrupt)
+    one_size = (made.shapes == made.shapes[0]).all()
+    if one_size and int(made.shapes.prod(1).sum()) <= _MOST_VALUES_HELD:
+        return Pairs(as_array(made), as_array(clean), labels)
+    return Pairs(made, clean, labels)
 
 
 def _choose_scale(train: RawPairs, given: Scales | None) -> tuple[Scale, list[str]]:
     """The model's rule for y where it suits the values, else their own; said where the model takes X otherwise."""
+    values = train.surveys[1].extent
     if given is None:
-        return fit_scale(train.clean, "the clean images"), []
-    scale = given.clean if given.clean.suits(train.clean) else fit_scale(train.clean, "the clean images")
+        return fit_scale(values, "the clean images"), []
+    scale = given.clean if given.clean.suits(values) else fit_scale(values, "the clean images")
     if given.noisy == given.clean == scale:
         return scale, []
     return scale, [
@@ -101,14 +124,26 @@ def _choose_scale(train: RawPairs, given: Scales | None) -> tuple[Scale, list[st
 
 def _seen(scale: Scale, fixed: list[Pairs]) -> Scale:
     """The scale, widened to what the noise reaches."""
-    ends = [value for pairs in fixed for value in (pairs.noisy.min(), pairs.noisy.max())]
-    low, high = scale.restore(np.array([min(ends), max(ends)]), np.float64)
+    parts = list(_first_noisy(fixed))
+    ends = np.array([min(part.min() for part in parts), max(part.max() for part in parts)])
+    low, high = scale.restore(ends, np.float64)
     return scale.widen(float(low), float(high))
 
 
 def _fingerprint(corrupted: Corrupted, made: list[Pairs]) -> str:
     """A short hash of the steps, and of what they made where their names do not tell all."""
     digest = hashlib.sha256(repr(corrupted).encode())
-    for pairs in made:
-        digest.update(np.ascontiguousarray(pairs.noisy).data)
+    for part in _first_noisy(made):
+        digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()[:16]
+
+
+def _first_noisy(fixed: list[Pairs]) -> Iterator[Images]:
+    """Noisy images of each part, as many as are soon made."""
+    for pairs in fixed:
+        count = 0
+        for _, (noisy,) in stacks(pairs.noisy):
+            yield noisy
+            count += noisy.size
+            if count > _MOST_VALUES_HELD:
+                break

@@ -9,8 +9,8 @@ from numbers import Real
 import numpy as np
 from PIL import Image
 
+from smidgen.data.collection import Images
 from smidgen.data.origin import Step
-from smidgen.data.pairs import Images
 from smidgen.errors import InputError, PairsError
 
 SIGMA = 0.4

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.checks import RawPairs, make_labels, make_raw_clean, make_raw_pairs
+from smidgen.data.checks import make_labels, make_raw_clean, make_raw_pairs
 from smidgen.data.packing import GZIP_START, PACKING_SUFFIXES
 from smidgen.data.parts import quote, take_apart
+from smidgen.data.raw_pairs import RawPairs
 from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError, PairsError, plural
 from smidgen.files import check_memory, refuse_bomb

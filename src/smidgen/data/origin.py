@@ -60,7 +60,8 @@ class Origin:
         source_fingerprint: of what was given as PAIRS, before it was split.
         found: X and y as they were read.
         licence: of the images.
-        shape: (H, W, C) of every image.
+        shape: (H, W, C) of every image, where they are alike.
+        extent: where not, the smallest and the largest height and width.
         sizes: pairs in "train", "val" and "test".
         means: of "noisy" and "clean" training images, 0 black and 1 white: tells light on dark from dark on light.
         fresh: whether pairing and noise are drawn afresh each epoch.
@@ -73,10 +74,19 @@ class Origin:
     found: dict[str, Found] = field(default_factory=dict)
     licence: str = ""
     shape: tuple[int, int, int] | None = None
+    extent: tuple[tuple[int, int], tuple[int, int]] | None = None
     sizes: dict[str, int] = field(default_factory=dict)
     means: dict[str, float] = field(default_factory=dict)
     fresh: bool = False
     corrupted: Corrupted | None = None
+
+    @property
+    def size(self) -> str:
+        """Height and width of the images, or from which to which, in words."""
+        if self.extent is not None:
+            (low_height, low_width), (high_height, high_width) = self.extent
+            return f"{low_height} x {low_width} to {high_height} x {high_width}"
+        return f"{self.shape[0]} x {self.shape[1]}" if self.shape else ""
 
     @property
     def images_fingerprint(self) -> str:

@@ -8,17 +8,20 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.collection import Collection, Images, Shapes, first, group_by_size, pieces, read, shapes_of
+from smidgen.data.crops import draw_batches, measure_epoch
 from smidgen.data.origin import Corrupted, Found, Origin
 from smidgen.data.scale import UNIT_SCALES, Scales
 
-Images = NDArray[np.float32]  # (N, H, W, C), 0 is black and 1 is white
 Labels = NDArray[np.int64]  # (N,)
-_EXAMPLES = 1000
+# Noisy and clean images side by side, (N, H, W, C) for each size there is.
+Batch = list[tuple[Images, Images]]
+_EXAMPLES, _EXAMPLE_VALUES = 1000, 16_000_000
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Images `(N, H, W, C)`, float32.
+    """Noisy and clean images of the same sizes, float32.
 
     Attributes:
         noisy: the images as given; noise may leave [0, 1].
@@ -27,8 +30,8 @@ class Pairs:
         partners: (N,), labels of what was laid over them, where that is known.
     """
 
-    noisy: Images
-    clean: Images
+    noisy: Collection
+    clean: Collection
     labels: Labels | None = None
     partners: Labels | None = None
 
@@ -38,20 +41,24 @@ class Pairs:
     def first(self, n: int) -> "Pairs":
         """The first `n` pairs."""
         labels, partners = (None if part is None else part[:n] for part in (self.labels, self.partners))
-        return Pairs(self.noisy[:n], self.clean[:n], labels, partners)
+        return Pairs(first(self.noisy, n), first(self.clean, n), labels, partners)
 
 
 class PairSource(Protocol):
     """Where a training gets its pairs from."""
 
     def __len__(self) -> int:
-        """Pairs in one epoch."""
+        """Images there are."""
 
-    def batches(self, batch_size: int, generator: np.random.Generator) -> Iterator[tuple[Images, Images]]:
-        """One epoch of (noisy, clean) batches `(B, H, W, C)` in an order drawn from `generator`."""
+    @property
+    def shapes(self) -> Shapes:
+        """Of all images."""
+
+    def batches(self, batch_size: int, generator: np.random.Generator, crop: int = 0) -> Iterator[Batch]:
+        """One epoch in an order drawn from `generator`; see `draw_batches`."""
 
     def example(self, n: int) -> Pairs:
-        """`n` fixed pairs as training sees them, the same at each call."""
+        """`n` fixed pairs as training sees them, the same at each call; whole images."""
 
     @property
     def labels(self) -> Labels | None:
@@ -60,19 +67,23 @@ class PairSource(Protocol):
 
 @dataclass(frozen=True)
 class FixedSource:
-    """Pairs given once and shown in a new order each epoch."""
+    """Pairs given once and shown in a new order each epoch, large images in cells."""
 
     pairs: Pairs
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def batches(self, batch_size: int, generator: np.random.Generator) -> Iterator[tuple[Images, Images]]:
+    @property
+    def shapes(self) -> Shapes:
+        """Of all images."""
+        return shapes_of(self.pairs.clean)
+
+    def batches(self, batch_size: int, generator: np.random.Generator, crop: int = 0) -> Iterator[Batch]:
         """One epoch; the last batch holds what is left."""
-        order = generator.permutation(len(self.pairs))
-        for start in range(0, len(order), batch_size):
-            index = order[start : start + batch_size]
-            yield self.pairs.noisy[index], self.pairs.clean[index]
+        for windows in draw_batches(self.shapes, crop, batch_size, generator):
+            groups = group_by_size(windows)
+            yield [(read(self.pairs.noisy, group), read(self.pairs.clean, group)) for group in groups]
 
     def example(self, n: int) -> Pairs:
         """The first `n` pairs."""
@@ -121,30 +132,47 @@ class Dataset:
         return self.test if split == "test" else self.val
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of every image."""
-        height, width, channels = self.val.clean.shape[1:]
-        return height, width, channels
+    def channels(self) -> int:
+        """Of every image."""
+        return int(shapes_of(self.val.clean)[0, 2])
 
-    @property
-    def pixels(self) -> int:
-        """H·W of every image."""
-        height, width, _ = self.shape
-        return height * width
+    def measure(self, crop: int) -> tuple[int, int]:
+        """How much one epoch shows: so many examples of so many pixels, about where they differ."""
+        return measure_epoch(self.train.shapes, crop)
+
+    @functools.cached_property
+    def extent(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The smallest and the largest height and width of the images."""
+        shapes = np.concatenate([self.train.shapes, shapes_of(self.val.clean), shapes_of(self.test.clean)])
+        low, high = (tuple(ends.tolist()) for ends in (shapes.min(0), shapes.max(0)))
+        return low[:2], high[:2]
 
     @functools.cached_property
     def origin(self) -> Origin:
         """What a model and a report record of this data set."""
         example = self.train.example(_EXAMPLES)
+        low, high = self.extent
         return Origin(
             name=self.name,
             fingerprint=self.fingerprint,
             source_fingerprint=self.source_fingerprint,
             found=self.found,
             licence=self.licence,
-            shape=self.shape,
+            shape=(*low, self.channels) if low == high else None,
+            extent=None if low == high else (low, high),
             sizes={"train": len(self.train), "val": len(self.val), "test": len(self.test)},
-            means={name: round(float(getattr(example, name).mean()), 4) for name in ("noisy", "clean")},
+            means={name: round(_mean(getattr(example, name)), 4) for name in ("noisy", "clean")},
             fresh=self.fresh,
             corrupted=self.corrupted,
         )
+
+
+def _mean(images: Collection) -> float:
+    """Of the first images, as far as they are soon read."""
+    total, count = 0.0, 0
+    for windows in pieces(shapes_of(images)):
+        part = read(images, windows)
+        total, count = total + float(part.sum(dtype=np.float64)), count + part.size
+        if count > _EXAMPLE_VALUES:
+            break
+    return total / max(1, count)

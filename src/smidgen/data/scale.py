@@ -1,7 +1,7 @@
 """The affine rules that bring values to [0, 1] and back."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,20 @@ _DUST = 1e-3
 _LEAST_FILLED = 1 / 16
 # So much is worked on at a time.
 _CHUNK_VALUES = 500_000
+
+
+@dataclass(frozen=True)
+class Extent:
+    """The smallest and the largest of some values, and their type."""
+
+    low: float
+    high: float
+    dtype: np.dtype[Any]
+
+    @staticmethod
+    def of(values: NDArray[Any]) -> "Extent":
+        """Of an array."""
+        return Extent(float(values.min()), float(values.max()), values.dtype)
 
 
 @dataclass(frozen=True)
@@ -45,18 +59,24 @@ class Scale:
 
     def outside(self, values: NDArray[Any]) -> int:
         """How many values lie beyond the range by more than rounding."""
-        dust = _DUST * (self.high - self.low)
-        low, high = self.low - dust, self.high + dust
+        low, high = self.limits
         return sum(int(((values[part] < low) | (values[part] > high)).sum()) for part in chunks(values))
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The ends of the range, widened by rounding."""
+        dust = _DUST * (self.high - self.low)
+        return self.low - dust, self.high + dust
 
     def widen(self, low: float, high: float) -> "Scale":
         """The range that reaches from `low` or lower to `high` or higher."""
         return Scale(min(self.low, low), max(self.high, high))
 
-    def suits(self, values: NDArray[Any]) -> bool:
+    def suits(self, values: Extent) -> bool:
         """Whether these values are on this scale: none stands out by half the range, nor do all lie near its foot."""
-        span, low, high = self.high - self.low, float(values.min()), float(values.max())
-        return low >= self.low - span / 2 and self.low + _LEAST_FILLED * span <= high <= self.high + span / 2
+        span = self.high - self.low
+        reached = self.low + _LEAST_FILLED * span <= values.high <= self.high + span / 2
+        return values.low >= self.low - span / 2 and reached
 
     def restore(self, values: NDArray[np.float32], dtype: Any = np.float32) -> NDArray[Any]:
         """The inverse of `normalise`, as numbers of a type: whole ones are rounded and kept within it."""
@@ -100,7 +120,7 @@ class Scales:
     seen: Scale
     reason: str = ""
 
-    def suit(self, noisy: NDArray[Any], clean: NDArray[Any]) -> bool:
+    def suit(self, noisy: Extent, clean: Extent) -> bool:
         """Whether X and y are on these scales."""
         return self.seen.suits(noisy) and self.clean.suits(clean)
 
@@ -109,49 +129,41 @@ UNIT = Scale()
 UNIT_SCALES = Scales(UNIT, UNIT, UNIT)
 
 
-def fit_scales(noisy: NDArray[Any], clean: NDArray[Any], *, one_scale: bool = False) -> Scales:
+def fit_scales(
+    noisy: Extent, clean: Extent, error: Callable[[Scale, Scale], float], *, one_scale: bool = False
+) -> Scales:
     """The rules for X and y of the training part.
 
     X is taken on its own scale or on y's, whichever brings it nearer to y in mean squared error: the
     average of two images lies nearer on its own, noise added in y's units lies nearer on y's.
 
     Args:
-        noisy, clean: X and y, of the same shape.
+        noisy, clean: of X and y.
+        error: the mean squared error between X and y on these scales.
         one_scale: take X on y's scale in any case.
 
     Raises:
         PairsError: all values of X or all of y are the same.
     """
     own, shared = fit_scale(noisy, "X (noisy)"), fit_scale(clean, "y (clean)")
-    low, high = float(noisy.min()), float(noisy.max())
     if own == shared:
-        return Scales(own, shared, own.widen(low, high), f"X and y are both on the scale {shared}")
+        return Scales(own, shared, own.widen(noisy.low, noisy.high), f"X and y are both on the scale {shared}")
+    on_shared = shared.widen(noisy.low, noisy.high)
     if one_scale:
-        reason = f"X is read on y's scale, {shared}, as a residual network must"
-        return Scales(shared, shared, shared.widen(low, high), reason)
-    apart = _squared_error(own, noisy, shared, clean)
-    together = _squared_error(shared, noisy, shared, clean)
+        return Scales(shared, shared, on_shared, f"X is read on y's scale, {shared}, as a residual network must")
+    apart, together = error(own, shared), error(shared, shared)
     # Where X hardly leaves the foot of y's scale, the error there is that of a blank image and says nothing.
-    visible = high > shared.low + _LEAST_FILLED * (shared.high - shared.low)
+    visible = noisy.high > shared.low + _LEAST_FILLED * (shared.high - shared.low)
     if visible and together < apart:
         reason = f"X is read on y's scale, {shared}, which brings it closer to y (MSE {together:.4g}) "
         reason += f"than its own, {own} ({apart:.4g})"
-        return Scales(shared, shared, shared.widen(low, high), reason)
+        return Scales(shared, shared, on_shared, reason)
     reason = f"X is read on its own scale, {own}, which brings it closer to y (MSE {apart:.4g}) "
     reason += f"than y's, {shared} ({together:.4g})"
-    return Scales(own, shared, own.widen(low, high), reason)
+    return Scales(own, shared, own.widen(noisy.low, noisy.high), reason)
 
 
-def _squared_error(noisy_scale: Scale, noisy: NDArray[Any], clean_scale: Scale, clean: NDArray[Any]) -> float:
-    """Mean over all values of X and y, both normalised."""
-    total = 0.0
-    for part in chunks(clean):
-        difference = noisy_scale.normalise(noisy[part]).astype(np.float64) - clean_scale.normalise(clean[part])
-        total += float(np.square(difference).sum())
-    return total / clean.size
-
-
-def fit_scale(values: NDArray[Any], what: str) -> Scale:
+def fit_scale(values: Extent, what: str) -> Scale:
     """The rule for these values, the training part of X or of y.
 
     Nothing below zero: 0 to the usual full scale just above the largest value, or to the largest
@@ -160,7 +172,7 @@ def fit_scale(values: NDArray[Any], what: str) -> Scale:
     Raises:
         PairsError: all values are the same, so that nothing can be learned from them.
     """
-    low, high = float(values.min()), float(values.max())
+    low, high = values.low, values.high
     if low == high:
         raise PairsError(
             f"every value of {what} is {low:g}",

@@ -1,14 +1,19 @@
 """Raw pairs into a data set: split, scales fitted to the training part, warnings gathered."""
 
+import functools
+
 import numpy as np
 
-from smidgen.data.checks import RawPairs, fingerprint, odd_things
+from smidgen.data.collection import ScaledImages, pieces
+from smidgen.data.oddities import odd_things
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
-from smidgen.data.scale import Scales, fit_scales
+from smidgen.data.raw_pairs import RawPairs, count_outside, fingerprint
+from smidgen.data.scale import Scale, Scales, fit_scales
 from smidgen.errors import PairsError, plural
 
 VAL_SHARE = 0.1
 TEST_SHARE = 0.1
+_MOST_VALUES = 100_000_000
 
 
 def split_pairs(
@@ -35,7 +40,7 @@ def split_pairs(
         val_share, test_share: of `raw`; a `test_share` of 0 lets the validation part stand for the test part.
 
     Raises:
-        PairsError: too few pairs, or parts whose images differ in shape.
+        PairsError: too few pairs, or parts whose images differ in their number of channels.
     """
     whole, source = fingerprints(raw, val, test)
     train, val, test = draw_parts(raw, val, test, seed=seed, val_share=val_share, test_share=test_share)
@@ -43,9 +48,9 @@ def split_pairs(
     warnings += [
         f"the values of X in {part.source} do not match those in training, {scales.seen}"
         for part in (val, test)
-        if part.source != train.source and not scales.seen.suits(part.noisy)
+        if part.source != train.source and not scales.seen.suits(part.surveys[0].extent)
     ]
-    outside = sum(scales.clean.outside(part.clean) for part in (train, val, test))
+    outside = sum(count_outside(scales.clean, part) for part in (train, val, test))
     if outside:
         warnings.append(f"clipped {plural(outside, 'value')} of y to {scales.clean}")
     parts = [_normalise(part, scales) for part in (train, val)]
@@ -59,7 +64,7 @@ def split_pairs(
         fingerprint=whole,
         source_fingerprint=source,
         found=raw.found,
-        warnings=tuple(warnings + odd_things(*parts)),
+        warnings=tuple(warnings + odd_things(train, val, test, scales)),
     )
 
 
@@ -75,7 +80,7 @@ def draw_parts(
     """Training, validation and test part, as `split_pairs` says.
 
     Raises:
-        PairsError: too few pairs, or parts whose images differ in shape.
+        PairsError: too few pairs, or parts whose images differ in their number of channels.
     """
     order = np.random.default_rng(seed).permutation(len(raw))
     n_val = 0 if val is not None else max(1, round(val_share * len(raw)))
@@ -91,11 +96,12 @@ def draw_parts(
     val = val or raw.take(np.sort(order[n_test : n_test + n_val]))
     test = test or drawn or val
     train = raw.take(np.sort(order[n_test + n_val :]))
+    channels = train.clean[0].shape[2]
     for part in (val, test):
-        if part.clean.shape[1:] != train.clean.shape[1:]:
+        if part.clean[0].shape[2] != channels:
             raise PairsError(
-                f"{part.source} holds images of shape {part.clean.shape[1:]}",
-                expected=f"{train.clean.shape[1:]}, as in {raw.source}",
+                f"{part.source} holds images with {plural(part.clean[0].shape[2], 'channel')}",
+                expected=f"{channels}, as in {raw.source}",
             )
     return train, val, test
 
@@ -109,17 +115,21 @@ def fingerprints(raw: RawPairs, val: RawPairs | None, test: RawPairs | None) -> 
 
 def _normalise(raw: RawPairs, scales: Scales) -> Pairs:
     """Noise may leave [0, 1]; what is to be learned may not."""
-    clean = scales.clean.normalise(raw.clean)
-    return Pairs(scales.noisy.normalise(raw.noisy), np.clip(clean, 0, 1, out=clean), raw.labels)
+    return Pairs(ScaledImages(raw.noisy, scales.noisy), ScaledImages(raw.clean, scales.clean, clipped=True), raw.labels)
 
 
 def _choose_scales(train: RawPairs, given: Scales | None, one_scale: bool) -> tuple[Scales, list[str]]:
     """The model's scales where they suit the values, else the values' own with a warning."""
-    if given is not None and given.suit(train.noisy, train.clean):
+    noisy, clean = (seen.extent for seen in train.surveys)
+    if given is not None and given.suit(noisy, clean):
         return given, []
-    own = fit_scales(train.noisy, train.clean, one_scale=one_scale)
+
+    def fit(one_scale: bool) -> Scales:
+        return fit_scales(noisy, clean, functools.partial(_squared_error, train), one_scale=one_scale)
+
+    own = fit(one_scale)
     if given is None:
-        usual = fit_scales(train.noisy, train.clean).noisy if one_scale else own.noisy
+        usual = fit(False).noisy if one_scale else own.noisy
         warning = f"X is read on y's scale, {own.clean}, though it lies nearer to y on its own, {usual}"
         return own, [] if usual == own.noisy else [warning]
     warning = (
@@ -127,3 +137,15 @@ def _choose_scales(train: RawPairs, given: Scales | None, one_scale: bool) -> tu
         f"are scored with X on {own.noisy} and y on {own.clean}"
     )
     return own, [warning]
+
+
+def _squared_error(train: RawPairs, noisy: Scale, clean: Scale) -> float:
+    """Mean over all values of X and y, both normalised; of many more than are soon read, over those of the first."""
+    x, y = ScaledImages(train.noisy, noisy), ScaledImages(train.clean, clean)
+    total, count = 0.0, 0
+    for windows in pieces(x.shapes):
+        difference = x.read(windows).astype(np.float64) - y.read(windows)
+        total, count = total + float(np.square(difference, out=difference).sum()), count + difference.size
+        if count > _MOST_VALUES:
+            break
+    return total / count

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.collection import Images, Shapes, shapes_of
 from smidgen.data.corruptions import Overlay, add_noise, average, maximum
 from smidgen.data.mnist import LABEL_NAMES, LICENCE, Archive, load_full, load_sample
-from smidgen.data.pairs import Dataset, Images, Labels, Pairs
+from smidgen.data.pairs import Batch, Dataset, Labels, Pairs
 from smidgen.errors import InputError
 
 SEED = 0
@@ -55,8 +56,13 @@ class FreshSource:
     def __len__(self) -> int:
         return len(self.clean)
 
-    def batches(self, batch_size: int, generator: np.random.Generator) -> Iterator[tuple[Images, Images]]:
-        """One epoch; the last batch holds what is left."""
+    @property
+    def shapes(self) -> Shapes:
+        """Of all images."""
+        return shapes_of(self.clean[..., None])
+
+    def batches(self, batch_size: int, generator: np.random.Generator, crop: int = 0) -> Iterator[Batch]:
+        """One epoch of whole images; the last batch holds what is left."""
         order = generator.permutation(len(self.clean))
         partners = None if self.other is None else generator.permutation(len(self.other))
         for start in range(0, len(order), batch_size):
@@ -65,7 +71,7 @@ class FreshSource:
                 other = generator.standard_normal(clean.shape, dtype=np.float32)
             else:
                 other = _unit(self.other[partners[start : start + len(clean)]])
-            yield self.corruption(clean, other), clean
+            yield [(self.corruption(clean, other), clean)]
 
     def example(self, n: int) -> Pairs:
         """The first `n` clean images, each with a fixed partner or fixed noise."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.pairs import Images
+from smidgen.data.collection import Images, as_array
 from smidgen.data.tasks import SAMPLE_TASK, example_pairs
 from smidgen.errors import SmidgenError
 
@@ -20,7 +20,7 @@ def make_check_images(size: tuple[int, int], channels: int) -> Images:
     """
     height, width = size
     n = 4 if height * width <= _FEW_PIXELS else 1
-    real = example_pairs(SAMPLE_TASK, n).noisy
+    real = as_array(example_pairs(SAMPLE_TASK, n).noisy)
     real = np.tile(real, (1, -(-height // 28), -(-width // 28), channels))[:, :height, :width]
     random = np.random.default_rng(0).random((n, height, width, channels), dtype=np.float32)
     return np.concatenate([real, random])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.collection import as_array
 from smidgen.data.corruptions import average
 from smidgen.data.scale import Scale
 from smidgen.data.tasks import TASKS, example_pairs
@@ -151,7 +152,7 @@ def _export_html(source: _Source, out: Path) -> tuple[float, Facts]:
         source.size,
         title=_title(info),
         facts=facts,
-        examples=example_pairs(name, _EXAMPLES).noisy,
+        examples=as_array(example_pairs(name, _EXAMPLES).noisy),
         averaged=name in TASKS and TASKS[name].corruption is average,
     )
     write_whole(out, page)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from smidgen.data.collection import as_array
 from smidgen.data.tasks import SAMPLE_TASK, TASKS, example_pairs
 from smidgen.export.check import make_check_images
 from smidgen.judging.legibility import read_digits
@@ -22,7 +23,7 @@ def measure_rounding(original: Runtime, rounded: Runtime, size: tuple[int, int])
     channels = original.info.spec.channels
     name = original.info.origin.name
     pairs = example_pairs(name if name in TASKS else SAMPLE_TASK, _PAIRS)
-    noisy = pairs.noisy.repeat(channels, axis=3)
+    noisy = as_array(pairs.noisy).repeat(channels, axis=3)
     full, small = original.denoise(noisy), rounded.denoise(noisy)
     checked = make_check_images(size, channels)
     moved = np.concatenate([(small - full).ravel(), (rounded.denoise(checked) - original.denoise(checked)).ravel()])

@@ -1,13 +1,15 @@
 """Judge a model on pairs, beside the baselines on the same images."""
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from smidgen.data.pairs import Images, Labels, Pairs
+from smidgen.data.collection import Collection, MadeImages, stacks
+from smidgen.data.pairs import Labels, Pairs
 from smidgen.judging.baselines import Baseline, choose_baselines
 from smidgen.judging.legibility import (
     Reading,
@@ -18,14 +20,15 @@ from smidgen.judging.legibility import (
     legibility_by_digit,
     read_digits,
 )
-from smidgen.judging.scores import psnr, ssim
+from smidgen.judging.scores import psnr_of, ssim
 from smidgen.model.records import Interval, Legibility, Scores
 from smidgen.model.runtime import Runtime
-from smidgen.training.losses import PerImage, bce, bce_floor, mse
+from smidgen.training.losses import PerImage, bce_floor, bce_of_each, mse, require_same_shapes
 
 _MOST_GROUPS = 40
-# Told the name of what is scored next.
-Watch = Callable[[str], None]
+_SCORED_AT_ONCE = 2_000_000  # values; progress is told after each
+# Told what is being scored and the share of it that is done.
+Watch = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -78,14 +81,14 @@ class Judgement:
 
     Attributes:
         evaluation: the figures.
-        denoised: the images, (N, H, W, C).
+        denoised: the images.
         errors: mean squared error of each, (N,).
         truth: what the images are, where that is known.
         reading: of the denoised images, where the truth is known.
     """
 
     evaluation: Evaluation
-    denoised: Images
+    denoised: Collection
     errors: PerImage
     truth: Truth | None
     reading: Reading | None
@@ -99,7 +102,7 @@ def evaluate(
     split: str,
     val: Pairs,
     with_baselines: bool = True,
-    watch: Watch = lambda name: None,
+    watch: Watch = lambda name, done: None,
 ) -> Judgement:
     """Judge a model.
 
@@ -110,13 +113,12 @@ def evaluate(
         val: the validation pairs, on which the baselines' strengths are chosen.
         with_baselines: score the classical denoisers too, which takes longer than the model. Ctrl-C leaves out
             those that are missing.
-        watch: told the name of what is scored next.
+        watch: told what is scored, and how much of it is done.
 
     Raises:
         PairsError: the model does not take images of this kind.
     """
-    watch("the model")
-    denoised = runtime.denoise(pairs.noisy)
+    denoised = MadeImages(pairs.noisy, lambda noisy, _: runtime.denoise(noisy))
     return judge(
         denoised, pairs, name=name, split=split, baselines=choose_baselines(val) if with_baselines else (),
         model=runtime.name, num_parameters=runtime.info.spec.num_parameters, budget=runtime.info.budget, watch=watch,
@@ -124,7 +126,7 @@ def evaluate(
 
 
 def judge(
-    denoised: Images,
+    denoised: Collection,
     pairs: Pairs,
     *,
     name: str,
@@ -133,34 +135,34 @@ def judge(
     model: str,
     num_parameters: int,
     budget: int,
-    watch: Watch = lambda name: None,
+    watch: Watch = lambda name, done: None,
 ) -> Judgement:
     """Judge denoised images, whatever made them.
 
     Args:
-        denoised: (N, H, W, C), of `pairs.noisy`.
+        denoised: of `pairs.noisy`.
         pairs: what to score on.
         name, split: what to call them.
         baselines: to be scored beside; Ctrl-C leaves out those that are missing.
         model, num_parameters, budget: what made the images.
-        watch: told the name of what is scored next.
+        watch: told what is scored, and how much of it is done.
 
     Raises:
-        PairsError: the shapes differ.
+        PairsError: the sizes differ.
     """
     scorer = _Scorer(pairs)
     truth = scorer.truth
-    reading = read_digits(denoised) if truth else None
-    errors = mse(denoised, pairs.clean)
     known = {"labels": pairs.labels, "partners": pairs.partners}
-    scores = scorer.score(denoised, reading)
+    scored = scorer.score(denoised, lambda done: watch("the model", done))
+    errors, reading, scores = scored.errors, scored.reading, scored.scores
     beside: dict[str, Scores] = {}
     strengths: dict[str, float] = {}
     interrupted = True
     with contextlib.suppress(KeyboardInterrupt):
         for baseline in baselines:
-            watch(baseline.name)
-            beside[baseline.name] = scorer.score(baseline.denoise(pairs.noisy))
+            of_baseline = MadeImages(pairs.noisy, lambda noisy, _, denoise=baseline.denoise: denoise(noisy))  # type: ignore[misc]
+            tell = functools.partial(watch, baseline.name)
+            beside[baseline.name] = scorer.score(of_baseline, tell).scores
             strengths[baseline.name] = baseline.strength
         interrupted = False
     evaluation = Evaluation(
@@ -183,6 +185,13 @@ def judge(
     return Judgement(evaluation=evaluation, denoised=denoised, errors=errors, truth=truth, reading=reading)
 
 
+@dataclass(frozen=True)
+class _Scored:
+    errors: PerImage
+    reading: Reading | None
+    scores: Scores
+
+
 class _Scorer:
     """Scores images against one set of clean ones."""
 
@@ -193,23 +202,34 @@ class _Scorer:
         self._clean = pairs.clean
         self._floor = bce_floor(pairs.clean)
         if self.truth:
-            self._of_noisy = legibility(read_digits(np.clip(pairs.noisy, 0, 1)), self.truth)
+            self._of_noisy = legibility(read_digits(pairs.noisy), self.truth)
             self._of_clean = legibility(read_digits(pairs.clean), self.truth)
 
-    def score(self, images: Images, reading: Reading | None = None) -> Scores:
-        """All scores; `reading` spares reading the images again."""
+    def score(self, images: Collection, tell: Callable[[float], None]) -> _Scored:
+        """All scores in one go through the images; `tell` hears what share is done."""
+        tell(0.0)
+        require_same_shapes(images, self._clean)
+        values = np.empty((3, len(self._clean)))
+        digits = []
+        for span, (some, clean) in stacks(images, self._clean, most_values=_SCORED_AT_ONCE):
+            values[:, span] = mse(some, clean), bce_of_each(some, clean), ssim(some, clean)
+            digits += [read_digits(some)] if self.truth else []
+            tell(span.stop / len(self._clean))
+        errors, entropy, similarity = values
+        reading = Reading.join(digits) if self.truth else None
         legible = None
-        if self.truth:
-            denoised = legibility(reading or read_digits(images), self.truth)
+        if self.truth and reading:
+            denoised = legibility(reading, self.truth)
             legible = Legibility(noisy=self._of_noisy, denoised=denoised, clean=self._of_clean)
-        return Scores(
-            bce=bce(images, self._clean),
+        scores = Scores(
+            bce=float(entropy.mean()),
             bce_floor=self._floor,
-            mse=float(mse(images, self._clean).mean()),
-            psnr_db=_finite(psnr(images, self._clean).mean()),
-            ssim=_finite(ssim(images, self._clean).mean()),
+            mse=float(errors.mean()),
+            psnr_db=_finite(psnr_of(errors).mean()),
+            ssim=_finite(similarity.mean()),
             legibility=legible,
         )
+        return _Scored(errors, reading, scores)
 
 
 def _finite(score: float) -> float | None:

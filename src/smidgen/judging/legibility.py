@@ -1,5 +1,6 @@
 """Legibility: the share of images that a digit reader reads as what they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.pairs import Images, Labels, Pairs
+from smidgen.data.collection import Collection, shapes_of, stacks
+from smidgen.data.pairs import Labels, Pairs
 from smidgen.model.records import Interval
 
 # The reader is only asked where it can read: it must read this share of the clean images right,
@@ -25,6 +27,11 @@ class Reading:
 
     digits: NDArray[np.int64]
     sureness: NDArray[np.float32]
+
+    @staticmethod
+    def join(parts: "Sequence[Reading]") -> "Reading":
+        """Of several lots of images, one after the other."""
+        return Reading(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("digits", "sureness")))
 
 
 @dataclass(frozen=True)
@@ -43,22 +50,25 @@ class Truth:
     by: str
 
 
-def read_digits(images: Images) -> Reading:
-    """Let the shipped reader read `(N, 28, 28, 1)` images, white on black."""
+def read_digits(images: Collection) -> Reading:
+    """Let the shipped reader read 28 x 28 images of one channel, white on black; what leaves [0, 1] is clipped."""
     session = _reader()
     parts = []
-    for start in range(0, len(images), _AT_ONCE):
-        part = np.ascontiguousarray(images[start : start + _AT_ONCE].transpose(0, 3, 1, 2), np.float32)
-        parts.append(session.run(None, {"image": part})[0])
-    probability = np.concatenate(parts)
-    return Reading(probability.argmax(1), probability.max(1))
+    for _, (some,) in stacks(images, most_values=_AT_ONCE * 28 * 28):
+        part = np.ascontiguousarray(np.clip(some, 0, 1).transpose(0, 3, 1, 2), np.float32)
+        probability = session.run(None, {"image": part})[0]
+        parts.append(Reading(probability.argmax(1), probability.max(1)))
+    return Reading.join(parts)
 
 
 def find_truth(pairs: Pairs) -> Truth | str:
     """What the images are, or a sentence that says why the reader cannot be asked."""
-    if pairs.clean.shape[1:] != (28, 28, 1):
-        height, width, channels = pairs.clean.shape[1:]
-        return f"the digit reader takes images of 28 x 28 x 1; these are {height} x {width} x {channels}"
+    shapes = shapes_of(pairs.clean)
+    other = np.flatnonzero((shapes != (28, 28, 1)).any(1))
+    if len(other):
+        height, width, channels = shapes[other[0]].tolist()
+        which = "these are" if (shapes == shapes[0]).all() else "one is"
+        return f"the digit reader takes images of 28 x 28 x 1; {which} {height} x {width} x {channels}"
     clean = read_digits(pairs.clean)
     if pairs.labels is not None:
         right = float((clean.digits == pairs.labels).mean())

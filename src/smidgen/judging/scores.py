@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from smidgen.data.pairs import Images
-from smidgen.data.scale import chunks
-from smidgen.training.losses import PerImage, mse, require_same_shape
+from smidgen.data.collection import Collection, pieces, read, shapes_of, stacks
+from smidgen.training.losses import PerImage, mse, require_same_shapes
 
 _SSIM_WINDOW = 7
+_AT_ONCE = 500_000  # values worth computing at once in float64
 
 
 def cohen_kappa(first: Sequence[object], second: Sequence[object]) -> float:
@@ -28,23 +29,28 @@ def cohen_kappa(first: Sequence[object], second: Sequence[object]) -> float:
     return math.nan if by_chance == 1 else (agreed - by_chance) / (1 - by_chance)
 
 
-def psnr(denoised: Images, clean: Images) -> PerImage:
+def psnr(denoised: Collection, clean: Collection) -> PerImage:
     """Peak signal-to-noise ratio of each image, in dB, for values in [0, 1].
 
     Args:
-        denoised, clean: (N, H, W, C), same shape.
+        denoised, clean: images of the same sizes.
 
     Returns:
         (N,); +inf where the two are identical. Average these rather than pooling the error.
 
     Raises:
-        PairsError: the shapes differ.
+        PairsError: the sizes differ.
     """
+    return psnr_of(mse(denoised, clean))
+
+
+def psnr_of(errors: PerImage) -> PerImage:
+    """The same from mean squared errors."""
     with np.errstate(divide="ignore"):
-        return np.asarray(-10 * np.log10(mse(denoised, clean)))
+        return np.asarray(-10 * np.log10(errors))
 
 
-def ssim(denoised: Images, clean: Images) -> PerImage:
+def ssim(denoised: Collection, clean: Collection) -> PerImage:
     """Structural similarity of each image, averaged over channels, for values in [0, 1].
 
     Wang et al. 2004, "Image quality assessment: from error visibility to structural similarity":
@@ -52,30 +58,49 @@ def ssim(denoised: Images, clean: Images) -> PerImage:
     inside the image; the same as scikit-image's `structural_similarity`.
 
     Args:
-        denoised, clean: (N, H, W, C), same shape, H and W of at least 7.
+        denoised, clean: images of the same sizes.
 
     Returns:
-        (N,); NaN where the images are smaller than the window.
+        (N,); NaN for images smaller than the window.
 
     Raises:
-        PairsError: the shapes differ.
+        PairsError: the sizes differ.
     """
+    require_same_shapes(denoised, clean)
+    shapes = shapes_of(clean)
+    totals, counts = np.zeros(len(shapes)), np.zeros(len(shapes))
+    edge = _SSIM_WINDOW // 2
+    for span, (some, others) in stacks(denoised, clean):
+        for windows in pieces(shapes[span], _AT_ONCE):
+            height = int(shapes[span.start, 0])
+            # Rows overlap by a window's, so that all windows lie in one piece or another.
+            taller = [
+                (number, slice(max(0, rows.start - edge), min(height, rows.stop + edge)), columns)
+                for number, rows, columns in windows
+            ]
+            one, other = read(some, taller), read(others, taller)
+            if min(one.shape[1:3]) < _SSIM_WINDOW:
+                continue
+            values = _similarity(one.astype(np.float64), other.astype(np.float64))
+            numbers = [span.start + number for number, _, _ in windows]
+            totals[numbers] += values.reshape(len(values), -1).sum(1)
+            counts[numbers] += values[0].size
+    with np.errstate(invalid="ignore"):
+        return totals / counts
+
+
+def _similarity(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each window that lies inside, (N, H, W, C) to (N, H - 6, W - 6, C)."""
     from scipy.ndimage import uniform_filter  # the only part that needs it
 
-    require_same_shape(denoised, clean)
-    if min(clean.shape[1:3]) < _SSIM_WINDOW:
-        return np.full(len(clean), np.nan)
     window = (1, _SSIM_WINDOW, _SSIM_WINDOW, 1)
     edge = _SSIM_WINDOW // 2
     sample = _SSIM_WINDOW**2 / (_SSIM_WINDOW**2 - 1)
     c1, c2 = 0.01**2, 0.03**2
-    values = np.empty(len(clean))
-    for part in chunks(clean):
-        x, y = denoised[part].astype(np.float64), clean[part].astype(np.float64)
-        mean_x, mean_y = uniform_filter(x, window), uniform_filter(y, window)
-        var_x = sample * (uniform_filter(x * x, window) - mean_x**2)
-        var_y = sample * (uniform_filter(y * y, window) - mean_y**2)
-        cov = sample * (uniform_filter(x * y, window) - mean_x * mean_y)
-        map_ = ((2 * mean_x * mean_y + c1) * (2 * cov + c2)) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
-        values[part] = map_[:, edge:-edge, edge:-edge].mean((1, 2, 3))
-    return values
+    mean_x, mean_y = uniform_filter(x, window), uniform_filter(y, window)
+    var_x = sample * (uniform_filter(x * x, window) - mean_x**2)
+    var_y = sample * (uniform_filter(y * y, window) - mean_y**2)
+    cov = sample * (uniform_filter(x * y, window) - mean_x * mean_y)
+    found = ((2 * mean_x * mean_y + c1) * (2 * cov + c2)) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    inside: NDArray[np.float64] = found[:, edge:-edge, edge:-edge]
+    return inside

@@ -46,8 +46,7 @@ def _channels(channels: int) -> str:
 
 
 def _use(info: ModelInfo) -> str:
-    shape = info.origin.shape
-    size = f", {shape[0]} x {shape[1]} in size" if shape else ""
+    size = f", {info.origin.size} in size" if info.origin.size else ""
     name = f"`{info.origin.name or 'unknown'}`"
     made = info.origin.corrupted
     images = f"images like those of {name}, corrupted by `{made}`" if made else f"images corrupted like those of {name}"

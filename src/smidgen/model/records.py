@@ -104,9 +104,9 @@ class ModelInfo:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W) of the images it was trained on; 28 x 28 where it does not say."""
-        shape = self.origin.shape
-        return shape[:2] if shape and min(shape) > 0 else (28, 28)
+        """(H, W) of the images it was trained on, of the smallest where they differ; 28 x 28 where it does not say."""
+        height, width = self.origin.shape[:2] if self.origin.shape else (self.origin.extent or ((28, 28),))[0]
+        return (height, width) if min(height, width) > 0 else (28, 28)
 
     @staticmethod
     def of(experiment: Experiment, *, best_epoch: int = 0, ending: str = "under way") -> "ModelInfo":

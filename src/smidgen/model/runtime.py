@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.pairs import Images
+from smidgen.data.collection import Images
 from smidgen.data.scale import Scale
 from smidgen.engine.native import Engine, Stop
 from smidgen.errors import PairsError, plural

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from smidgen.data.pairs import Images, Pairs
+from smidgen.data.collection import Collection, Image
+from smidgen.data.pairs import Pairs
 from smidgen.judging.legibility import Reading, Truth
 from smidgen.runs.chart import loss_limits
 
@@ -22,6 +23,7 @@ _RIGHT = "#15803d"
 _WRONG = "#b91c1c"
 _DPI = 120
 _GAP, _MARK = 0.07, 0.3  # between the images of a strip, and below them for what was read, in images
+_WIDE, _MOST_SHOWN = 64, 192  # pixels: images as wide are drawn larger, and of larger ones so much is shown
 _MANY_TICKS = 300  # from such a ratio on, ticks between the powers of ten run into each other
 
 
@@ -38,29 +40,29 @@ def draw_first_pair(pairs: Pairs) -> bytes:
 
 def draw_strip(
     pairs: Pairs,
-    denoised: Images,
+    denoised: Collection,
     reading: Reading | None,
     truth: Truth | None,
     order: NDArray[np.int64],
 ) -> bytes:
-    """The images at the places of `order`: noisy, denoised, clean.
+    """The images at the places of `order`: noisy, denoised, clean; of large ones the middle.
 
     Below is what the reader read in the denoised one: green where that is the truth, red with a cross
     where not, grey where the truth is not sure.
     """
-    height, width = pairs.clean.shape[1:3]
+    columns = [[_middle(images[int(place)]) for images in (pairs.noisy, denoised, pairs.clean)] for place in order]
+    height, width = (max(column[0].shape[axis] for column in columns) for axis in (0, 1))
     across, down = width * (1 + _GAP), height * (1 + _GAP)  # from one image to the next
-    inches = 0.95 * len(order)
-    figure = Figure(figsize=(inches + 0.9, 3.35))
+    inches = 0.95 * len(order) * max(1, min(2, width / _WIDE))
+    figure = Figure(figsize=(inches + 0.9, 3.35 * max(1, min(2, width / _WIDE))))
     # One for all images: thirty would take matplotlib a quarter of a second.
     axes = figure.add_axes((0.85 / (inches + 0.9), 0, inches / (inches + 0.9), 1), anchor="W")
     axes.axis("off")
-    rows = (("noisy", pairs.noisy, 0), ("denoised", denoised, down), ("clean", pairs.clean, 2 * down + _MARK * height))
-    for name, images, top in rows:
+    for row, (name, top) in enumerate((("noisy", 0), ("denoised", down), ("clean", 2 * down + _MARK * height))):
         axes.text(-_GAP * width, top + height / 2, name, color=_INK, fontsize=10, ha="right", va="center")
-        for column, place in enumerate(order):
-            left = column * across
-            _show(axes, images[place], extent=(left, left + width, top + height, top))
+        for column, images in enumerate(columns):
+            image, left = images[row], column * across
+            _show(axes, image, extent=(left, left + image.shape[1], top + image.shape[0], top))
     if reading is not None and truth is not None:
         for column, place in enumerate(order):
             digit, right = int(reading.digits[place]), reading.digits[place] == truth.digits[place]
@@ -153,6 +155,12 @@ def _make_logarithmic(axes: Axes, side: Literal["x", "y"], values: Sequence[floa
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
     axis.set_minor_locator(NullLocator())
+
+
+def _middle(image: Image) -> Image:
+    """The part of an image that can be seen in a strip."""
+    top, left = ((side - min(side, _MOST_SHOWN)) // 2 for side in image.shape[:2])
+    return image[top : top + _MOST_SHOWN, left : left + _MOST_SHOWN]
 
 
 def _show(axes: Axes, image: NDArray[np.float32], extent: tuple[float, float, float, float] | None = None) -> None:

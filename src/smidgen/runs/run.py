@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 import smidgen
+from smidgen.data.collection import MadeImages
 from smidgen.files import lock_folder, make_folder, write_whole
-from smidgen.judging.evaluate import Judgement, evaluate
+from smidgen.judging.evaluate import Judgement, Watch, evaluate
 from smidgen.judging.verdict import judge_history
 from smidgen.model.file import Weights, write_model
 from smidgen.model.records import Judged, ModelInfo, to_plain
@@ -41,7 +42,7 @@ def make_run(
     folder: Path,
     resume: bool = False,
     watch: Callable[[Progress], None] | None = None,
-    watch_judging: Callable[[str], None] = lambda what: None,
+    watch_judging: Watch = lambda what, done: None,
 ) -> Run:
     """Train, judge, and leave the model file, figures and report in a folder.
 
@@ -50,7 +51,7 @@ def make_run(
         folder: made if it is missing.
         resume: go on from the folder's checkpoint.
         watch: called with the progress of the training.
-        watch_judging: told what is scored next.
+        watch_judging: told what is scored, and what share of it is done.
 
     Raises:
         FileError: the folder cannot be written to.
@@ -68,9 +69,7 @@ def make_run(
         return leave_run(experiment, trained, folder=folder, watch=watch_judging)
 
 
-def leave_run(
-    experiment: Experiment, trained: Trained, *, folder: Path, watch: Callable[[str], None] = lambda what: None
-) -> Run:
+def leave_run(experiment: Experiment, trained: Trained, *, folder: Path, watch: Watch = lambda what, done: None) -> Run:
     """Judge what a training gave, and leave the model file, figures and report; `watch` as in `evaluate`."""
     make_folder(folder)
     dataset, pairs = experiment.dataset, experiment.scored
@@ -123,7 +122,8 @@ def _draw(experiment: Experiment, trained: Trained, judged: Judgement, floor: fl
 
 def _describe(experiment: Experiment, trained: Trained, judged: Judgement) -> RunRecord:
     dataset, recipe, clean = experiment.dataset, experiment.recipe, experiment.dataset.val.clean
-    blank = np.full_like(clean, clean.mean())
+    mean = dataset.origin.means["clean"]
+    blank = MadeImages(clean, lambda images, _: np.full_like(images, mean))
     if recipe.loss == "bce":
         floor, start = bce_floor(clean), bce(blank, clean)
     else:

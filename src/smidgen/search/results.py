@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from smidgen.files import make_folder, write_whole
+from smidgen.judging.evaluate import Watch
 from smidgen.network.spec import spec_from_dict
 from smidgen.runs.figures import draw_bars, draw_points
 from smidgen.runs.run import Run, leave_run
@@ -93,11 +94,11 @@ def _row(trial: FrozenTrial) -> Row:
 
 
 def write_results(
-    study: optuna.Study, plan: Plan, *, command: str, split: str, watch: Callable[[str], None] = lambda what: None
+    study: optuna.Study, plan: Plan, *, command: str, split: str, watch: Watch = lambda what, done: None
 ) -> Run | None:
     """Write `trials.csv`, the figures, and the run of the best model if one was trained to its end.
 
-    `watch` is told what is scored next.
+    `watch` is told what is scored, and what share of it is done.
 
     Raises:
         FileError: the folder cannot be written to.

@@ -12,7 +12,7 @@ from typing import Any
 from smidgen.data.pairs import Dataset
 from smidgen.errors import FileError, InputError
 from smidgen.network.spec import NETWORKS, OUTPUTS, PlainSpec, PyramidSpec, Spec, check_budget, widest_pyramid
-from smidgen.training.recipe import OPTIMIZERS, Recipe, default_recipe
+from smidgen.training.recipe import CROP, OPTIMIZERS, Recipe, default_recipe
 
 Value = str | int | float
 _SHAPE = ("kernel", "scales", "passes")
@@ -139,19 +139,19 @@ def full_space(dataset: Dataset, budget: int, *, output: str = OUTPUTS[0], **com
     Raises:
         BudgetError: no network fits.
     """
-    channels, pixels = dataset.shape[2], dataset.pixels
+    channels, (examples, pixels) = dataset.channels, dataset.measure(CROP)
     shapes: dict[str, tuple[Value, ...]] = {"passes": (1, 2), "scales": (2, 3, 4, 5), "kernel": (3, 5, 7)}
     while (largest := _narrowest(shapes, channels)).num_parameters > budget:
         name = max(shapes, key=lambda name: len(shapes[name]))
         if len(shapes[name]) == 1:
             check_budget(largest, budget)
         shapes[name] = shapes[name][:-1]
-    usual = default_recipe(largest, len(dataset.train), pixels, **common)
+    usual = default_recipe(largest, examples, pixels, **common)
     batches = tuple(max(1, round(usual.batch_size * factor)) for factor in _BATCHES_A_DEFAULT)
     return Space(
         budget=budget,
         channels=channels,
-        num_pairs=len(dataset.train),
+        num_pairs=examples,
         pixels=pixels,
         output=output,
         common={"epochs": usual.epochs} | common,
@@ -184,16 +184,17 @@ def read_grid(path: Path, dataset: Dataset, budget: int, *, output: str = OUTPUT
         raise FileError(f"the grid {path} cannot be read ({error})", expected="a TOML file") from None
     if not content:
         raise InputError(f"the grid {path} is empty", expected=f"values for some of {', '.join(_GRID_TYPES)}")
-    default_recipe(PyramidSpec(channels=dataset.shape[2]), len(dataset.train), dataset.pixels, **common)
+    examples, pixels = dataset.measure(CROP)
+    default_recipe(PyramidSpec(channels=dataset.channels), examples, pixels, **common)
     choices = {name: _options(path, name, value) for name, value in content.items()}
     number = math.prod(map(len, choices.values()))
     if number > _MOST_COMBINATIONS:
         raise InputError(f"the grid {path} has {number:,} combinations", expected=f"at most {_MOST_COMBINATIONS:,}")
     space = Space(
         budget=budget,
-        channels=dataset.shape[2],
-        num_pairs=len(dataset.train),
-        pixels=dataset.pixels,
+        channels=dataset.channels,
+        num_pairs=examples,
+        pixels=pixels,
         output=output,
         common={name: value for name, value in common.items() if name not in choices},
         choices=choices,

@@ -7,7 +7,7 @@ from smidgen.data.pairs import Dataset, Pairs
 from smidgen.errors import InputError
 from smidgen.network.layers import Kind
 from smidgen.network.spec import Spec, check_budget
-from smidgen.training.recipe import Recipe, default_recipe
+from smidgen.training.recipe import CROP, Recipe, default_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,8 @@ class Experiment:
         dataset: Dataset, spec: Spec, budget: int, *, command: str = "", split: str = "val", **chosen: Any
     ) -> "Experiment":
         """With the default recipe for these pairs; what was `chosen` replaces parts of it, see `default_recipe`."""
-        recipe = default_recipe(spec, len(dataset.train), dataset.pixels, **chosen)
+        crop = chosen.get("crop")
+        recipe = default_recipe(spec, *dataset.measure(CROP if crop is None else crop), **chosen)
         return Experiment(dataset=dataset, spec=spec, recipe=recipe, budget=budget, command=command, split=split)
 
     @property

@@ -2,22 +2,24 @@
 
 import copy
 import functools
+import itertools
 import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import repeat
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from smidgen.data.collection import MadeImages
+from smidgen.data.crops import turn
 from smidgen.data.pairs import Dataset
 from smidgen.engine.native import Engine
 from smidgen.network.spec import Spec
 from smidgen.training.checkpoint import TrainingState, restore_generator
-from smidgen.training.losses import bce, mse
+from smidgen.training.losses import bce_of_each, mse
 from smidgen.training.recipe import Recipe
 from smidgen.training.soap import SOAP
 from smidgen.training.torch_network import TorchNetwork, to_tensor
@@ -84,7 +86,8 @@ class Loop:
         self._parameters = list(model.parameters())
         self._pool = pool
         self._generator = restore_generator(state.generator)
-        self._steps_an_epoch = math.ceil(len(dataset.train) / settings.batch_size)
+        examples, _ = dataset.measure(settings.crop)
+        self._steps_an_epoch = math.ceil(examples / settings.batch_size)
         self._total_steps = settings.epochs * self._steps_an_epoch
 
     def run_epoch_or_roll_back(self) -> None:
@@ -112,27 +115,31 @@ class Loop:
             )
 
     def _run_epoch(self) -> None:
-        """Show all training pairs once, validate, and replace the state."""
+        """Show all training pairs once, or as much of them as an epoch holds, validate, and replace the state."""
         started, core_started = time.monotonic(), time.process_time()
-        total, seen, step, rate = 0.0, 0, self.state.step, 0.0
-        for noisy, clean in self._dataset.train.batches(self._settings.batch_size, self._generator):
-            rate = self._settings.rate_at(step, self._total_steps) * SMALLER_RATE**self.state.rollbacks
-            loss = self._step(to_tensor(noisy), to_tensor(clean), rate)
+        total, values, seen, step, rate = 0.0, 0, 0, self.state.step, 0.0
+        settings = self._settings
+        for batch in self._dataset.train.batches(settings.batch_size, self._generator, settings.crop):
+            rate = settings.rate_at(step, self._total_steps) * SMALLER_RATE**self.state.rollbacks
+            if settings.flips:
+                batch = turn(batch, self._generator)
+            loss = self._step([(to_tensor(noisy), to_tensor(clean)) for noisy, clean in batch], rate)
             step += 1
-            seen += len(clean)
-            total += loss * len(clean)
-            self._tell(step, total / seen, seen / (time.monotonic() - started))
+            size = sum(clean.size for _, clean in batch)
+            seen += sum(len(clean) for _, clean in batch)
+            total, values = total + loss * size, values + size
+            self._tell(step, total / values, seen / (time.monotonic() - started))
         record = {
             "epoch": self.state.epoch + 1,
             "step": step,
-            "loss": total / seen,
+            "loss": total / values,
             "val_loss": self._validate(),
             "learning_rate": rate,
             "images_per_second": seen / (time.monotonic() - started),
             "core_seconds": time.process_time() - core_started,
         }
         self.state = self._next_state(record, self.state.seconds + time.monotonic() - started)
-        self._tell(step, total / seen, record["images_per_second"])
+        self._tell(step, total / values, record["images_per_second"])
 
     def ensure_best(self) -> None:
         """After an interruption: if no epoch ever ended, the weights as they are now are the best."""
@@ -156,19 +163,21 @@ class Loop:
         return state
 
     def _validate(self) -> float:
-        val = self._dataset.val
         engine = Engine(self._spec, self._model.export_weights(), self._settings.threads)
-        denoised = engine.denoise_batch(val.noisy)
-        if self._settings.loss == "bce":
-            return bce(denoised, val.clean)
-        return float(mse(denoised, val.clean).mean())
+        denoised = MadeImages(self._dataset.val.noisy, lambda noisy, _: engine.denoise_batch(noisy))
+        loss = bce_of_each if self._settings.loss == "bce" else mse
+        return float(loss(denoised, self._dataset.val.clean).mean())
 
-    def _step(self, noisy: Tensor, clean: Tensor, rate: float) -> float:
+    def _step(self, batch: list[tuple[Tensor, Tensor]], rate: float) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        pixels = len(clean) * clean.shape[2] * clean.shape[3]
-        parts = max(self._settings.threads, pixels // _PIXELS_A_PART)
-        results = list(self._pool.map(self._gradients, noisy.chunk(parts), clean.chunk(parts), repeat(len(clean))))
+        total = sum(clean.numel() for _, clean in batch)
+        parts: list[tuple[Tensor, Tensor, int]] = []
+        for noisy, clean in batch:
+            share = self._settings.threads * clean.numel() // total  # of the threads, by size
+            many = max(1, share, clean.numel() // clean.shape[1] // _PIXELS_A_PART)
+            parts += zip(noisy.chunk(many), clean.chunk(many), itertools.repeat(total))
+        results = list(self._pool.map(lambda part: self._gradients(*part), parts))
         loss = sum(part for part, _ in results)
         if not math.isfinite(loss):
             raise DivergedError
@@ -179,8 +188,8 @@ class Loop:
         self._optimizer.step()
         return loss
 
-    def _gradients(self, noisy: Tensor, clean: Tensor, batch_size: int) -> tuple[float, tuple[Tensor, ...]]:
-        """A part's share of the batch's loss, and the gradients of that share."""
+    def _gradients(self, noisy: Tensor, clean: Tensor, total: int) -> tuple[float, tuple[Tensor, ...]]:
+        """A part's share of the loss of a batch of `total` values, and the gradients of that share."""
         values = self._model(noisy)
         if self._settings.loss == "bce":
             loss = F.binary_cross_entropy_with_logits(values, clean)
@@ -190,7 +199,7 @@ class Loop:
             loss = F.mse_loss(values, clean)
         else:
             loss = F.mse_loss(self._model.finish(values), clean)
-        share = loss * (len(clean) / batch_size)
+        share = loss * (clean.numel() / total)
         return share.item(), torch.autograd.grad(share, self._parameters)
 
     def _tell(self, step: int, loss: float, images_per_second: float) -> None:

@@ -14,6 +14,7 @@ OPTIMIZERS = ("soap", "adam", "adamw", "sgd")
 _LEARNING_RATES = {"soap": 3e-2, "adam": 1e-3, "adamw": 3e-3, "sgd": 1e-1}
 # The default length of an annealed training: about 16 minutes of two cores.
 DEFAULT_STEPS = 22_500
+CROP, _SMALLEST_CROP = 128, 16
 # A batch is 64 images of 28 x 28, or fewer larger ones with as many pixels.
 _LARGEST_BATCH = 64
 _MOST_THREADS = 256
@@ -26,13 +27,16 @@ class Recipe:
     """Everything besides pairs and spec that decides the final weights.
 
     Attributes:
-        epochs: times all training pairs are shown.
-        batch_size: pairs a step.
+        epochs: times all training pairs are shown, or 50 million pixels of them where there are more.
+        batch_size: pairs a step, or as many pixels as so many crops have.
         learning_rate: the peak.
         optimizer: one of `OPTIMIZERS`.
         loss: binary cross-entropy ("bce", of a sigmoid) or mean squared error ("mse").
         annealed: warm up, then follow a cosine to zero; otherwise the rate stays constant.
         patience: stop after this many epochs without a better validation loss; None never stops.
+        crop: the side of the parts that large images are shown in, about; images below one and a half times that, or
+            all where it is 0, are shown whole.
+        flips: whether they are turned by quarters and mirrored at random.
         seed: of weights, order, pairing and noise.
         threads: parts of a batch that run side by side; a step's sums depend on it, so it is part
             of the result.
@@ -45,6 +49,8 @@ class Recipe:
     loss: str = "bce"
     annealed: bool = True
     patience: int | None = None
+    crop: int = CROP
+    flips: bool = False
     seed: int = 0
     threads: int = 2
 
@@ -52,6 +58,10 @@ class Recipe:
         for name, most in (("epochs", _LARGEST), ("batch_size", _LARGEST), ("threads", _MOST_THREADS)):
             if not 1 <= getattr(self, name) <= most:
                 raise InputError(f"{name.replace('_', ' ')} is {getattr(self, name)}", expected=f"from 1 to {most:,}")
+        if self.crop and not _SMALLEST_CROP <= self.crop <= _LARGEST:
+            raise InputError(
+                f"the crop is {self.crop}", expected=f"from {_SMALLEST_CROP} pixels up, or 0 for whole images"
+            )
         if not 0 < self.learning_rate <= _LARGEST:
             raise InputError(f"the learning rate is {self.learning_rate}", expected=f"above 0 and at most {_LARGEST:,}")
         if self.optimizer not in OPTIMIZERS:
@@ -85,8 +95,8 @@ def default_recipe(spec: Spec, num_pairs: int, pixels: int, **chosen: Any) -> Re
 
     Args:
         spec: what will be trained.
-        num_pairs: pairs in one epoch, from which the number of epochs follows.
-        pixels: of one image, H·W.
+        num_pairs: pairs or crops in one epoch, from which the number of epochs follows.
+        pixels: of one of these, H·W.
         chosen: fields of `Recipe`; those that are None are left to the recipe.
     """
     chosen = {name: value for name, value in chosen.items() if value is not None}

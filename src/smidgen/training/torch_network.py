@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from smidgen.data.pairs import Images
+from smidgen.data.collection import Images
 from smidgen.data.scale import Scale
 from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network
 

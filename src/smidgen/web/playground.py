@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel
 
+from smidgen.data.collection import Images, as_array
 from smidgen.data.corruptions import CORRUPTIONS
 from smidgen.data.mnist import load_sample
-from smidgen.data.pairs import Images
 from smidgen.data.scale import Scale
 from smidgen.data.tasks import SAMPLE_TASK, TASKS, example_pairs
 from smidgen.engine.native import Stop
@@ -156,7 +156,7 @@ def _offer(models: Sequence[tuple[str, Runtime]]) -> dict[str, Any]:
         "digits-in-noise": "gaussian-noise",
         "garments-in-noise": "gaussian-noise",
     }
-    clean = example_pairs(known, _EXAMPLES if models[0][1].info.spec.channels == 1 else 0).clean
+    clean = as_array(example_pairs(known, _EXAMPLES if models[0][1].info.spec.channels == 1 else 0).clean)
     return {
         "models": [{"name": name, "num_parameters": runtime.info.spec.num_parameters} for name, runtime in models],
         "corruptions": corruptions,

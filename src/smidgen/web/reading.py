@@ -9,7 +9,9 @@ import numpy as np
 from fastapi import Body, FastAPI, HTTPException, Response
 from numpy.typing import NDArray
 
-from smidgen.data.pairs import Dataset, Images, Pairs
+from smidgen.data.collection import Images, shapes_of, stack
+from smidgen.data.pairs import Dataset, Pairs
+from smidgen.errors import PairsError
 from smidgen.images.kinds import Picture
 from smidgen.images.picture import pack_picture
 from smidgen.judging.legibility import Truth, find_truth, read_digits
@@ -55,7 +57,7 @@ def open_study(
         about: what the study is of; a folder with another is refused.
 
     Raises:
-        InputError: there are not so many images.
+        InputError: there are not so many images, or they differ in size.
         FileError: the folder holds another study or cannot be written to.
     """
     kind = COMPARE if compare else READ
@@ -72,8 +74,10 @@ def open_study(
 
 def _show(plan: Questions, pairs: Pairs, denoise: Mapping[str, Callable[[Images], Images]]) -> Shown:
     """What the page shows, all in 8 bits and of one size, so that only the pixels differ."""
-    index = np.array(plan.sources)
-    noisy, clean = pairs.noisy[index], pairs.clean[index]
+    shapes = shapes_of(pairs.clean)[list(plan.sources)]
+    if (shapes != shapes[0]).any():
+        raise PairsError("the images differ in size", expected="images of one size, for a person to compare or read")
+    noisy, clean = (stack(part, plan.sources) for part in (pairs.noisy, pairs.clean))
     made = {name: run(noisy) for name, run in denoise.items()}
     if plan.kind == READ:
         by_condition = {"noisy": noisy, "denoised": next(iter(made.values())), "clean": clean}

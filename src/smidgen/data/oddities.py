@@ -1,0 +1,57 @@
+"""What looks odd in pairs and is let through with a warning."""
+
+import itertools
+
+import numpy as np
+
+from smidgen.data.collection import Kept, ScaledImages, shapes_of, whole
+from smidgen.data.raw_pairs import RawPairs, Survey
+from smidgen.data.scale import Scale, Scales
+from smidgen.errors import plural
+
+_PIXELS_LOOKED_AT = 500_000
+
+
+def odd_things(train: RawPairs, val: RawPairs, test: RawPairs, scales: Scales) -> list[str]:
+    """Warnings about constant images, swapped X and y, and images that are in two splits."""
+    warnings = _constant("noisy", [part.surveys[0] for part in (train, val, test)])
+    warnings += odd_clean_images(train, val, test)
+    if _look_swapped(train, scales):
+        warnings.append("X looks cleaner than y: are X (noisy) and y (clean) swapped?")
+    return warnings
+
+
+def odd_clean_images(train: RawPairs, val: RawPairs, test: RawPairs) -> list[str]:
+    """Warnings about constant clean images, and clean images that are in two splits."""
+    warnings = _constant("clean", [part.surveys[1] for part in (train, val, test)])
+    parts = {"train": train, "val": val, "test": test}
+    if val is test:
+        del parts["test"]
+    for (first, one), (second, other) in itertools.combinations(parts.items(), 2):
+        common = np.intersect1d(one.surveys[1].digest, other.surveys[1].digest)
+        if len(common):
+            warnings.append(f"{plural(len(common), 'clean image')} in both {first} and {second}")
+    return warnings
+
+
+def _constant(what: str, surveys: list[Survey]) -> list[str]:
+    constant = sum(int((seen.low == seen.high).sum()) for seen in surveys)
+    return [f"{plural(constant, f'{what} image')} with a single value everywhere"] if constant else []
+
+
+def _look_swapped(train: RawPairs, scales: Scales) -> bool:
+    """Whether X is plainly smoother than y: noise makes neighbours differ, cleaning makes them alike."""
+    shapes = np.minimum(shapes_of(train.clean), (700, 700, 4))
+    n = max(1, int((np.cumsum(shapes[:, 0] * shapes[:, 1]) <= _PIXELS_LOOKED_AT).sum()))
+    windows = [whole(number, shapes[number]) for number in range(n)]
+
+    def roughness(kept: Kept, scale: Scale) -> float:
+        images = ScaledImages(kept, scale)
+        parts = [images.read([window])[0] for window in windows]
+        span = max(float(part.max()) for part in parts) - min(float(part.min()) for part in parts)
+        steps = [np.abs(np.diff(part, axis=1)) <= 0.02 * span for part in parts]
+        flat, count = sum(int(step.sum()) for step in steps), sum(int(step.size) for step in steps)
+        return 1.0 - flat / max(1, count)
+
+    wide = bool((shapes[:n, 1] > 1).any())
+    return wide and roughness(train.noisy, scales.noisy) < 0.7 * roughness(train.clean, scales.clean)

@@ -182,3 +182,31 @@ def test_parameters_and_clones():
     denoiser = Denoiser(900, epochs=3, validation=0.2, n_jobs=-1)
     assert clone(denoiser).get_params() == denoiser.get_params()
     assert denoiser.set_params(budget=450).budget == 450
+
+
+def test_images_of_several_sizes(generator: np.random.Generator):
+    """Lists of images that differ in size are learned from, answered with a list, and scored."""
+    clean = [np.rint(255 * generator.random((20 + n, 30 - n))) for n in range(12)]
+    noisy = [image + generator.normal(0, 20, image.shape) for image in clean]
+    denoiser = quick(output="residual", crop=16, flips=True).fit(noisy, clean)
+    answers = denoiser.predict(noisy)
+    assert [answer.shape for answer in answers] == [image.shape for image in clean]
+    errors = [np.square((answer - image) / 255).mean() for answer, image in zip(answers, clean, strict=True)]
+    assert denoiser.score(noisy, clean) == pytest.approx(np.mean(-10 * np.log10(errors)), abs=1e-3)
+    assert denoiser.predict(noisy[0][None]).shape == (1, 20, 30)
+
+
+def test_clean_images_alone(images: tuple[np.ndarray, np.ndarray]):
+    """With a corruption it learns from clean images, on their scale; with both y and one, or neither, it says so."""
+    _, clean = images
+    denoiser = quick(corruption=("gaussian-noise", 0.1), output="residual").fit(clean)
+    assert denoiser.predict(clean + 20).shape == clean.shape
+    info = Runtime(denoiser.model_).info
+    assert info.scales.noisy == info.scales.clean
+    assert str(info.origin.corrupted) == "gaussian-noise 0.1"
+    quick(corruption="blur", validation=clean[:4]).fit(clean[4:])
+    for wrong, given in ((quick(corruption="blur"), (clean, clean)), (quick(), (clean,))):
+        with pytest.raises(ValueError, match="clean images alone and a corruption"):
+            wrong.fit(*given)
+    with pytest.raises(ValueError, match="there is no corruption 'rain'"):
+        quick(corruption="rain").fit(clean)

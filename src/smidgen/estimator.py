@@ -13,8 +13,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from smidgen.data.checks import make_raw_pairs
-from smidgen.data.collection import ScaledImages
+from smidgen.data.checks import make_raw_clean, make_raw_pairs
+from smidgen.data.clean import split_clean
+from smidgen.data.collection import ScaledImages, read_whole
+from smidgen.data.corruptions import Wish, make_corruption
 from smidgen.data.pairs import Dataset
 from smidgen.data.raw_pairs import RawPairs
 from smidgen.data.split import VAL_SHARE, split_pairs
@@ -30,6 +32,7 @@ from smidgen.training.train import train
 
 _LEAST_ERROR = 1e-10
 _Result = TypeVar("_Result")
+_Given = NDArray[Any] | list[NDArray[Any]]  # (N, …), or images of several sizes
 
 
 class WrongInputError(InputError, ValueError):
@@ -51,15 +54,19 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A denoiser that fits a parameter budget, as a scikit-learn estimator.
 
     X and y are noisy and clean images of the same shape, on any scale: `(N, H, W)`, `(N, H, W, C)`
-    or flat rows `(N, H·W)`. What is None is set by the recipe of `smidgen train`.
+    or flat rows `(N, H·W)`; or lists of images `(H, W)` or `(H, W, C)` that may differ in size. What is None is set by
+    the recipe of `smidgen train`.
 
     Args:
         budget: most learned numbers.
         network: "pyramid", the widest that fits, or "plain", the classic autoencoder.
         output: "sigmoid", or "residual" for the noisy image less what the network finds in it: X and y in the same
             units.
-        epochs, batch_size, learning_rate, optimizer, loss, patience: of the training.
-        validation: the share of the pairs that chooses the epoch, or `(X, y)` that do.
+        epochs, batch_size, learning_rate, optimizer, loss, patience, crop, flips: of the training.
+        corruption: to learn from clean images alone, `fit(clean)`: how they are spoiled, afresh each epoch; see
+            `smidgen.open_pairs`.
+        validation: the share of the pairs that chooses the epoch, or `(X, y)` that do; beside a corruption clean
+            images.
         image_shape: `(H, W)` or `(H, W, C)` of flat rows, -1 for one length to be worked out;
             None takes them for square.
         random_state: of weights, order and the validation share.
@@ -69,7 +76,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         model_: the content of the model file.
         history_: one record an epoch.
         n_iter_: epochs trained.
-        n_features_in_: numbers an image has.
+        n_features_in_: numbers an image has, where all have as many.
     """
 
     model_: bytes
@@ -89,7 +96,10 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         optimizer: str | None = None,
         loss: str | None = None,
         patience: int | None = None,
-        validation: float | tuple[ArrayLike, ArrayLike] = VAL_SHARE,
+        crop: int | None = None,
+        flips: bool | None = None,
+        corruption: Wish | list[Wish] | None = None,
+        validation: float | tuple[ArrayLike, ArrayLike] | ArrayLike = VAL_SHARE,
         image_shape: tuple[int, ...] | None = None,
         random_state: Any = 0,
         n_jobs: int | None = None,
@@ -103,46 +113,57 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.optimizer = optimizer
         self.loss = loss
         self.patience = patience
+        self.crop = crop
+        self.flips = flips
+        self.corruption = corruption
         self.validation = validation
         self.image_shape = image_shape
         self.random_state = random_state
         self.n_jobs = n_jobs
 
     @_raise_value_errors
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803 (scikit-learn's names)
-        """Train on noisy images `X` and clean images `y`; Ctrl-C keeps the best model so far and goes on its way.
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:  # noqa: N803 (scikit-learn's names)
+        """Train on noisy images `X` and clean images `y`, or with a `corruption` on clean images `X` alone.
+
+        Ctrl-C keeps the best model so far and goes on its way.
 
         Raises:
             ValueError: X and y do not make pairs, or no network fits the budget.
         """
         # Scikit-learn's own checks first, for the words its users know.
-        noisy = check_array(X, dtype="numeric", allow_nd=True, ensure_min_samples=2, input_name="X")
-        clean = check_array(y, dtype="numeric", allow_nd=True, input_name="y")
+        noisy = _check(X, "X", ensure_min_samples=2)
+        if (y is None) != (self.corruption is not None):
+            found = "y is None, but it requires y to be passed" if y is None else "y is passed beside a corruption"
+            raise InputError(found, expected="noisy and clean images, or clean images alone and a corruption")
+        clean = noisy if y is None else _check(y, "y")
         seed = int(check_random_state(self.random_state).randint(2**31))
-        dataset = self._split(self._pairs(noisy, clean), seed)
+        dataset = self._split(noisy, clean, seed)
         for warning in dataset.warnings:
             warnings.warn(warning, stacklevel=2)
         spec = choose_spec(self.network, self.budget, dataset.channels, output=self.output)
         experiment = Experiment.plan(
             dataset, spec, self.budget,
             epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
-            optimizer=self.optimizer, loss=self.loss, patience=self.patience, seed=seed,
-            threads=_cores(self.n_jobs),
+            optimizer=self.optimizer, loss=self.loss, patience=self.patience, crop=self.crop, flips=self.flips,
+            seed=seed, threads=_cores(self.n_jobs),
         )  # fmt: skip
         trained = train(dataset, spec, experiment.recipe)
         info = ModelInfo.of(experiment, best_epoch=trained.best_epoch, ending=trained.ending)
         self.model_ = pack_model(info, trained.weights)
         self.history_ = trained.history
         self.n_iter_ = len(trained.history)
-        self.n_features_in_ = int(noisy[0].size)
-        self._answer_shape = clean.shape[1:]
+        if isinstance(noisy, np.ndarray):
+            self.n_features_in_ = int(noisy[0].size)
+        self._answer_axes = clean[0].ndim
         if trained.ending == "interrupted":
             raise KeyboardInterrupt
         return self
 
     @_raise_value_errors
-    def predict(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
+    def predict(self, X: ArrayLike) -> NDArray[np.float32] | list[NDArray[np.float32]]:  # noqa: N803
         """Denoised images for noisy ones, in y's units and in the form y had: flat rows, or with a channel axis or not.
+
+        A list for a list.
 
         Raises:
             ValueError: the images are not of the kind that was learned from.
@@ -153,24 +174,32 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "model_")
         return Runtime(self.model_, _cores(self.n_jobs))
 
-    def _denoise(self, model: Runtime, images: ArrayLike) -> NDArray[np.float32]:
-        noisy = check_array(images, dtype="numeric", allow_nd=True, input_name="X")
+    def _denoise(self, model: Runtime, given: ArrayLike) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+        noisy = _check(given, "X")
+        if not isinstance(noisy, np.ndarray):
+            images = self._pairs(noisy, noisy).noisy
+            return [self._as_answer(model.denoise_values(read_whole(image)[None]))[0] for image in images]
         if noisy.ndim == 2 and noisy.shape[1] != self.n_features_in_:
             raise PairsError(
                 f"X has {noisy.shape[1]} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input"
             )
-        denoised = model.denoise_values(np.asarray(self._pairs(noisy, noisy).noisy))
-        if len(self._answer_shape) == 1:
+        return self._as_answer(model.denoise_values(np.asarray(self._pairs(noisy, noisy).noisy)))
+
+    def _as_answer(self, denoised: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`(N, H, W, C)` in the form that y had."""
+        if self._answer_axes == 1:
             return denoised.reshape(len(denoised), -1)
-        return denoised[..., 0] if len(self._answer_shape) == 2 else denoised
+        return denoised[..., 0] if self._answer_axes == 2 else denoised
 
     @_raise_value_errors
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:  # noqa: N803
         """Mean peak signal-to-noise ratio of the denoised images, in dB, for y's full range; more is better."""
         model = self._open()
-        denoised = self._denoise(model, X)
-        pairs = self._pairs(denoised.reshape(np.shape(y)), np.asarray(y))
+        denoised, clean = self._denoise(model, X), _check(y, "y")
+        if isinstance(denoised, np.ndarray) and isinstance(clean, np.ndarray):
+            denoised = denoised.reshape(clean.shape)
+        pairs = self._pairs(denoised, clean)
         scale = model.info.scales.clean
         errors = mse(ScaledImages(pairs.noisy, scale), ScaledImages(pairs.clean, scale))
         ratios = -10 * np.log10(np.maximum(errors, _LEAST_ERROR))
@@ -181,24 +210,38 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "model_")
         write_whole(Path(path), self.model_)
 
-    def _pairs(self, noisy: NDArray[Any], clean: NDArray[Any]) -> RawPairs:
-        if self.image_shape is not None:
-            noisy, clean = (
-                images.reshape(len(images), *self.image_shape) if images.ndim == 2 else images
-                for images in (noisy, clean)
-            )
-        return make_raw_pairs(noisy, clean, None, type(self).__name__)
+    def _pairs(self, noisy: _Given, clean: _Given) -> RawPairs:
+        return make_raw_pairs(self._shaped(noisy), self._shaped(clean), None, type(self).__name__)
 
-    def _split(self, raw: RawPairs, seed: int) -> Dataset:
+    def _clean(self, clean: _Given) -> RawPairs:
+        return make_raw_clean(self._shaped(clean), None, type(self).__name__)
+
+    def _shaped(self, images: _Given) -> _Given:
+        """Flat rows in the shape that was told."""
+        if self.image_shape is None or not isinstance(images, np.ndarray) or images.ndim != 2:
+            return images
+        return images.reshape(len(images), *self.image_shape)
+
+    def _split(self, noisy: _Given, clean: _Given, seed: int) -> Dataset:
         """A validation part as asked for; no test part, since whoever calls has their own."""
-        settings: dict[str, Any] = {"test_share": 0.0, "seed": seed, "one_scale": needs_one_scale(self.output)}
-        if isinstance(self.validation, float) and 0 < self.validation < 1:
-            return split_pairs(raw, val_share=self.validation, **settings)
-        if isinstance(self.validation, tuple | list) and len(self.validation) == 2:
-            val = self._pairs(*(np.asarray(part) for part in self.validation))
-            return split_pairs(raw, val=val, **settings)
-        found = self.validation if isinstance(self.validation, float | int) else type(self.validation).__name__
-        raise InputError(f"validation is {found}", expected="a share between 0 and 1, or (X, y)")
+        share, given = self.validation, None
+        if not (isinstance(share, float) and 0 < share < 1):
+            given, share = self._validation(), VAL_SHARE
+        settings: dict[str, Any] = {"val": given, "val_share": share, "test_share": 0.0, "seed": seed}
+        if self.corruption is not None:
+            return split_clean(self._clean(clean), make_corruption(self.corruption), **settings)
+        return split_pairs(self._pairs(noisy, clean), one_scale=needs_one_scale(self.output), **settings)
+
+    def _validation(self) -> RawPairs:
+        """The images that were given to validate on."""
+        given = self.validation
+        if self.corruption is not None and not isinstance(given, float | int):
+            return self._clean(_check(given, "validation"))
+        if self.corruption is None and isinstance(given, tuple | list) and len(given) == 2:
+            return self._pairs(_check(given[0], "X of validation"), _check(given[1], "y of validation"))
+        found = given if isinstance(given, float | int) else type(given).__name__
+        images = "(X, y)" if self.corruption is None else "clean images"
+        raise InputError(f"validation is {found}", expected=f"a share between 0 and 1, or {images}")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -206,6 +249,13 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         tags.target_tags.single_output = False
         tags.target_tags.multi_output = True
         return tags
+
+
+def _check(images: Any, name: str, **more: Any) -> _Given:
+    """An array as scikit-learn checks it, or a list of images of several sizes."""
+    if isinstance(images, list | tuple) and len({np.shape(image) for image in images}) > 1:
+        return [np.asarray(image) for image in images]
+    return np.asarray(check_array(images, dtype="numeric", allow_nd=True, input_name=name, **more))
 
 
 def _cores(n_jobs: int | None) -> int:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +56,7 @@ def split_clean(
     val: RawPairs | None = None,
     test: RawPairs | None = None,
     scales: Scales | None = None,
+    **shares: Any,
 ) -> Dataset:
     """Split as `split_pairs` does, and corrupt: X is on y's scale, and its noise is not clipped.
 
@@ -63,12 +65,13 @@ def split_clean(
         corruption: makes the noisy ones.
         val, test: clean images, used whole instead of a tenth of `raw`.
         scales: a model's, whose rule for y is used as long as the values are on it.
+        shares: `seed`, `val_share` and `test_share`, as of `draw_parts`.
 
     Raises:
         PairsError: too few images, or parts whose images differ in their number of channels.
     """
     whole, source = fingerprints(raw, val, test)
-    parts = draw_parts(raw, val, test)
+    parts = draw_parts(raw, val, test, **shares)
     scale, warnings = _choose_scale(parts[0], scales)
     outside = sum(count_outside(scale, part) for part in parts)
     if outside:

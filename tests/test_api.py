@@ -101,18 +101,21 @@ def test_what_is_no_image_is_refused(bad: np.ndarray):
         smidgen.load("digits-on-garments-450").denoise(bad)
 
 
-def test_pairs_on_two_scales_make_no_residual(tmp_path: Path, generator: np.random.Generator):
-    """Pairs opened for a sigmoid may have X on its own scale; the error says how to open them for a residual."""
-    clean = generator.random((30, 8, 8))
-    np.savez(tmp_path / "sums.npz", X=clean + generator.random(clean.shape), y=clean)
-    settings = {"budget": 300, "output": "residual", "epochs": 1, "threads": 1}
-    with pytest.raises(InputError, match=r"0\.\.2 and y on 0\.\.1.*output='residual'"):
-        smidgen.train(smidgen.open_pairs(tmp_path / "sums.npz"), tmp_path / "run", **settings)
+def test_the_output_is_chosen_with_the_pairs(tmp_path: Path, generator: np.random.Generator):
+    """Asked for, or chosen by the clean images: grey ones make a residual with X on y's scale, black on white none."""
+    grey = generator.random((30, 8, 8))
+    np.savez(tmp_path / "sums.npz", X=grey + generator.random(grey.shape), y=grey)
     with pytest.raises(InputError, match="sigmoid or residual"):
         smidgen.open_pairs(tmp_path / "sums.npz", output="difference")
-    pairs = smidgen.open_pairs(tmp_path / "sums.npz", output="residual")
-    model = smidgen.train(pairs, tmp_path / "run", **settings)
+    pairs = smidgen.open_pairs(tmp_path / "sums.npz")
+    assert "residual, since only" in pairs.output_reason
+    model = smidgen.train(pairs, tmp_path / "run", budget=300, epochs=1, threads=1)
+    assert model.info.spec.output == "residual"
     assert model.info.scales.noisy == model.info.scales.clean == Scale()
+    asked = smidgen.open_pairs(tmp_path / "sums.npz", output="sigmoid")
+    assert (asked.output, asked.scales.noisy) == ("sigmoid", Scale(0, 2))
+    np.savez(tmp_path / "ink.npz", X=grey, y=(grey > 0.5) * 1.0)
+    assert smidgen.open_pairs(tmp_path / "ink.npz").output == "sigmoid"
 
 
 def test_train_and_evaluate(tmp_path: Path, generator: np.random.Generator):
@@ -126,9 +129,26 @@ def test_train_and_evaluate(tmp_path: Path, generator: np.random.Generator):
     assert (tmp_path / "run" / "report.html").exists()
     judged = smidgen.evaluate(model, tmp_path / "bars.npz", baselines=False)
     assert judged.scores == model.info.judged.scores
-    residual = smidgen.train(pairs, tmp_path / "residual", budget=300, output="residual", epochs=2, threads=1)
+    pairs = smidgen.open_pairs(tmp_path / "bars.npz", output="residual")
+    residual = smidgen.train(pairs, tmp_path / "residual", budget=300, epochs=2, threads=1)
     assert residual.info.spec.output == "residual"
     judged = smidgen.evaluate(residual, tmp_path / "bars.npz", baselines=False)
     assert judged.scores == residual.info.judged.scores
     with pytest.raises(InputError, match="'val' or 'test'"):
         smidgen.evaluate(model, pairs, split="train")
+
+
+def test_other_pairs_are_scored_whole(tmp_path: Path, generator: np.random.Generator):
+    """All of a file that a model was not trained on is scored, also as test pairs alone; of its own a part only."""
+    bars = np.zeros((40, 8, 8))
+    bars[np.arange(40), generator.integers(0, 8, 40)] = 1
+    for name, seed in (("own", 1), ("other", 2)):
+        noise = 0.3 * np.random.default_rng(seed).standard_normal(bars.shape)
+        np.savez(tmp_path / f"{name}.npz", X=bars + noise, y=bars)
+    model = smidgen.train(smidgen.open_pairs(tmp_path / "own.npz"), tmp_path / "run", budget=300, epochs=1, threads=1)
+
+    def judge(name: str, **how: str) -> tuple[str, int]:
+        judged = smidgen.evaluate(model, tmp_path / f"{name}.npz", baselines=False, **how)
+        return judged.split, judged.n
+
+    assert [judge("own"), judge("other"), judge("other", split="test")] == [("val", 4), ("all", 40), ("test", 4)]

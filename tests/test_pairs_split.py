@@ -46,7 +46,7 @@ def test_given_parts_are_used_whole():
 def test_scales_come_from_the_training_part_alone():
     """Values of y beyond training's range are clipped, those of X are kept, and both are said."""
     bright = make_raw_pairs(np.full((1, 5, 5), 9.0), np.full((1, 5, 5), 3.0), None, "bright")
-    dataset = split_pairs(numbered(20), val=bright)
+    dataset = split_pairs(numbered(20), val=bright, output="sigmoid")
     assert dataset.scales.noisy == Scale(0, 2)
     assert dataset.scales.clean == Scale(0, 1)
     assert as_array(dataset.val.clean).max() == 1
@@ -57,19 +57,19 @@ def test_scales_come_from_the_training_part_alone():
 
 def test_a_sum_on_ys_scale_is_said():
     """Where X takes y's scale against what the values say, a warning tells; where they agree, none does."""
-    dataset = split_pairs(numbered(40), one_scale=True)
+    dataset = split_pairs(numbered(40), output="residual")
     assert dataset.scales.noisy == dataset.scales.clean == Scale(0, 1)
     assert sum("lies nearer to y on its own, 0..2" in warning for warning in dataset.warnings) == 1
-    assert not any("scale" in warning for warning in split_pairs(numbered(40, 0.5), one_scale=True).warnings)
+    assert not any("scale" in warning for warning in split_pairs(numbered(40, 0.5), output="residual").warnings)
 
 
 def test_a_models_scales_are_used_on_its_values_only():
     """Dim images keep the model's scales; images on others get their own, with a warning."""
     scales = Scales(Scale(0, 2), Scale(0, 1), Scale(0, 2))
-    dim = split_pairs(numbered(40, 0.49), scales=scales)
+    dim = split_pairs(numbered(40, 0.49), scales=scales, output="sigmoid")
     assert dim.scales.noisy == Scale(0, 2)
     assert not any("scale" in warning for warning in dim.warnings)
-    bright = split_pairs(numbered(40, 255), scales=scales)
+    bright = split_pairs(numbered(40, 255), scales=scales, output="sigmoid")
     assert bright.scales.noisy == Scale(0, 510)
     assert any("X on 0..510" in warning for warning in bright.warnings)
 
@@ -95,8 +95,8 @@ def test_test_pairs_do_not_depend_on_given_validation_pairs():
 @pytest.mark.parametrize("scale", [1.0, 255.0])
 def test_scale_of_x_makes_no_difference(scale: float):
     """X of 0..2 and of 0..510 give the same training values."""
-    dataset = split_pairs(numbered(40, scale))
-    by_hand = split_pairs(numbered(40, 0.5))
+    dataset = split_pairs(numbered(40, scale), output="sigmoid")
+    by_hand = split_pairs(numbered(40, 0.5), output="sigmoid")
     shown, expected = (as_array(source.train.example(40).noisy) for source in (dataset, by_hand))
     np.testing.assert_allclose(shown, expected, atol=1e-7)
 

@@ -41,8 +41,8 @@ def test_ten_thousand_proposals_fit_the_budget(budget: int, channels: int):
 def test_all_proposals_have_the_output_asked_for(tmp_path: Path, output: str):
     """The output is chosen once for a search, and the loss follows it; the study tells which, but for the usual one."""
     (tmp_path / "grid.toml").write_text('network = ["plain", "pyramid"]')
-    grid = read_grid(tmp_path / "grid.toml", bars(), 3600, output=output)
-    space = full_space(bars(), 3600, output=output)
+    grid = read_grid(tmp_path / "grid.toml", replace(bars(), output=output), 3600)
+    space = full_space(replace(bars(), output=output), 3600)
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
     for candidate in (space.suggest(trial), *(grid.build(values) for values in grid.combinations())):
         assert candidate.spec.output == output

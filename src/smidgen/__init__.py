@@ -46,7 +46,7 @@ def open_pairs(
     clean: "str | Path | ArrayLike | None" = None,
     corruption: "Wish | list[Wish] | None" = None,
     data: "Path | None" = None,
-    output: str = "sigmoid",
+    output: str | None = None,
 ) -> "Dataset":
     """Noisy and clean images, split for training, validation and test, from a file, a folder or a task's name.
 
@@ -58,7 +58,8 @@ def open_pairs(
             `(N, H, W, C)`, float32 in [0, 1], and a numpy generator, that gives noisy ones; or a list of these, for
             one after the other.
         data: the folder with the original data sets, for a task.
-        output: of the network that will learn from them; for a "residual" one X is taken on y's scale.
+        output: of the network that will learn from them: "sigmoid", or "residual" for the noisy image less what the
+            network finds in it, for which X is taken on y's scale; None chooses by the clean images.
 
     Raises:
         InputError: they cannot be read, or do not make pairs.
@@ -67,15 +68,14 @@ def open_pairs(
 
     from smidgen.data.open import open_clean, open_dataset
     from smidgen.errors import InputError
-    from smidgen.network.spec import needs_one_scale
 
     if clean is None and corruption is None:
-        return open_dataset(None if pairs is None else str(pairs), data=data, one_scale=needs_one_scale(output))
+        return open_dataset(None if pairs is None else str(pairs), data=data, output=output)
     if pairs is not None:
         raise InputError("pairs are given beside clean images or a corruption", expected="one or the other")
     if clean is None or corruption is None:
         raise InputError("only one of clean and corruption is given", expected="both")
-    return open_clean(Path(clean) if isinstance(clean, str) else clean, corruption)
+    return open_clean(Path(clean) if isinstance(clean, str) else clean, corruption, output=output)
 
 
 def train(
@@ -85,7 +85,6 @@ def train(
     budget: int = 3600,
     network: str = "pyramid",
     passes: int = 1,
-    output: str = "sigmoid",
     resume: bool = False,
     **recipe: Any,
 ) -> "Model":
@@ -97,7 +96,6 @@ def train(
         budget: most learned numbers.
         network: "pyramid", or "plain" for the classic autoencoder.
         passes: over the pyramid.
-        output: "sigmoid", or "residual" for the noisy image less what the network finds in it.
         resume: go on from the folder's checkpoint.
         recipe: `epochs`, `batch_size`, `learning_rate`, `optimizer`, `loss`, `patience`, `crop`, `flips`, `seed`,
             `threads`, in place of the usual recipe's.
@@ -112,20 +110,21 @@ def train(
     from smidgen.runs.run import make_run
     from smidgen.training.experiment import Experiment
 
-    spec = choose_spec(network, budget, pairs.channels, passes, output)
+    spec = choose_spec(network, budget, pairs.channels, passes, pairs.output)
     experiment = Experiment.plan(pairs, spec, budget, command="smidgen.train", **recipe)
     return load(make_run(experiment, folder=Path(out), resume=resume).folder)
 
 
 def evaluate(
-    model: "Model", pairs: "Dataset | str | Path", *, split: str = "val", baselines: bool = True
+    model: "Model", pairs: "Dataset | str | Path", *, split: str | None = None, baselines: bool = True
 ) -> "Evaluation":
     """Score a model.
 
     Args:
         model: see `load`.
         pairs: see `open_pairs`; what is opened here is taken on the model's scales.
-        split: "val", or "test" for figures that are published.
+        split: "val", or "test" for figures that are published; None is "val", or all of pairs opened here that the
+            model was not trained on.
         baselines: score the classical denoisers on the same images, which takes longer than the model.
 
     Raises:
@@ -133,20 +132,22 @@ def evaluate(
     """
     from smidgen.errors import InputError
 
-    if split not in ("val", "test"):
+    if split not in (None, "val", "test"):
         raise InputError(f"there is no part {split!r}", expected="'val' or 'test'")
     from smidgen.data.open import open_dataset
     from smidgen.data.pairs import Dataset
     from smidgen.judging.evaluate import evaluate
-    from smidgen.network.spec import needs_one_scale
 
     info = model.info
-    one_scale = needs_one_scale(info.spec.output)
-    dataset = pairs if isinstance(pairs, Dataset) else open_dataset(str(pairs), scales=info.scales, one_scale=one_scale)
-    judged = evaluate(
-        model.runtime, dataset.test if split == "test" else dataset.val, name=dataset.name, split=split,
-        val=dataset.val, with_baselines=baselines,
-    )  # fmt: skip
+    dataset = (
+        pairs
+        if isinstance(pairs, Dataset)
+        else open_dataset(
+            str(pairs), scales=info.scales, output=info.spec.output, trained_on=None if split else info.origin
+        )
+    )
+    part, scored = dataset.to_score(split)
+    judged = evaluate(model.runtime, scored, name=dataset.name, split=part, val=dataset.val, with_baselines=baselines)
     return judged.evaluation
 
 

@@ -25,9 +25,10 @@ from smidgen.files import write_whole
 from smidgen.model.file import pack_model
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
-from smidgen.network.spec import DEFAULT_BUDGET, OUTPUTS, choose_spec, needs_one_scale
+from smidgen.network.spec import DEFAULT_BUDGET, choose_spec
 from smidgen.training.experiment import Experiment
 from smidgen.training.losses import mse
+from smidgen.training.recipe import asked_output
 from smidgen.training.train import train
 
 _LEAST_ERROR = 1e-10
@@ -61,7 +62,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         budget: most learned numbers.
         network: "pyramid", the widest that fits, or "plain", the classic autoencoder.
         output: "sigmoid", or "residual" for the noisy image less what the network finds in it: X and y in the same
-            units.
+            units; None chooses by the clean images.
         epochs, batch_size, learning_rate, optimizer, loss, patience, crop, flips: of the training.
         corruption: to learn from clean images alone, `fit(clean)`: how they are spoiled, afresh each epoch; see
             `smidgen.open_pairs`.
@@ -89,7 +90,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         budget: int = DEFAULT_BUDGET,
         *,
         network: str = "pyramid",
-        output: str = OUTPUTS[0],
+        output: str | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -140,7 +141,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         dataset = self._split(noisy, clean, seed)
         for warning in dataset.warnings:
             warnings.warn(warning, stacklevel=2)
-        spec = choose_spec(self.network, self.budget, dataset.channels, output=self.output)
+        spec = choose_spec(self.network, self.budget, dataset.channels, output=dataset.output)
         experiment = Experiment.plan(
             dataset, spec, self.budget,
             epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
@@ -228,9 +229,10 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if not (isinstance(share, float) and 0 < share < 1):
             given, share = self._validation(), VAL_SHARE
         settings: dict[str, Any] = {"val": given, "val_share": share, "test_share": 0.0, "seed": seed}
+        settings["output"] = asked_output(self.output, self.network, self.loss)
         if self.corruption is not None:
             return split_clean(self._clean(clean), make_corruption(self.corruption), **settings)
-        return split_pairs(self._pairs(noisy, clean), one_scale=needs_one_scale(self.output), **settings)
+        return split_pairs(self._pairs(noisy, clean), **settings)
 
     def _validation(self) -> RawPairs:
         """The images that were given to validate on."""

@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     from smidgen.judging.evaluate import evaluate
 
     runtime = Runtime(find_model(arguments.model))
-    dataset = options.open_pairs(arguments, runtime.info.scales, output=runtime.info.spec.output)
+    dataset = options.open_pairs(arguments, runtime.info)
     trained_on = runtime.info.origin
     if (
         dataset.source_fingerprint
@@ -34,9 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
             "the model was trained on these pairs, but with a different --val or --test",
             expected="the same --val and --test as in training, so that no training image is scored",
         )
+    split, pairs = dataset.to_score(arguments.split)
     with Display() as display:
         judged = evaluate(
-            runtime, dataset.part(arguments.split), name=dataset.name, split=arguments.split, val=dataset.val,
+            runtime, pairs, name=dataset.name, split=split, val=dataset.val,
             with_baselines=not arguments.no_baselines, watch=display.judging,
         ).evaluation  # fmt: skip
     print(json.dumps(to_plain(judged)) if arguments.json else show.scores_text(judged))

@@ -33,8 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = {"epochs": arguments.epochs, "seed": arguments.seed, "threads": arguments.threads or count_cores()}
     experiments = [  # all are checked before any is trained
         Experiment.plan(
-            dataset, default_spec(budget, dataset.channels, output=arguments.output), budget,
-            command=arguments.command, split=arguments.split, **chosen,
+            dataset, default_spec(budget, dataset.channels, output=dataset.output), budget,
+            command=arguments.command, split=arguments.split or "val", **chosen,
         )
         for budget in budgets
     ]  # fmt: skip

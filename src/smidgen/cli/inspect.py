@@ -59,7 +59,7 @@ def _text(dataset: Dataset) -> str:
     scales = f"X values from {dataset.scales.noisy} and y values from {dataset.scales.clean} are scaled to 0..1"
     drawn = "pairing and noise are drawn afresh each epoch" if dataset.fresh else "the pairs stay the same each epoch"
     made = f"noisy images are made of the clean ones by {dataset.corrupted}" if dataset.corrupted else ""
-    parts.append("\n".join(filter(None, (scales, dataset.scales.reason, made, drawn))))
+    parts.append("\n".join(filter(None, (scales, dataset.scales.reason, made, drawn, dataset.output_reason))))
     first = dataset.train.example(1)
     picture = [
         f"{left}    {right}".rstrip()

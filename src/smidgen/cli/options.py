@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smidgen.errors import InputError
-from smidgen.network.spec import DEFAULT_BUDGET, OUTPUTS, needs_one_scale, parse_budget
+from smidgen.network.spec import DEFAULT_BUDGET, OUTPUTS, parse_budget
 
 if TYPE_CHECKING:
     from smidgen.data.pairs import Dataset
-    from smidgen.data.scale import Scales
+    from smidgen.model.records import ModelInfo
 
 # Where results go unless --out says otherwise.
 RUNS = Path("runs")
@@ -21,7 +21,7 @@ _NUMBER: dict[str, Any] = {"type": int, "metavar": "N"}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "model": {"metavar": "MODEL", "help": "a model file, a run folder, or the name of a shipped model"},
     "pairs": {
-        "nargs": "?",
+        "nargs": "*",
         "metavar": "PAIRS",
         "help": "a task's name, a .pkl or .npz file with X and y, or a folder with noisy/ and clean/",
     },
@@ -42,9 +42,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--output": {
         "choices": OUTPUTS,
-        "default": OUTPUTS[0],
         "help": "sigmoid: clean images unlike the noisy ones; residual: the noisy image less what the network finds in "
-        f"it, for X and y in the same units (default: {OUTPUTS[0]})",
+        "it, for X and y in the same units (default: chosen by the clean images, and said)",
     },
     "--epochs": _NUMBER
     | {"help": "how many times to show all pairs, or 50 million pixels of them (default: set by the recipe)"},
@@ -53,8 +52,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     | {"default": 0, "help": "processor cores to use; results depend slightly on their number (default: all)"},
     "--split": {
         "choices": ("val", "test"),
-        "default": "val",
-        "help": "which pairs to score; keep test for figures that are published (default: val)",
+        "help": "which pairs to score; keep test for figures that are published (default: val; by evaluate and read "
+        "all of pairs that the model was not trained on)",
     },
     "--host": {
         "default": "127.0.0.1",
@@ -104,17 +103,34 @@ def _corruption(name: str) -> dict[str, Any]:
     return shared | {"type": float, "nargs": "+", "metavar": ("S", "HIGH"), "help": text}
 
 
-def open_pairs(arguments: argparse.Namespace, scales: "Scales | None" = None, *, output: str = OUTPUTS[0]) -> "Dataset":
-    """Open what the options name, and warn of what looks odd; `scales` are a model's, `output` is that of the network.
+def open_pairs(
+    arguments: argparse.Namespace, model: "ModelInfo | None" = None, *, output: str | None = None
+) -> "Dataset":
+    """Open what the options name, and warn of what looks odd.
+
+    Args:
+        arguments: of the command.
+        model: what will be scored on them, on its scales; None where they are to train on.
+        output: of the network that will learn from them; None chooses it.
 
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
     """
     from smidgen.data.open import open_dataset  # it takes a while, and not every command reads pairs
 
+    if len(arguments.pairs) > 1:
+        first, second, *more = arguments.pairs
+        raise InputError(
+            f"{len(arguments.pairs)} names are given as PAIRS",
+            expected="one",
+            remedy="" if more else f"If one holds the noisy and one the clean images: --noisy {first} --clean {second}",
+        )
     names = ("noisy", "clean", "corruption", "labels", "val", "test", "data")
     given = {name: getattr(arguments, name) for name in names}
-    dataset = open_dataset(arguments.pairs, scales=scales, one_scale=needs_one_scale(output), **given)
+    if model is not None:
+        given |= {"scales": model.scales, "trained_on": None if arguments.split else model.origin}
+        output = model.spec.output
+    dataset = open_dataset(*arguments.pairs, output=output, **given)
     for warning in dataset.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return dataset

@@ -104,7 +104,7 @@ class Display:
         self._last_line, self._said = time.monotonic(), True
 
     def _end_stage(self) -> None:
-        if self._said and self._bar.total:
+        if self._said and self._bar.total and self._stage != "judging":
             self._say_line()
         if self._bar is not None:
             self._bar.close()

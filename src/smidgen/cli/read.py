@@ -38,14 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     path = find_model(arguments.model)
     runtime = Runtime(path)
-    dataset = options.open_pairs(arguments, runtime.info.scales, output=runtime.info.spec.output)
-    pairs = dataset.part(arguments.split)
+    dataset = options.open_pairs(arguments, runtime.info)
+    split, pairs = dataset.to_score(arguments.split)
     compare = arguments.against is not None or pairs.labels is None
     denoise: dict[str, Callable[[Images], Images]] = {"the model": runtime.denoise}
     about = {
         "model": hash_content(path.read_bytes()),
         "pairs": dataset.fingerprint or Path(dataset.name).name,
-        "split": arguments.split,
+        "split": split,
     }
     if compare:
         name, other, identity = _find_other(arguments.against, dataset.val)

@@ -63,7 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
         )
         study, ending = run_study(plan, jobs, display.search)
         best = write_results(
-            study, plan, command=_without_password(arguments.command), split=arguments.split, watch=display.judging
+            study,
+            plan,
+            command=_without_password(arguments.command),
+            split=arguments.split or "val",
+            watch=display.judging,
         )
     if best and best.record.interrupted and ending == "finished":
         ending = "interrupted while judging the best"
@@ -85,10 +89,10 @@ def _plan(arguments: argparse.Namespace) -> "Plan":
     common = {"seed": arguments.seed, "threads": arguments.threads, "epochs": arguments.epochs}
     common = {name: value for name, value in common.items() if value is not None}
     if arguments.grid:
-        space = read_grid(arguments.grid, dataset, arguments.budget, output=arguments.output, **common)
+        space = read_grid(arguments.grid, dataset, arguments.budget, **common)
         number = len(space.combinations())
     else:
-        space = full_space(dataset, arguments.budget, output=arguments.output, **common)
+        space = full_space(dataset, arguments.budget, **common)
         number = _TRIALS if arguments.trials is None else arguments.trials
     if number < 1:
         raise InputError(f"--trials is {number}", expected="at least 1")

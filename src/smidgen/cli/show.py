@@ -58,7 +58,8 @@ def scores_text(judged: "Evaluation") -> str:
     floor = judged.scores.bce_floor
     if judged.scores.legibility:
         rows.append(["clean images", f"{floor:.4f}", "0", "∞", "1.000", str(judged.scores.legibility.clean)])
-    parts = [f"{judged.pairs}, {judged.split} part, {plural(judged.n, 'pair')} (BCE floor {floor:.4f})", table(rows)]
+    part = "whole" if judged.split == "all" else f"{judged.split} part"
+    parts = [f"{judged.pairs}, {part}, {plural(judged.n, 'pair')} (BCE floor {floor:.4f})", table(rows)]
     if judged.legibility_by_digit:
         digits = [["digit", *judged.legibility_by_digit], ["legible %"], ["images"]]
         digits[1] += [f"{100 * interval.rate:.1f}" for interval in judged.legibility_by_digit.values()]

@@ -11,7 +11,7 @@ from smidgen.errors import Exit, InputError, plural
 from smidgen.model.records import to_plain
 from smidgen.network.spec import NETWORKS, choose_spec
 from smidgen.training.experiment import Experiment
-from smidgen.training.recipe import CROP, LOSSES, OPTIMIZERS
+from smidgen.training.recipe import CROP, LOSSES, OPTIMIZERS, asked_output
 
 _CHOSEN = ("epochs", "batch_size", "learning_rate", "optimizer", "loss", "patience", "crop", "flips", "seed")
 
@@ -45,10 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Train on the user's pairs or a task."""
     if arguments.resume and not arguments.out:
         raise InputError("--resume is given without a run to continue", remedy="Name its folder with --out")
-    dataset = options.open_pairs(arguments, output=arguments.output)
-    spec = choose_spec(arguments.network, arguments.budget, dataset.channels, arguments.passes, arguments.output)
+    output = asked_output(arguments.output, arguments.network, arguments.loss)
+    dataset = options.open_pairs(arguments, output=output)
+    spec = choose_spec(arguments.network, arguments.budget, dataset.channels, arguments.passes, dataset.output)
     experiment = Experiment.plan(
-        dataset, spec, arguments.budget, command=arguments.command, split=arguments.split,
+        dataset, spec, arguments.budget, command=arguments.command, split=arguments.split or "val",
         threads=arguments.threads or count_cores(), **{name: getattr(arguments, name) for name in _CHOSEN},
     )  # fmt: skip
     return train_and_show(experiment, arguments, name=Path(dataset.name).stem or "run", resume=arguments.resume)
@@ -65,6 +66,8 @@ def train_and_show(experiment: Experiment, arguments: argparse.Namespace, *, nam
             f"{len(dataset.test):,} test pairs; {spec.num_parameters:,} of {plural(experiment.budget, 'parameter')}, "
             f"{plural(experiment.recipe.epochs, 'epoch')}"
         )
+        if dataset.output_reason:
+            display.say(dataset.output_reason)
         folder = arguments.out or options.free_folder(name)
         run = make_run(experiment, folder=folder, resume=resume, watch=display.training, watch_judging=display.judging)
     print(json.dumps(to_plain(run.record)) if arguments.json else show.run_text(run))

@@ -10,8 +10,9 @@ import numpy as np
 from smidgen.data.collection import Images, MadeImages, ScaledImages, Shapes, as_array, group_by_size, stacks
 from smidgen.data.corruptions import Corruption
 from smidgen.data.crops import draw_batches
-from smidgen.data.oddities import odd_clean_images
+from smidgen.data.oddities import different, odd_clean_images
 from smidgen.data.origin import Corrupted
+from smidgen.data.output import choose_output
 from smidgen.data.pairs import Batch, Dataset, Labels, Pairs
 from smidgen.data.raw_pairs import RawPairs, count_outside
 from smidgen.data.scale import Scale, Scales, fit_scale
@@ -56,6 +57,8 @@ def split_clean(
     val: RawPairs | None = None,
     test: RawPairs | None = None,
     scales: Scales | None = None,
+    output: str | None = None,
+    whole: bool = False,
     **shares: Any,
 ) -> Dataset:
     """Split as `split_pairs` does, and corrupt: X is on y's scale, and its noise is not clipped.
@@ -65,15 +68,18 @@ def split_clean(
         corruption: makes the noisy ones.
         val, test: clean images, used whole instead of a tenth of `raw`.
         scales: a model's, whose rule for y is used as long as the values are on it.
+        output: of the network; None chooses it by `choose_output`.
+        whole: all images in every part, for a model that saw none of them.
         shares: `seed`, `val_share` and `test_share`, as of `draw_parts`.
 
     Raises:
         PairsError: too few images, or parts whose images differ in their number of channels.
     """
-    whole, source = fingerprints(raw, val, test)
-    parts = draw_parts(raw, val, test, **shares)
+    all_parts, source = fingerprints(raw, val, test)
+    parts = (raw, raw, raw) if whole else draw_parts(raw, val, test, **shares)
+    chosen, reason = choose_output(parts[0]) if output is None else (output, "")
     scale, warnings = _choose_scale(parts[0], scales)
-    outside = sum(count_outside(scale, part) for part in parts)
+    outside = sum(count_outside(scale, part) for part in different(parts))
     if outside:
         warnings.append(f"clipped {plural(outside, 'value')} of y to {scale}")
     clean = [ScaledImages(part.clean, scale, clipped=True) for part in parts]
@@ -85,11 +91,14 @@ def split_clean(
         val=fixed[0],
         test=fixed[1],
         scales=Scales(scale, scale, _seen(scale, fixed), f"X is made from y, on y's scale, {scale}"),
-        fingerprint=f"{whole} {_fingerprint(corrupted, fixed if corruption.has_own else [])}",
+        fingerprint=f"{all_parts} {_fingerprint(corrupted, fixed if corruption.has_own else [])}",
         source_fingerprint=source,
         found=raw.found,
         fresh=True,
         corrupted=corrupted,
+        output=chosen,
+        output_reason=reason,
+        whole=whole,
         warnings=(*warnings, *odd_clean_images(*parts)),
     )
 

@@ -173,7 +173,7 @@ def read(images: Collection, windows: Sequence[Window]) -> Images:
 
 def stack(images: Collection, index: Sequence[int] | NDArray[np.int64]) -> Images:
     """Whole images, all of one size."""
-    return images[np.asarray(index)] if isinstance(images, np.ndarray) else images.stack(index)
+    return images[np.asarray(index, np.int64)] if isinstance(images, np.ndarray) else images.stack(index)
 
 
 def as_array(images: Collection) -> Images:

@@ -1,6 +1,7 @@
 """What looks odd in pairs and is let through with a warning."""
 
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -14,19 +15,22 @@ _PIXELS_LOOKED_AT = 500_000
 
 def odd_things(train: RawPairs, val: RawPairs, test: RawPairs, scales: Scales) -> list[str]:
     """Warnings about constant images, swapped X and y, and images that are in two splits."""
-    warnings = _constant("noisy", [part.surveys[0] for part in (train, val, test)])
+    warnings = _constant("noisy", [part.surveys[0] for part in different((train, val, test))])
     warnings += odd_clean_images(train, val, test)
     if _look_swapped(train, scales):
         warnings.append("X looks cleaner than y: are X (noisy) and y (clean) swapped?")
     return warnings
 
 
+def different(parts: Iterable[RawPairs]) -> list[RawPairs]:
+    """Each of several parts once."""
+    return list({id(part): part for part in parts}.values())
+
+
 def odd_clean_images(train: RawPairs, val: RawPairs, test: RawPairs) -> list[str]:
     """Warnings about constant clean images, and clean images that are in two splits."""
-    warnings = _constant("clean", [part.surveys[1] for part in (train, val, test)])
-    parts = {"train": train, "val": val, "test": test}
-    if val is test:
-        del parts["test"]
+    warnings = _constant("clean", [part.surveys[1] for part in different((train, val, test))])
+    parts = dict(zip(("train", "val", "test"), different((train, val, test)), strict=False))
     for (first, one), (second, other) in itertools.combinations(parts.items(), 2):
         common = np.intersect1d(one.surveys[1].digest, other.surveys[1].digest)
         if len(common):

@@ -10,9 +10,10 @@ from smidgen.data.checks import make_raw_clean
 from smidgen.data.clean import split_clean
 from smidgen.data.corruptions import Wish, make_corruption
 from smidgen.data.formats import RawParts, read_clean, read_pairs, read_parts, read_two
+from smidgen.data.origin import Origin
 from smidgen.data.pairs import Dataset
 from smidgen.data.scale import Scales
-from smidgen.data.split import split_pairs
+from smidgen.data.split import is_foreign, keep_whole, split_pairs
 from smidgen.data.tasks import TASKS, load_task
 from smidgen.errors import FileError, InputError
 
@@ -28,7 +29,8 @@ def open_dataset(
     test: Path | None = None,
     data: Path | None = None,
     scales: Scales | None = None,
-    one_scale: bool = False,
+    output: str | None = None,
+    trained_on: Origin | None = None,
 ) -> Dataset:
     """Open pairs from wherever they are.
 
@@ -40,7 +42,10 @@ def open_dataset(
         val, test: pairs to validate and test on, or clean images where `clean` is given alone, instead of what a file
             sets aside or of parts of the above.
         data: the folder with the original data sets, for a task.
-        scales, one_scale: a model's, and whether it needs X on y's; see `split_pairs`.
+        scales: a model's; see `split_pairs`.
+        output: of the network; None chooses it by the training pairs.
+        trained_on: what a model was trained on that is to be scored: all of other pairs is kept, not split; `test`
+            will do alone then.
 
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
@@ -53,22 +58,25 @@ def open_dataset(
                 expected="clean images alone: --clean FILE --with KIND",
                 remedy="Leave out --with where there are noisy images already" if given != "no images" else "",
             )
-        return open_clean(clean, corruption, labels=labels, val=val, test=test, scales=scales)
+        return open_clean(
+            clean, corruption, labels=labels, val=val, test=test, scales=scales, output=output, trained_on=trained_on
+        )
+    if trained_on is not None and test is not None and not (pairs or noisy or clean or val):
+        return keep_whole(read_pairs(test, labels, part="test"), scales=scales, output=output)
     if pairs is not None and pairs in TASKS and noisy is None and clean is None:
         if val or test or labels:
             raise InputError(
                 f"the task {pairs} has its own labels, validation and test pairs",
                 remedy="Leave out --labels, --val and --test",
             )
-        return load_task(pairs, data)
+        return load_task(pairs, data, output)
     raw = _read(pairs, noisy, clean, labels)
-    dataset = split_pairs(
-        raw.train,
-        val=read_pairs(val, part="val") if val else raw.val,
-        test=read_pairs(test, part="test") if test else raw.test,
-        scales=scales,
-        one_scale=one_scale,
-    )
+    val_part = read_pairs(val, part="val") if val else raw.val
+    test_part = read_pairs(test, part="test") if test else raw.test
+    if trained_on is not None and val_part is test_part is None and is_foreign(raw.train, trained_on):
+        dataset = keep_whole(raw.train, scales=scales, output=output)
+    else:
+        dataset = split_pairs(raw.train, val=val_part, test=test_part, scales=scales, output=output)
     return replace(dataset, warnings=raw.warnings + dataset.warnings)
 
 
@@ -80,6 +88,8 @@ def open_clean(
     val: Path | None = None,
     test: Path | None = None,
     scales: Scales | None = None,
+    output: str | None = None,
+    trained_on: Origin | None = None,
 ) -> Dataset:
     """Clean images alone, a file, a folder or an array, corrupted afresh each epoch; arguments as in `open_dataset`.
 
@@ -89,7 +99,8 @@ def open_clean(
     made = make_corruption(corruption)
     raw = read_clean(clean, labels) if isinstance(clean, Path) else make_raw_clean(clean, None, "clean-images")
     val_part, test_part = (None if path is None else read_clean(path) for path in (val, test))
-    return split_clean(raw, made, val=val_part, test=test_part, scales=scales)
+    whole = trained_on is not None and val_part is test_part is None and is_foreign(raw, trained_on)
+    return split_clean(raw, made, val=val_part, test=test_part, scales=scales, output=output, whole=whole)
 
 
 def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Path | None) -> RawParts:

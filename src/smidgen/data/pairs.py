@@ -12,6 +12,7 @@ from smidgen.data.collection import Collection, Images, Shapes, first, group_by_
 from smidgen.data.crops import draw_batches, measure_epoch
 from smidgen.data.origin import Corrupted, Found, Origin
 from smidgen.data.scale import UNIT_SCALES, Scales
+from smidgen.network.spec import OUTPUTS
 
 Labels = NDArray[np.int64]  # (N,)
 # Noisy and clean images side by side, (N, H, W, C) for each size there is.
@@ -109,6 +110,9 @@ class Dataset:
         fresh: whether pairing and noise are drawn afresh each epoch.
         corrupted: how the noisy images were made, where that was asked for.
         label_names, partner_names: what labels and partners 0, 1, … mean, where they are not digits.
+        output, output_reason: the kind of output that networks are to have, and a sentence that says why, if it was
+            chosen here.
+        whole: whether every part is all of the pairs, to score a model that saw none of them.
         warnings: what looked odd and was let through.
     """
 
@@ -125,11 +129,18 @@ class Dataset:
     corrupted: Corrupted | None = None
     label_names: tuple[str, ...] = ()
     partner_names: tuple[str, ...] = ()
+    output: str = OUTPUTS[0]
+    output_reason: str = ""
+    whole: bool = False
     warnings: tuple[str, ...] = ()
 
     def part(self, split: str) -> Pairs:
         """The pairs to score on: "val" or "test"."""
         return self.test if split == "test" else self.val
+
+    def to_score(self, split: str | None) -> tuple[str, Pairs]:
+        """The pairs to score a model on and what to call them: those asked for, or all of what it never saw, or val."""
+        return ("all", self.val) if self.whole else (split or "val", self.part(split or "val"))
 
     @property
     def channels(self) -> int:

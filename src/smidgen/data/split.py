@@ -1,15 +1,20 @@
 """Raw pairs into a data set: split, scales fitted to the training part, warnings gathered."""
 
 import functools
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from smidgen.data.collection import ScaledImages, pieces
-from smidgen.data.oddities import odd_things
+from smidgen.data.oddities import different, odd_things
+from smidgen.data.origin import Origin
+from smidgen.data.output import choose_output
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.data.raw_pairs import RawPairs, count_outside, fingerprint
 from smidgen.data.scale import Scale, Scales, fit_scales
 from smidgen.errors import PairsError, plural
+from smidgen.network.spec import needs_one_scale
 
 VAL_SHARE = 0.1
 TEST_SHARE = 0.1
@@ -22,10 +27,8 @@ def split_pairs(
     val: RawPairs | None = None,
     test: RawPairs | None = None,
     scales: Scales | None = None,
-    one_scale: bool = False,
-    seed: int = 0,
-    val_share: float = VAL_SHARE,
-    test_share: float = TEST_SHARE,
+    output: str | None = None,
+    **shares: Any,
 ) -> Dataset:
     """Split into train, validation and test, and normalise all: y to [0, 1], X as `fit_scales` says.
 
@@ -35,36 +38,54 @@ def split_pairs(
         raw: the pairs to split.
         val, test: used whole instead of a tenth of `raw`.
         scales: a model's, used as long as the values are on them; None fits scales to the training part.
-        one_scale: where scales are fitted, take X on y's in any case.
-        seed: of the draw.
-        val_share, test_share: of `raw`; a `test_share` of 0 lets the validation part stand for the test part.
+        output: of the network; None chooses it by `choose_output`. For a residual X is taken on y's scale in any case.
+        shares: `seed`, `val_share` and `test_share`, as of `draw_parts`.
 
     Raises:
         PairsError: too few pairs, or parts whose images differ in their number of channels.
     """
-    whole, source = fingerprints(raw, val, test)
-    train, val, test = draw_parts(raw, val, test, seed=seed, val_share=val_share, test_share=test_share)
-    scales, warnings = _choose_scales(train, scales, one_scale)
+    fingerprint, source = fingerprints(raw, val, test)
+    dataset = _make_dataset(raw, draw_parts(raw, val, test, **shares), scales, output)
+    return replace(dataset, fingerprint=fingerprint, source_fingerprint=source)
+
+
+def keep_whole(raw: RawPairs, *, scales: Scales | None = None, output: str | None = None) -> Dataset:
+    """All pairs as every part, for a model that saw none of them; arguments as of `split_pairs`."""
+    fingerprint, source = fingerprints(raw, None, None)
+    dataset = _make_dataset(raw, (raw, raw, raw), scales, output)
+    return replace(dataset, fingerprint=fingerprint, source_fingerprint=source, whole=True)
+
+
+def is_foreign(raw: RawPairs, trained_on: Origin) -> bool:
+    """Whether these are other pairs than a model was trained on; equal facts are enough to take them for the same."""
+    return trained_on.source_fingerprint != fingerprint(raw) and trained_on.found != raw.found
+
+
+def _make_dataset(
+    raw: RawPairs, parts: tuple[RawPairs, RawPairs, RawPairs], scales: Scales | None, output: str | None
+) -> Dataset:
+    train, val, test = parts
+    chosen, reason = choose_output(train) if output is None else (output, "")
+    scales, warnings = _choose_scales(train, scales, needs_one_scale(chosen))
     warnings += [
         f"the values of X in {part.source} do not match those in training, {scales.seen}"
         for part in (val, test)
         if part.source != train.source and not scales.seen.suits(part.surveys[0].extent)
     ]
-    outside = sum(count_outside(scales.clean, part) for part in (train, val, test))
+    outside = sum(count_outside(scales.clean, part) for part in different(parts))
     if outside:
         warnings.append(f"clipped {plural(outside, 'value')} of y to {scales.clean}")
-    parts = [_normalise(part, scales) for part in (train, val)]
-    parts.append(parts[1] if test is val else _normalise(test, scales))
+    made = {id(part): _normalise(part, scales) for part in parts}
     return Dataset(
         name=raw.source,
-        train=FixedSource(parts[0]),
-        val=parts[1],
-        test=parts[2],
+        train=FixedSource(made[id(train)]),
+        val=made[id(val)],
+        test=made[id(test)],
         scales=scales,
-        fingerprint=whole,
-        source_fingerprint=source,
+        output=chosen,
+        output_reason=reason,
         found=raw.found,
-        warnings=tuple(warnings + odd_things(train, val, test, scales)),
+        warnings=tuple(warnings + odd_things(*parts, scales)),
     )
 
 
@@ -78,6 +99,11 @@ def draw_parts(
     test_share: float = TEST_SHARE,
 ) -> tuple[RawPairs, RawPairs, RawPairs]:
     """Training, validation and test part, as `split_pairs` says.
+
+    Args:
+        raw, val, test: see `split_pairs`.
+        seed: of the draw.
+        val_share, test_share: of `raw`; a `test_share` of 0 lets the validation part stand for the test part.
 
     Raises:
         PairsError: too few pairs, or parts whose images differ in their number of channels.

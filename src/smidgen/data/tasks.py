@@ -12,6 +12,7 @@ from smidgen.data.corruptions import Overlay, add_noise, average, maximum
 from smidgen.data.mnist import LABEL_NAMES, LICENCE, Archive, load_full, load_sample
 from smidgen.data.pairs import Batch, Dataset, Labels, Pairs
 from smidgen.errors import InputError
+from smidgen.network.spec import OUTPUTS
 
 SEED = 0
 DEFAULT_TASK = "digits-on-garments"
@@ -79,12 +80,13 @@ class FreshSource:
         return _fixed_pairs(self.clean[:n], other, self.labels[:n], self.corruption)
 
 
-def load_task(name: str, data: Path | None = None) -> Dataset:
+def load_task(name: str, data: Path | None = None, output: str | None = None) -> Dataset:
     """A named task as a data set.
 
     Args:
         name: one of `TASKS`.
         data: the folder with the original files; see `load_full`.
+        output: of the network, in place of the sigmoid that was measured to suit these tasks.
 
     Raises:
         InputError: no task has that name.
@@ -92,7 +94,7 @@ def load_task(name: str, data: Path | None = None) -> Dataset:
     """
     if name not in TASKS:
         raise InputError(f"there is no task {name!r}", expected=f"one of {', '.join(TASKS)}")
-    return _open(name, TASKS[name], data)
+    return replace(_open(name, TASKS[name], data), output=output or OUTPUTS[0])
 
 
 def example_pairs(name: str, n: int) -> Pairs:

@@ -45,7 +45,7 @@ class Evaluation:
 
     Attributes:
         model, num_parameters, budget: which model.
-        pairs, split, n: on what.
+        pairs, split, n: on what; "all" is no split, but all of pairs that the model was not trained on.
         scores: of the denoised images.
         baselines: scores by name, "doing nothing" first; fewer where the judging was interrupted.
         strengths: of the baselines, chosen on validation.

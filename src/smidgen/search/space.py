@@ -130,7 +130,7 @@ class Space:
         }
 
 
-def full_space(dataset: Dataset, budget: int, *, output: str = OUTPUTS[0], **common: Any) -> Space:
+def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
     """Architecture and training: every combination fits the budget.
 
     Where the budget is so small that the largest kernel, depth and number of passes do not fit
@@ -153,7 +153,7 @@ def full_space(dataset: Dataset, budget: int, *, output: str = OUTPUTS[0], **com
         channels=channels,
         num_pairs=examples,
         pixels=pixels,
-        output=output,
+        output=dataset.output,
         common={"epochs": usual.epochs} | common,
         choices=shapes | {"optimizer": ("soap", "adamw"), "batch_size": tuple(dict.fromkeys(batches))},
         # The narrowest network was tried with as many hidden channels as its width of 1 can ask for.
@@ -166,7 +166,7 @@ def _narrowest(shapes: Mapping[str, tuple[Value, ...]], channels: int) -> Pyrami
     return PyramidSpec(channels=channels, width=1, hidden=round(_HIDDEN_RATIOS[1]), **shape)
 
 
-def read_grid(path: Path, dataset: Dataset, budget: int, *, output: str = OUTPUTS[0], **common: Any) -> Space:
+def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space:
     """The space of a grid file: TOML, a value or a list of values for each name.
 
     Raises:
@@ -195,7 +195,7 @@ def read_grid(path: Path, dataset: Dataset, budget: int, *, output: str = OUTPUT
         channels=dataset.channels,
         num_pairs=examples,
         pixels=pixels,
-        output=output,
+        output=dataset.output,
         common={name: value for name, value in common.items() if name not in choices},
         choices=choices,
         grid=True,

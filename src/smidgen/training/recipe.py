@@ -7,7 +7,7 @@ from typing import Any
 
 from smidgen.errors import InputError
 from smidgen.network.layers import Kind
-from smidgen.network.spec import PlainSpec, Spec
+from smidgen.network.spec import OUTPUTS, PlainSpec, Spec
 
 LOSSES = ("bce", "mse")
 OPTIMIZERS = ("soap", "adam", "adamw", "sgd")
@@ -84,6 +84,11 @@ class Recipe:
         warming = max(1, min(100, total_steps // 10))
         rising = min(1.0, (step + 1) / warming)
         return self.learning_rate * rising * 0.5 * (1 + math.cos(math.pi * step / total_steps))
+
+
+def asked_output(output: str | None, network: str, loss: str | None) -> str | None:
+    """The kind of output that was asked for, or that follows from network and loss; None leaves it to the pairs."""
+    return output or (OUTPUTS[0] if network == "plain" or loss == "bce" else None)
 
 
 def default_recipe(spec: Spec, num_pairs: int, pixels: int, **chosen: Any) -> Recipe:

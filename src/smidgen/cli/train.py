@@ -13,6 +13,8 @@ from smidgen.network.spec import NETWORKS, choose_spec
 from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import CROP, LOSSES, OPTIMIZERS, asked_output
 
+_SOON_DONE = 20_000_000  # pixels
+_LONG = 3.0  # hours
 _CHOSEN = ("epochs", "batch_size", "learning_rate", "optimizer", "loss", "patience", "crop", "flips", "seed")
 
 
@@ -68,7 +70,26 @@ def train_and_show(experiment: Experiment, arguments: argparse.Namespace, *, nam
         )
         if dataset.output_reason:
             display.say(dataset.output_reason)
+        _tell_forecast(experiment, display)
         folder = arguments.out or options.free_folder(name)
         run = make_run(experiment, folder=folder, resume=resume, watch=display.training, watch_judging=display.judging)
     print(json.dumps(to_plain(run.record)) if arguments.json else show.run_text(run))
     return Exit.FAILED if run.record.interrupted or run.record.ending == "diverged" else Exit.DONE
+
+
+def _tell_forecast(experiment: Experiment, display: Display) -> None:
+    """How long it will take, where that is long enough to ask; a night and more is said in a log, too."""
+    from smidgen.training.forecast import forecast
+
+    recipe = experiment.recipe
+    examples, each = experiment.dataset.measure(recipe.crop)
+    if recipe.epochs * examples * each < _SOON_DONE:
+        return
+    expected = forecast(experiment)
+    hours = expected.seconds / 3600
+    text = f"at most about {hours:.1f} hours" if hours > 1.5 else f"at most about {hours * 60:.0f} minutes"
+    text += f" and {expected.memory / 2**20:,.0f} MiB beside the pairs, as busy as this machine is now"
+    if hours > _LONG:
+        display.note(f"{text}; --epochs or a smaller --budget make it shorter")
+    else:
+        display.say(text)

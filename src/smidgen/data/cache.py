@@ -1,0 +1,206 @@
+"""A file of decoded pictures, mapped, and found again by whoever opens the same pictures."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from smidgen.data.mapped import MappedFile, MappedImage
+from smidgen.errors import FileError, MissingPartError
+from smidgen.files import fill_whole, make_folder, write_whole
+
+FOLDER_VARIABLE = "SMIDGEN_CACHE"
+
+_FORMAT = 1  # to be raised with every change in how pictures are decoded, too
+_ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What was read of picture files.
+
+    Attributes:
+        pages: the images `(H, W, C)` of a file, in its own depth.
+        alpha: whether it had an alpha channel, which is left out.
+    """
+
+    pages: Sequence[NDArray[Any] | MappedImage]
+    alpha: bool
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Pictures in a file of decoded ones.
+
+    Attributes:
+        pictures: in the order of their files.
+        place: the file.
+        size: of it, in bytes.
+    """
+
+    pictures: list[Opened]
+    place: Path
+    size: int
+
+
+@dataclass(frozen=True)
+class _Page:
+    offset: int
+    shape: tuple[int, int, int]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class _Picture:
+    name: str
+    pages: list[_Page]
+    alpha: bool
+
+
+@dataclass(frozen=True)
+class _Index:
+    size: int
+    pictures: list[_Picture]
+
+
+class Cache:
+    """Where decoded pictures are kept, one file for each set of picture files as they are at the moment."""
+
+    def __init__(self, files: Sequence[Path], folder: Path | None = None) -> None:
+        """Name the place.
+
+        Args:
+            files: the pictures.
+            folder: to keep them in; else the environment's SMIDGEN_CACHE, else the user's cache.
+
+        Raises:
+            FileError: one of the files is not there.
+            MissingPartError: no folder is named, and what finds the user's is not installed.
+        """
+        self._files = files
+        self.folder = folder or _find_folder()
+        self.place = self.folder / f"{_digest(files)}.pictures"
+        self._index = self.place.with_suffix(".json")
+
+    def find(self) -> Stored | None:
+        """What an earlier run left; None where that is not there, not whole or of another make."""
+        try:
+            index = msgspec.json.decode(self._index.read_bytes(), type=_Index)
+            if self.place.stat().st_size != index.size:
+                return None
+            file = MappedFile(self.place)
+            pictures = [
+                Opened(
+                    [MappedImage(file, file.array(page.offset, page.shape, page.dtype)) for page in own.pages],
+                    own.alpha,
+                )
+                for own in index.pictures
+            ]
+        except (OSError, ValueError, TypeError, FileError):
+            return None
+        return Stored(pictures, self.place, index.size) if len(pictures) == len(self._files) else None
+
+    def check_room(self, size: int) -> None:
+        """Refuse to decode what will not fit there.
+
+        Raises:
+            FileError: the folder cannot be made, or its disk has not so many bytes free.
+        """
+        make_folder(self.folder)
+        free = shutil.disk_usage(self.folder).free
+        if size > free:
+            raise self._no_room(size, f"{free:,} bytes are free")
+
+    def keep(self, pictures: Iterable[Opened], size: int) -> Stored:
+        """Write pictures, mapped from then on; nothing is left where that fails or is interrupted.
+
+        Args:
+            pictures: one after the other, as they are decoded.
+            size: about how many bytes they take, to tell where there is no room.
+
+        Raises:
+            FileError: there is no room for them, or what `pictures` raises.
+        """
+        make_folder(self.folder)
+        with self._removing_half():
+            try:
+                written: list[_Index] = []
+                fill_whole(self.place, lambda temporary: written.append(self._write(temporary, pictures)))
+                write_whole(self._index, msgspec.json.encode(written[0]))
+            except FileError as error:
+                if not isinstance(error.__cause__, OSError):  # then it is about one of the pictures
+                    raise
+                raise self._no_room(size, str(error.__cause__.strerror or error.__cause__)) from error
+        stored = self.find()
+        if stored is None:
+            raise FileError(f"{self.place} was changed by another program while it was written", remedy="Start again")
+        return stored
+
+    @contextmanager
+    def _removing_half(self) -> Iterator[None]:
+        """Take away a file that got no index."""
+        try:
+            yield
+        except BaseException:
+            self.place.unlink(missing_ok=True)
+            raise
+
+    def _write(self, temporary: Path, pictures: Iterable[Opened]) -> _Index:
+        with temporary.open("wb") as file:
+            done = [
+                _Picture(_printable(path), [_write_page(file, np.asarray(page)) for page in opened.pages], opened.alpha)
+                for path, opened in zip(self._files, pictures, strict=True)
+            ]
+            return _Index(file.tell(), done)
+
+    def _no_room(self, size: int, why: str) -> FileError:
+        return FileError(
+            f"{self.folder} cannot take the decoded pictures ({why})",
+            expected=f"room for about {size:,} bytes",
+            remedy=f"Name a folder on another disk in the environment's {FOLDER_VARIABLE}",
+        )
+
+
+def _write_page(file: BinaryIO, image: NDArray[Any]) -> _Page:
+    values = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+    file.write(bytes(-file.tell() % _ALIGNMENT))
+    height, width, channels = values.shape
+    page = _Page(file.tell(), (height, width, channels), values.dtype.str)
+    file.write(values.data)
+    return page
+
+
+def _find_folder() -> Path:
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        return Path(named)
+    try:
+        import pooch
+    except ImportError:
+        raise MissingPartError("pooch", f"Keeping large pictures without {FOLDER_VARIABLE}", "train") from None
+    return Path(pooch.os_cache("smidgen")) / "pictures"
+
+
+def _digest(files: Sequence[Path]) -> str:
+    """A name for these files as they are now."""
+    digest = hashlib.sha256(str(_FORMAT).encode())
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise FileError(f"{file} cannot be read ({error.strerror})") from None
+        digest.update(os.fsencode(file.absolute()) + f"\0{status.st_size} {status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()[:32]
+
+
+def _printable(path: Path) -> str:
+    """A path that JSON can hold: names of files need not be Unicode."""
+    return str(path).encode(errors="backslashreplace").decode()

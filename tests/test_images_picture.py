@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 
 from smidgen.errors import FileError
 from smidgen.images.kinds import KIND_BY_SUFFIX, Limits, Picture
-from smidgen.images.picture import pack_picture, read_pages, read_picture
+from smidgen.images.picture import pack_picture, read_picture
 
 GREY8 = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 COLOUR8 = np.arange(36, dtype=np.uint8).reshape(3, 4, 3) * 7
@@ -19,21 +19,21 @@ def test_lossless_8_bit_files_come_back_exactly(tmp_path: Path, suffix: str, ima
     """PNG, BMP and TIFF of 8 bits keep every value."""
     path = tmp_path / f"a.{suffix}"
     Image.fromarray(image).save(path)
-    np.testing.assert_array_equal(read_pages(path)[0], image.reshape(3, 4, -1))
+    np.testing.assert_array_equal(read_picture(path).pages[0], image.reshape(3, 4, -1))
 
 
 def test_jpeg_comes_back_nearly(tmp_path: Path):
     """A smooth JPEG keeps its values within its loss."""
     ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (64, 1))
     Image.fromarray(ramp).save(tmp_path / "a.jpg", quality=95)
-    assert np.abs(read_pages(tmp_path / "a.jpg")[0][..., 0].astype(int) - ramp).max() <= 4
+    assert np.abs(read_picture(tmp_path / "a.jpg").pages[0][..., 0].astype(int) - ramp).max() <= 4
 
 
 def test_16_bit_grey_png(tmp_path: Path):
     """A 16-bit grey PNG keeps all 16 bits."""
     image = (np.arange(12).reshape(3, 4) * 5000).astype(np.uint16)
     Image.fromarray(image).save(tmp_path / "a.png")
-    result = read_pages(tmp_path / "a.png")[0]
+    result = read_picture(tmp_path / "a.png").pages[0]
     assert result.dtype == np.uint16
     np.testing.assert_array_equal(result[..., 0], image)
 
@@ -43,7 +43,7 @@ def test_deep_tiff(tmp_path: Path, kind: type):
     """TIFFs of 16 bits and of floats keep their values."""
     image = (np.arange(36).reshape(3, 4, 3) * 1800).astype(kind)
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb")
-    result = read_pages(tmp_path / "a.tif")[0]
+    result = read_picture(tmp_path / "a.tif").pages[0]
     assert result.dtype == kind
     np.testing.assert_array_equal(result, image)
 
@@ -51,13 +51,13 @@ def test_deep_tiff(tmp_path: Path, kind: type):
 def test_white_is_zero(tmp_path: Path):
     """A TIFF whose zero is white, as scanners write them, is turned the right way."""
     tifffile.imwrite(tmp_path / "a.tif", 255 - GREY8, photometric="miniswhite")
-    np.testing.assert_array_equal(read_pages(tmp_path / "a.tif")[0][..., 0], GREY8)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pages[0][..., 0], GREY8)
 
 
 def test_lzw_tiff(tmp_path: Path):
     """A TIFF with LZW compression is read as well."""
     Image.fromarray(GREY8).save(tmp_path / "a.tif", compression="tiff_lzw")
-    np.testing.assert_array_equal(read_pages(tmp_path / "a.tif")[0][..., 0], GREY8)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pages[0][..., 0], GREY8)
 
 
 def test_palette_bilevel_and_print_colours(tmp_path: Path):
@@ -67,20 +67,11 @@ def test_palette_bilevel_and_print_colours(tmp_path: Path):
     Image.fromarray(COLOUR8).quantize(4).save(tmp_path / "p.tif")
     Image.fromarray(GREY8).convert("1").save(tmp_path / "b.tif")
     Image.fromarray(COLOUR8).convert("CMYK").save(tmp_path / "c.tif")
-    np.testing.assert_array_equal(read_pages(tmp_path / "p.png")[0], read_pages(tmp_path / "p.tif")[0])
-    np.testing.assert_array_equal(read_pages(tmp_path / "b.png")[0], read_pages(tmp_path / "b.tif")[0])
-    assert read_pages(tmp_path / "c.tif")[0].shape == (3, 4, 3)
-    assert read_pages(tmp_path / "p.png")[0].shape == (3, 4, 3)
-    assert set(np.unique(read_pages(tmp_path / "b.png")[0])) <= {0, 255}
-
-
-@pytest.mark.parametrize("name", ["a.png", "a.tif"])
-@pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_alpha_is_refused_by_name(tmp_path: Path, name: str, mode: str):
-    """An image with transparency ends with an error that says alpha."""
-    Image.new(mode, (4, 3)).save(tmp_path / name)
-    with pytest.raises(FileError, match="alpha"):
-        read_pages(tmp_path / name)
+    np.testing.assert_array_equal(read_picture(tmp_path / "p.png").pages[0], read_picture(tmp_path / "p.tif").pages[0])
+    np.testing.assert_array_equal(read_picture(tmp_path / "b.png").pages[0], read_picture(tmp_path / "b.tif").pages[0])
+    assert read_picture(tmp_path / "c.tif").pages[0].shape == (3, 4, 3)
+    assert read_picture(tmp_path / "p.png").pages[0].shape == (3, 4, 3)
+    assert set(np.unique(read_picture(tmp_path / "b.png").pages[0])) <= {0, 255}
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg", "a.bmp"])
@@ -88,18 +79,18 @@ def test_damaged_files_are_named(tmp_path: Path, name: str):
     """A file that is no image, or that ends early, gives an error with its name."""
     (tmp_path / name).write_bytes(b"not an image")
     with pytest.raises(FileError, match=name):
-        read_pages(tmp_path / name)
+        read_picture(tmp_path / name)
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(tmp_path / name)
     whole = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(FileError, match=name):
-        read_pages(tmp_path / name)
+        read_picture(tmp_path / name)
 
 
 def test_missing_file(tmp_path: Path):
     """A file that is not there is said to be missing."""
     with pytest.raises(FileError, match="does not exist"):
-        read_pages(tmp_path / "a.png")
+        read_picture(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "I;16", "RGB", "RGBA", "P", "LA"])
@@ -132,7 +123,7 @@ def test_large_pages_of_little(tmp_path: Path):
     for name in ("a.png", "a.tif"):
         Image.fromarray(page).save(tmp_path / name, compression="tiff_lzw" if name == "a.tif" else None)
         assert (tmp_path / name).stat().st_size < 10**6
-        np.testing.assert_array_equal(read_pages(tmp_path / name)[0][::100, :, 0], page[::100])
+        np.testing.assert_array_equal(read_picture(tmp_path / name).pages[0][::100, :, 0], page[::100])
     scan = Image.fromarray(page[:3508, :2480] > 0)
     scan.save(tmp_path / "b.tif", save_all=True, append_images=[scan] * 9, compression="group4")
     assert (tmp_path / "b.tif").stat().st_size < 100_000
@@ -205,7 +196,7 @@ def test_pictures_come_upright(tmp_path: Path, orientation: int, suffix: str):
         image.save(tmp_path / name, exif=exif)
     with Image.open(tmp_path / "a.png") as stored:  # Pillow garbles some turned TIFFs
         expected = np.asarray(ImageOps.exif_transpose(stored))
-    np.testing.assert_array_equal(read_pages(tmp_path / f"a.{suffix}")[0][..., 0], expected)
+    np.testing.assert_array_equal(read_picture(tmp_path / f"a.{suffix}").pages[0][..., 0], expected)
 
 
 def test_lossy_kinds_come_back_nearly():

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from smidgen.data.formats import read_array, read_idx, read_pairs, read_two
+from smidgen.data.arrays import read_idx
+from smidgen.data.formats import read_array, read_pairs, read_parts, read_two
 from smidgen.errors import FileError, PairsError
 
 X = np.random.default_rng(0).integers(0, 255, (6, 4, 4), np.uint8)
@@ -64,11 +65,11 @@ def test_labels_as_programs_for_tables_write_them(tmp_path: Path, text: str):
     rows = [f"{number};{label}" if ";" in text else f"{number}\t{label}" if "\t" in text else str(label)
             for number, label in enumerate(LABELS)]  # fmt: skip
     (tmp_path / "labels.CSV").write_text(text.format("\n".join(rows)), encoding="utf-8")
-    raw = read_two(tmp_path / "x.npy", tmp_path / "x.npy", tmp_path / "labels.CSV")
+    raw = read_two(tmp_path / "x.npy", tmp_path / "x.npy", tmp_path / "labels.CSV").train
     np.testing.assert_array_equal(raw.labels, LABELS)
     if len(rows[0]) > 1:
         make_folders(tmp_path)
-        raw = read_two(tmp_path / "noisy", tmp_path / "clean", tmp_path / "labels.CSV")
+        raw = read_two(tmp_path / "noisy", tmp_path / "clean", tmp_path / "labels.CSV").train
         np.testing.assert_array_equal(raw.labels, LABELS)
 
 
@@ -94,7 +95,7 @@ def test_two_files_of_every_kind(tmp_path: Path):
     (tmp_path / "labels.csv").write_text("label\n" + "\n".join(map(str, LABELS)))
     np.save(tmp_path / "y.npy", Y)
     for name in ("x.npy", "x.npz", "x.pkl", "x.idx", "x-ubyte.gz", "X.IDX3.GZ", "x.idx3", "unpacked.gz"):
-        raw = read_two(tmp_path / name, tmp_path / "y.npy", tmp_path / "labels.csv")
+        raw = read_two(tmp_path / name, tmp_path / "y.npy", tmp_path / "labels.csv").train
         np.testing.assert_array_equal(np.stack(raw.noisy)[..., 0], X)
         np.testing.assert_array_equal(raw.labels, LABELS)
 
@@ -119,7 +120,7 @@ def test_folders_are_matched_by_name(tmp_path: Path):
 def test_folders_as_noisy_and_clean(tmp_path: Path):
     """Two folders may be given by themselves and are matched by name as well."""
     make_folders(tmp_path)
-    np.testing.assert_array_equal(np.stack(read_two(tmp_path / "noisy", tmp_path / "clean").clean)[..., 0], Y)
+    np.testing.assert_array_equal(np.stack(read_two(tmp_path / "noisy", tmp_path / "clean").train.clean)[..., 0], Y)
 
 
 def test_pages_are_images(tmp_path: Path):
@@ -136,7 +137,7 @@ def test_pages_are_images(tmp_path: Path):
     np.testing.assert_array_equal(np.stack(raw.noisy)[..., 0], X)
     np.testing.assert_array_equal(np.stack(raw.clean)[..., 0], Y)
     np.testing.assert_array_equal(raw.labels, [3, 3, 3, 3, 5, 5])
-    raw = read_two(tmp_path / "noisy" / "a.tif", tmp_path / "clean" / "a.tif")
+    raw = read_two(tmp_path / "noisy" / "a.tif", tmp_path / "clean" / "a.tif").train
     np.testing.assert_array_equal(np.stack(raw.noisy)[..., 0], X[:4])
     (tmp_path / "noisy" / "b.tif").write_bytes((tmp_path / "noisy" / "a.tif").read_bytes())
     with pytest.raises(PairsError, match="b has 4 noisy pages and 2 clean"):
@@ -152,12 +153,15 @@ def test_pairs_that_unpack_to_much(tmp_path: Path):
     assert read_pairs(tmp_path / "a.npz").noisy.shape == (5, 4000, 4000, 1)
 
 
-def test_lonely_images_are_named(tmp_path: Path):
-    """An image without its partner is an error with its name."""
+def test_lonely_images_are_left_out(tmp_path: Path):
+    """An image without its partner is left out with a warning that names it; the labels of the others are theirs."""
     make_folders(tmp_path)
+    (tmp_path / "labels.csv").write_text("".join(f"{number},{number}\n" for number in range(6)))
     (tmp_path / "clean" / "3.tif").unlink()
-    with pytest.raises(PairsError, match=r"no partner for 1 image \(3\)"):
-        read_pairs(tmp_path)
+    parts = read_parts(tmp_path)
+    assert parts.warnings == ("left out 1 image without a partner: noisy/3",)
+    np.testing.assert_array_equal(parts.train.labels, [0, 1, 2, 4, 5])
+    np.testing.assert_array_equal(np.stack(parts.train.clean)[..., 0], Y[[0, 1, 2, 4, 5]])
 
 
 @pytest.mark.parametrize(

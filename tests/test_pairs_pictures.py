@@ -226,8 +226,8 @@ def test_pictures_that_are_bombs_together(tmp_path: Path, monkeypatch: pytest.Mo
         Image.new("L", (1000, 1000)).save(file)
     for expect in (pictures._expect_bytes, lambda file: 0):
         monkeypatch.setattr(pictures, "_expect_bytes", expect)
-        with pytest.raises(FileError, match="together claims to unpack to"):
-            decode_pictures(files, "together", cache=tmp_path / "cache")
+        with pytest.raises(FileError, match="the pictures of all would unpack to"):
+            decode_pictures(files, "all", cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 

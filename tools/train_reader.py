@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from smidgen.data.formats import read_idx
+from smidgen.data.arrays import read_idx
 
 WIDTHS = (16, 24, 48, 48, 64)
 KERNELS = (5, 3, 3, 3, 3)

@@ -4,6 +4,7 @@ import argparse
 import io
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
     check_target(arguments.out, _NPZ_FILE)
     if arguments.out.resolve() in [path.resolve() for path in (arguments.clean, arguments.labels) if path]:
         raise InputError(f"{arguments.out} is itself to be read and would be replaced", remedy="Choose another -o")
-    raw = read_clean(arguments.clean, arguments.labels)
+    parts = read_clean(arguments.clean, arguments.labels)
+    for warning in parts.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    raw = parts.train
     shapes = shapes_of(raw.clean)
     if (shapes != shapes[0]).any():
         raise PairsError(

@@ -1,31 +1,24 @@
-"""Read arrays and pairs from the files people keep them in."""
+"""Read pairs and clean images from the files people keep them in."""
 
-import csv
-import gzip
 import itertools
-import math
-import zipfile
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.data.alike import Named, count_some, make_alike
+from smidgen.data.arrays import is_pickle, read_array_file, read_npz, read_rows, require_file, whole_numbers
 from smidgen.data.checks import make_labels, make_raw_clean, make_raw_pairs
-from smidgen.data.packing import GZIP_START, PACKING_SUFFIXES
+from smidgen.data.folders import find_images, match_folders, strip_ending
 from smidgen.data.parts import quote, take_apart
+from smidgen.data.pictures import Watch, decode_pictures
 from smidgen.data.raw_pairs import RawPairs
 from smidgen.data.unpickle import read_pickle
+from smidgen.data.zarr_images import is_zarr, open_zarr
 from smidgen.errors import FileError, PairsError, plural
-from smidgen.files import check_memory, refuse_bomb
 from smidgen.images.kinds import IMAGE_SUFFIXES
-from smidgen.images.picture import read_pages
-
-MOST_BYTES = 16 * 2**30
-_PICKLE_SUFFIXES = (".pkl", ".pickle", ".p", ".joblib", ".pt", ".pth")
-_IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +28,7 @@ class RawParts:
     Attributes:
         train: to train on, or all there are.
         val, test: what the file sets aside.
-        warnings: what it holds besides.
+        warnings: what it holds besides, what was left out, and how its images were taken.
     """
 
     train: RawPairs
@@ -44,272 +37,204 @@ class RawParts:
     warnings: tuple[str, ...] = ()
 
 
-def read_parts(path: Path, labels: Path | None = None) -> RawParts:
+@dataclass(frozen=True)
+class Keeping:
+    """How many pictures are decoded: the folder they are kept in, see `Cache`, and who is told how far it is."""
+
+    folder: Path | None = None
+    watch: Watch | None = None
+
+
+ANYWHERE = Keeping()
+
+
+@dataclass(frozen=True)
+class _Side:
+    """X or y as read.
+
+    Attributes:
+        images: an array, or a list of kept images.
+        names: of pictures, what to call each image.
+        pages: how many images each file of pictures holds.
+        notes: sentences about them.
+    """
+
+    images: Any
+    names: list[str] = field(default_factory=list)
+    pages: list[int] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+
+def read_parts(path: Path, labels: Path | None = None, *, keeping: Keeping = ANYWHERE) -> RawParts:
     """Pairs from one file that holds both, or from a folder with `noisy/` and `clean/`.
 
     Args:
         path: of the file or folder.
         labels: a file of labels, in place of those that lie with the pairs to train on.
+        keeping: of many pictures.
 
     Raises:
         FileError: missing, of an unknown kind, or damaged.
         PairsError: what it holds does not make pairs.
     """
-    if path.is_dir():
-        return RawParts(_read_folders(path, labels))
-    _require_file(path)
+    if path.is_dir() and not is_zarr(path):
+        noisy, clean = path / "noisy", path / "clean"
+        if not (noisy.is_dir() and clean.is_dir()):
+            raise FileError(f"{path} has no folders noisy/ and clean/", expected="both, with files of the same names")
+        beside = path / "labels.csv"
+        return read_two(
+            noisy, clean, beside if labels is None and beside.is_file() else labels, keeping=keeping, source=str(path)
+        )
+    if not path.is_dir():
+        require_file(path)
     name = path.name.lower()
-    if _is_pickle(name):
+    if is_pickle(name):
         contents = take_apart(read_pickle(path), str(path))
     elif name.endswith(".npz"):
-        contents = take_apart(_read_npz(path), str(path))
+        contents = take_apart(read_npz(path), str(path))
     else:
         raise FileError(
             f"{path} does not hold both noisy and clean images",
             expected="a pickle, .npz or .pt with X and y, or a folder with noisy/ and clean/",
             remedy="If it holds one of the two, give two files: --noisy FILE --clean FILE",
         )
-    noisy, clean, own_labels = contents.parts.pop("train")
-    train = make_raw_pairs(noisy, clean, own_labels if labels is None else read_array(labels), str(path))
+    noisy_part, clean_part, own_labels = contents.parts.pop("train")
+    known = own_labels if labels is None else read_array(labels)
+    train = make_raw_pairs(noisy_part, clean_part, known, str(path))
     aside = {part: make_raw_pairs(*triple, f"{path} ({part})") for part, triple in contents.parts.items()}
     warnings = (f"{path} also holds {quote(contents.unused)}, not used",) if contents.unused else ()
     return RawParts(train, aside.get("val"), aside.get("test"), warnings)
 
 
-def read_pairs(path: Path, labels: Path | None = None, *, part: str = "train") -> RawPairs:
+def pick_part(parts: RawParts, part: str, source: Path) -> RawPairs:
     """The pairs of one part, "train", "val" or "test"; all pairs of what knows no parts.
 
     Raises:
-        FileError, PairsError: as `read_parts`, or the file has other parts only.
+        PairsError: the file has other parts only.
     """
-    parts = read_parts(path, labels)
     found: RawPairs | None = getattr(parts, part)
     if found is None and (parts.val or parts.test):
-        raise PairsError(f"{path} has its own parts, but none called {part!r}", expected="pairs, or such a part")
+        raise PairsError(f"{source} has its own parts, but none called {part!r}", expected="pairs, or such a part")
     return found or parts.train
 
 
-def read_two(noisy: Path, clean: Path, labels: Path | None = None) -> RawPairs:
-    """Pairs from two files or folders, and labels from a third."""
-    if noisy.is_dir() and clean.is_dir():
-        return _read_two_folders(noisy, clean, labels, str(noisy))
-    return make_raw_pairs(
-        read_array(noisy), read_array(clean), None if labels is None else read_array(labels), f"{noisy}, {clean}"
-    )
+def read_pairs(path: Path, labels: Path | None = None, *, part: str = "train") -> RawPairs:
+    """One part of what `read_parts` reads, see `pick_part`."""
+    return pick_part(read_parts(path, labels), part, path)
 
 
-def read_clean(path: Path, labels: Path | None = None) -> RawPairs:
+def read_two(
+    noisy: Path, clean: Path, labels: Path | None = None, *, keeping: Keeping = ANYWHERE, source: str = ""
+) -> RawParts:
+    """Pairs from two files or folders, and labels from a third; of two folders of pictures those whose names match.
+
+    Raises:
+        FileError, PairsError: as `read_parts`.
+    """
+    known: object
+    if _is_folder(noisy) and _is_folder(clean):
+        source = source or str(noisy)
+        matched = match_folders(noisy, clean)
+        sides = _decode([_call(noisy, matched.noisy), _call(clean, matched.clean)], source, keeping)
+        for name, pages, others in zip(matched.names, *(side.pages for side in sides), strict=True):
+            if pages != others:
+                raise PairsError(
+                    f"{source}: {name} has {plural(pages, 'noisy page')} and {others:,} clean",
+                    expected="one clean page for each noisy one",
+                )
+        notes = [matched.warning] if matched.warning else []
+        known = None if labels is None else _labels_by_name(labels, matched.names, sides[0].pages)
+    else:
+        source = source or f"{noisy}, {clean}"
+        sides = [_read_side(path, keeping) for path in (noisy, clean)]
+        notes = []
+        known = None if labels is None else read_array(labels)
+    x, y = _make_alike(sides)
+    notes += [*x.notes, *y.notes]
+    return RawParts(make_raw_pairs(x.images, y.images, known, source), warnings=tuple(dict.fromkeys(notes)))
+
+
+def read_clean(path: Path, labels: Path | None = None, *, keeping: Keeping = ANYWHERE) -> RawParts:
     """Clean images alone, from one file or folder, and labels from another; they stand as X and as y.
 
     Raises:
         FileError, PairsError: they cannot be read, or make no images.
     """
-    if labels is not None and path.is_dir():
-        files = _image_files(path)
-        images = _read_images(list(files.values()))
-        known = np.repeat(_labels_by_name(labels, list(files)), list(map(len, images)))
-        return make_raw_clean(list(itertools.chain(*images)), known, str(path))
-    return make_raw_clean(read_array(path), None if labels is None else read_array(labels), str(path))
+    (side,) = _make_alike([_read_side(path, keeping)])
+    known: object = None
+    if labels is not None:
+        by_name = _is_folder(path)
+        known = _labels_by_name(labels, list(find_images(path)), side.pages) if by_name else read_array(labels)
+    return RawParts(make_raw_clean(side.images, known, str(path)), warnings=side.notes)
 
 
 def read_array(path: Path) -> object:
-    """One array from a .npy, .npz, IDX(.gz), .pt, image or pickle file, or a folder of images."""
+    """One array from a .npy, .npz, IDX(.gz), .pt, pickle or table, or the images of a picture, a folder or a Zarr."""
+    return _make_alike([_read_side(path, ANYWHERE)])[0].images
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a path is that of a folder of pictures."""
+    return path.is_dir() and not is_zarr(path)
+
+
+def _read_side(path: Path, keeping: Keeping) -> _Side:
+    if is_zarr(path):
+        opened = open_zarr(path)
+        return _Side(opened.images, notes=(opened.note,))
     if path.is_dir():
-        return list(itertools.chain(*_read_images(list(_image_files(path).values()))))
-    _require_file(path)
-    name = path.name.lower()
-    if _is_pickle(name):
-        return read_pickle(path)
-    if name.endswith(".npy"):
-        return _read_npy(path)
-    if name.endswith(".npz"):
-        content = _read_npz(path)
-        if len(content) != 1:
-            raise FileError(
-                f"{path} holds {plural(len(content), 'array')} ({', '.join(map(repr, list(content)[:5]))})",
-                expected="one",
-            )
-        return next(iter(content.values()))
-    if name.endswith((".idx", ".idx1", ".idx3", "-ubyte", ".gz")):
-        return read_idx(path)
-    if name.endswith(".csv"):
-        return _read_label_rows(path)
+        files = {str(file.relative_to(path)): file for file in find_images(path).values()}
+        return _decode([files], str(path), keeping)[0]
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return read_pages(path)
-    raise FileError(
-        f"{path} has an unknown ending",
-        expected="a pickle, .npy, .npz, .pt, IDX, IDX .gz or image file, or a folder of images",
-    )
+        require_file(path)
+        return _decode([{path.name: path}], str(path), keeping)[0]
+    return _Side(read_array_file(path))
 
 
-def read_idx(path: Path) -> NDArray[Any]:
-    """An IDX file, as MNIST's are, gzipped or not.
-
-    Source: the format's description at the MNIST home page: two zero bytes, a type, the number
-    of dimensions, each dimension as a big-endian uint32, then the values.
-    """
-    _require_file(path)
-    try:
-        with path.open("rb") as file:
-            packed = file.read(len(GZIP_START)) == GZIP_START  # which its name need not tell
-        with gzip.open(path) if packed else path.open("rb") as file:
-            head = file.read(4)
-            if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in _IDX_TYPES or not 1 <= head[3] <= 4:
-                raise FileError(f"{path} does not start like an IDX file")
-            sizes = file.read(4 * head[3])
-            if len(sizes) < 4 * head[3]:
-                raise FileError(f"{path} ends in the middle of its header")
-            shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
-            kind = np.dtype(_IDX_TYPES[head[2]])
-            if 0 in shape:
-                raise FileError(f"{path} is empty: its header says {shape}")
-            promised = math.prod(shape) * kind.itemsize
-            if promised > MOST_BYTES:
-                raise FileError(f"{path} claims to hold {promised:,} bytes", expected=f"at most {MOST_BYTES:,}")
-            refuse_bomb(str(path), path.stat().st_size, promised)
-            check_memory(str(path), promised)
-            content = file.read(promised + 1)
-            if len(content) != promised:
-                much = "fewer" if len(content) < promised else "more"
-                raise FileError(f"{path} holds {much} values than its header says {shape}")
-    except MemoryError:
-        raise FileError(f"{path} does not fit in memory") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise FileError(f"{path} cannot be read ({error})", expected="a complete IDX file") from None
-    return np.frombuffer(content, kind).reshape(shape).astype(kind.newbyteorder("="), copy=False)
+def _call(folder: Path, files: list[Path]) -> dict[str, Path]:
+    """Files by what to call them beside those of another folder."""
+    return {f"{folder.name}/{file.relative_to(folder)}": file for file in files}
 
 
-def _is_pickle(name: str) -> bool:
-    """Whether a name in lower case is that of a pickle or of what holds one, packed or not."""
-    for suffix in PACKING_SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name.endswith(_PICKLE_SUFFIXES)
+def _decode(sides: list[dict[str, Path]], source: str, keeping: Keeping) -> list[_Side]:
+    """The pictures of X and of y, or of one of them, decoded together; the first side has the notes of all."""
+    every = list(itertools.chain(*(side.items() for side in sides)))
+    decoded = decode_pictures([file for _, file in every], source, cache=keeping.folder, watch=keeping.watch)
+    alpha = [name for (name, _), opened in zip(every, decoded.pictures, strict=True) if opened.alpha]
+    notes = [decoded.note] if decoded.note else []
+    if alpha:
+        count = count_some(alpha, len(every), "has one", "have one")
+        notes.append(f"left out alpha channels that are opaque everywhere: {count}")
+    result = []
+    rest = iter(decoded.pictures)
+    for side in sides:
+        opened_here = list(itertools.islice(rest, len(side)))
+        pages = [len(opened.pages) for opened in opened_here]
+        names = [name for name, count in zip(side, pages, strict=True) for _ in range(count)]
+        images = list(itertools.chain(*(opened.pages for opened in opened_here)))
+        result.append(_Side(images, names, pages, tuple(notes)))
+        notes = []
+    return result
 
 
-def _require_file(path: Path) -> None:
-    if not path.exists():
-        raise FileError(f"{path} does not exist", expected="a file, a folder with noisy/ and clean/, or a task's name")
-    if not path.is_file():
-        raise FileError(f"{path} is not a file")
+def _make_alike(sides: list[_Side]) -> list[_Side]:
+    """Bring pictures to one type and number of channels; what comes as an array stays as it is."""
+    pictures = [side for side in sides if side.names]
+    if not pictures:
+        return sides
+    images, said = make_alike(*(Named(side.images, side.names) for side in pictures))
+    alike = iter(images)
+    told = [replace(side, images=next(alike)) if side.names else side for side in sides]
+    return [replace(told[0], notes=(*told[0].notes, *said)), *told[1:]]
 
 
-def _read_npy(path: Path) -> NDArray[Any]:
-    try:
-        # Mapping first shows whether the file is as long as its header says, at no cost.
-        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except Exception as error:  # numpy reads the header as Python text and raises nearly anything
-        raise FileError(f"{path} cannot be read as .npy ({str(error)[:80]})", expected="an array of numbers") from None
-
-
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-            if size > MOST_BYTES:
-                raise FileError(f"{path} claims to hold {size:,} bytes", expected=f"at most {MOST_BYTES:,}")
-            refuse_bomb(str(path), path.stat().st_size, size)
-            check_memory(str(path), size)
-        with np.load(path, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
-    except FileError:
-        raise
-    except Exception as error:  # zipfile and numpy raise nearly anything on damaged input
-        raise FileError(
-            f"{path} cannot be read as .npz ({type(error).__name__}: {str(error)[:80]})", expected="arrays X and y"
-        ) from None
-
-
-def _image_files(folder: Path) -> dict[str, Path]:
-    """Image files by name without ending, in the order of their names."""
-    files: dict[str, Path] = {}
-    try:
-        found = sorted(folder.iterdir())
-    except OSError as error:
-        raise FileError(f"{folder} cannot be read ({error.strerror})") from None
-    for file in found:
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file():
-            if file.stem in files:
-                raise PairsError(f"{folder} holds both {files[file.stem].name} and {file.name}")
-            files[file.stem] = file
-    if not files:
-        raise PairsError(f"{folder} holds no images", expected="PNG, TIFF, JPEG or BMP files")
-    return files
-
-
-def _read_folders(path: Path, labels: Path | None) -> RawPairs:
-    noisy, clean = path / "noisy", path / "clean"
-    if not (noisy.is_dir() and clean.is_dir()):
-        raise FileError(f"{path} has no folders noisy/ and clean/", expected="both, with files of the same names")
-    if labels is None and (path / "labels.csv").is_file():
-        labels = path / "labels.csv"
-    return _read_two_folders(noisy, clean, labels, str(path))
-
-
-def _read_two_folders(noisy: Path, clean: Path, labels: Path | None, source: str) -> RawPairs:
-    noisy_files, clean_files = _image_files(noisy), _image_files(clean)
-    lonely = sorted(noisy_files.keys() ^ clean_files.keys())
-    if lonely:
-        some = ", ".join(lonely[:3]) + "…" * (len(lonely) > 3)
-        raise PairsError(
-            f"{source}: no partner for {plural(len(lonely), 'image')} ({some})",
-            expected="each name in both noisy/ and clean/",
-        )
-    names = list(noisy_files)
-    x = _read_images([noisy_files[name] for name in names])
-    y = _read_images([clean_files[name] for name in names])
-    for name, pages, others in zip(names, x, y, strict=True):
-        if len(pages) != len(others):
-            raise PairsError(
-                f"{source}: {name} has {plural(len(pages), 'noisy page')} and {len(others):,} clean",
-                expected="one clean page for each noisy one",
-            )
-    # The pages of a file share its label.
-    found = None if labels is None else np.repeat(_labels_by_name(labels, names), list(map(len, x)))
-    return make_raw_pairs(list(itertools.chain(*x)), list(itertools.chain(*y)), found, source)
-
-
-def _read_images(files: list[Path]) -> list[list[NDArray[Any]]]:
-    """The pages of each, as long as they do not unpack to far more than they hold together."""
-    images: list[list[NDArray[Any]]] = []
-    packed = unpacked = 0
-    for file in files:
-        images.append(read_pages(file))
-        packed += file.stat().st_size
-        unpacked += sum(page.nbytes for page in images[-1])
-        refuse_bomb(str(file.parent), packed, unpacked)
-    return images
-
-
-def _labels_by_name(path: Path, names: list[str]) -> NDArray[np.int64]:
-    """Labels from rows `name,label`, in the order of `names`."""
+def _labels_by_name(path: Path, names: list[str], pages: list[int]) -> NDArray[np.int64]:
+    """Labels from rows `name,label`, in the order of `names`; the pages of a file share its label."""
     if path.suffix.lower() != ".csv":
-        return np.asarray(make_labels(read_array(path), len(names), str(path)))
-    rows = {row[0]: row[-1] for row in _rows(path) if len(row) >= 2}
-    found = {Path(name).stem if Path(name).suffix.lower() in IMAGE_SUFFIXES else name: rows[name] for name in rows}
-    missing = [name for name in names if name not in found]
+        labels = np.asarray(make_labels(read_array(path), len(names), str(path)))
+        return np.repeat(labels, pages)
+    rows = {strip_ending(row[0]): row[-1] for row in read_rows(path) if len(row) >= 2}
+    missing = [name for name in names if name not in rows]
     if missing:
         raise PairsError(f"{path} has no row for {missing[0]!r}", expected="a row 'name,label' for each image")
-    return _whole_numbers([found[name] for name in names], path)
-
-
-def _read_label_rows(path: Path) -> NDArray[np.int64]:
-    values = [row[-1] for row in _rows(path) if row]
-    headed = bool(values) and not values[0].strip().lstrip("-").isdigit()
-    return _whole_numbers(values[headed:], path)
-
-
-def _whole_numbers(texts: list[str], path: Path) -> NDArray[np.int64]:
-    try:
-        return np.array([int(text) for text in texts], np.int64)
-    except (ValueError, OverflowError):
-        raise PairsError(f"{path} has labels that are not whole numbers") from None
-
-
-def _rows(path: Path) -> list[list[str]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()  # programs for tables put a mark in front
-        # … and semicolons between, where numbers have commas.
-        between = max(",;\t", key=lines[0].count) if lines else ","
-        return list(csv.reader(lines, delimiter=between))
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise FileError(f"{path} cannot be read as CSV ({error})") from None
+    return np.repeat(whole_numbers([rows[name] for name in names], path), pages)

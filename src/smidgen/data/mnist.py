@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.formats import read_idx
+from smidgen.data.arrays import read_idx
 from smidgen.errors import FileError, MissingPartError
 
 LICENCE = "MNIST: Yann LeCun, Corinna Cortes, Christopher Burges, CC BY-SA 3.0; Fashion-MNIST: Zalando SE, MIT"

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from smidgen.data.checks import make_raw_clean
 from smidgen.data.clean import split_clean
 from smidgen.data.corruptions import Wish, make_corruption
-from smidgen.data.formats import RawParts, read_clean, read_pairs, read_parts, read_two
+from smidgen.data.formats import RawParts, pick_part, read_clean, read_parts, read_two
 from smidgen.data.origin import Origin
 from smidgen.data.pairs import Dataset
 from smidgen.data.scale import Scales
@@ -62,7 +62,8 @@ def open_dataset(
             clean, corruption, labels=labels, val=val, test=test, scales=scales, output=output, trained_on=trained_on
         )
     if trained_on is not None and test is not None and not (pairs or noisy or clean or val):
-        return keep_whole(read_pairs(test, labels, part="test"), scales=scales, output=output)
+        parts = read_parts(test, labels)
+        return _warn(keep_whole(pick_part(parts, "test", test), scales=scales, output=output), parts)
     if pairs is not None and pairs in TASKS and noisy is None and clean is None:
         if val or test or labels:
             raise InputError(
@@ -71,13 +72,14 @@ def open_dataset(
             )
         return load_task(pairs, data, output)
     raw = _read(pairs, noisy, clean, labels)
-    val_part = read_pairs(val, part="val") if val else raw.val
-    test_part = read_pairs(test, part="test") if test else raw.test
+    aside = {name: read_parts(path) for name, path in (("val", val), ("test", test)) if path}
+    val_part = pick_part(aside["val"], "val", val) if val else raw.val
+    test_part = pick_part(aside["test"], "test", test) if test else raw.test
     if trained_on is not None and val_part is test_part is None and is_foreign(raw.train, trained_on):
         dataset = keep_whole(raw.train, scales=scales, output=output)
     else:
         dataset = split_pairs(raw.train, val=val_part, test=test_part, scales=scales, output=output)
-    return replace(dataset, warnings=raw.warnings + dataset.warnings)
+    return _warn(dataset, raw, *aside.values())
 
 
 def open_clean(
@@ -97,17 +99,28 @@ def open_clean(
         InputError: they cannot be read, or there is no such corruption.
     """
     made = make_corruption(corruption)
-    raw = read_clean(clean, labels) if isinstance(clean, Path) else make_raw_clean(clean, None, "clean-images")
-    val_part, test_part = (None if path is None else read_clean(path) for path in (val, test))
-    whole = trained_on is not None and val_part is test_part is None and is_foreign(raw, trained_on)
-    return split_clean(raw, made, val=val_part, test=test_part, scales=scales, output=output, whole=whole)
+    if isinstance(clean, Path):
+        raw = read_clean(clean, labels)
+    else:
+        raw = RawParts(make_raw_clean(clean, None, "clean-images"))
+    read = {name: read_clean(path) for name, path in (("val", val), ("test", test)) if path}
+    aside = {name: part.train for name, part in read.items()}
+    whole = trained_on is not None and not aside and is_foreign(raw.train, trained_on)
+    dataset = split_clean(raw.train, made, scales=scales, output=output, whole=whole, **aside)
+    return _warn(dataset, raw, *read.values())
+
+
+def _warn(dataset: Dataset, *read: RawParts) -> Dataset:
+    """Add what was said of the files, each sentence once."""
+    said = dict.fromkeys(warning for parts in read for warning in parts.warnings)
+    return replace(dataset, warnings=(*said, *dataset.warnings))
 
 
 def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Path | None) -> RawParts:
     if pairs is not None and (noisy or clean):
         raise InputError("PAIRS and --noisy or --clean are both given", expected="one or the other")
     if noisy and clean:
-        return RawParts(read_two(noisy, clean, labels))
+        return read_two(noisy, clean, labels)
     if noisy or clean:
         raise InputError("only one of --noisy and --clean is given", expected="both, or --with KIND beside --clean")
     if pairs is None:

@@ -16,7 +16,7 @@ from PIL import Image
 from smidgen.data.cache import Cache, Opened
 from smidgen.data.mapped import LARGE_BYTES
 from smidgen.errors import FileError
-from smidgen.files import check_memory, refuse_bomb
+from smidgen.files import check_memory, most_unpacked
 from smidgen.images.picture import read_picture
 from smidgen.images.png import png_depth
 from smidgen.images.tiff import SUFFIXES, count_stacked, open_tiff
@@ -24,6 +24,7 @@ from smidgen.images.tiff_scan import scan_tiff
 
 _THREADS = 2
 _MOST_AHEAD = 3
+_MOST_TIMES = 500  # what a file holds; pages of text in black and white unpack to 60 to 400 times that
 _BYTES_BY_MODE = {"1": 1, "L": 1, "LA": 1, "I;16": 2, "I;16B": 2, "I": 2, "F": 4}  # a pixel; other modes become RGB
 
 Watch = Callable[[int, int], None]  # pictures that are done, and all there are
@@ -93,7 +94,7 @@ def decode_pictures(
     packed = sum(map(_file_size, files))
     sizes = [_expect_bytes(file) for file in files]
     expected = sum(sizes)
-    refuse_bomb(source, packed, expected)
+    _refuse_bombs(source, packed, expected)
     largest, largest_file = max(zip(sizes, files, strict=True))
     check_memory(str(largest_file), largest)
     if expected > LARGE_BYTES:
@@ -111,7 +112,7 @@ def decode_pictures(
                 place = Cache(files, cache)
                 stored = place.find() or place.keep(_drain(held, decoded, source, packed), max(expected, unpacked))
                 return Decoded(stored.pictures, stored.place, stored.size)
-    refuse_bomb(source, packed, unpacked)
+    _refuse_bombs(source, packed, unpacked)
     return Decoded(list(held))
 
 
@@ -150,12 +151,22 @@ def _drain(held: deque[Opened], rest: Iterator[Opened], source: str, packed: int
     unpacked = 0
     while (opened := held.popleft() if held else next(rest, None)) is not None:
         unpacked += _bytes_of(opened)
-        refuse_bomb(source, packed, unpacked)
+        _refuse_bombs(source, packed, unpacked)
         yield opened
 
 
 def _bytes_of(opened: Opened) -> int:
     return sum(int(np.prod(page.shape)) * page.dtype.itemsize for page in opened.pages)
+
+
+def _refuse_bombs(source: str, packed: int, unpacked: int) -> None:
+    """Refuse pictures that together unpack to very much from very little; each has its own limit besides."""
+    most = max(most_unpacked(0), _MOST_TIMES * packed)
+    if unpacked > most:
+        raise FileError(
+            f"the pictures of {source} would unpack to {unpacked:,} bytes from {packed:,}",
+            expected=f"at most {most:,} bytes",
+        )
 
 
 def _file_size(file: Path) -> int:

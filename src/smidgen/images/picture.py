@@ -19,22 +19,6 @@ MOST_PIXELS = 170_000_000  # just below where Pillow suspects an attack
 _SAMPLES = (1, 2, 3, 4)
 
 
-def read_pages(path: Path) -> list[NDArray[Any]]:
-    """The images of a file, each `(H, W, C)` with C = 1 or 3, in its own depth: uint8, uint16 or float.
-
-    Raises:
-        FileError: missing, damaged, too large, with transparency, or not an image.
-    """
-    picture = read_picture(path)
-    if any(alpha is not None for alpha in picture.alphas):
-        raise FileError(
-            f"{path} has an alpha channel (transparency)",
-            expected="grey or colour without alpha: a transparent pixel has no clean value to learn",
-            remedy="Flatten it onto a background first",
-        )
-    return list(picture.pages)
-
-
 def read_picture(source: Path | bytes | BinaryIO, limits: Limits | None = None) -> Picture:
     """All an image file holds, upright (EXIF orientation applied).
 

@@ -27,10 +27,11 @@ def clock(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_bar_on_a_terminal():
-    """A training shows epoch, speed, losses and the best; a search its trials; judging and denoising what is done."""
+    """A training shows epoch, speed, losses and the best; a search its trials; the others what is done."""
     ours, theirs = pty.openpty()  # it does not tell its size
     with os.fdopen(theirs, "w") as terminal, contextlib.redirect_stderr(terminal), Display() as display:
         display.say("here we go")
+        display.decoding(1, 40)
         display.training(NOW)
         display.judging("total variation")
         display.search(Standing(finished=1, pruned=2, failed=1, running=2, total=9, best=0.25))
@@ -41,7 +42,7 @@ def test_a_bar_on_a_terminal():
             shown += part
     os.close(ours)
     for part in (
-        "here we go", "epoch 2/3", "67%", "1,500 images/s", "0.1234", "0.1900",
+        "here we go", "reading picture 1 of 40", "epoch 2/3", "67%", "1,500 images/s", "0.1234", "0.1900",
         "judging total variation", "4 of 9 trials", "1 failed", "0.25000", "4 of 7, a.png", "50%",
     ):  # fmt: skip
         assert part in shown.decode()

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from smidgen.cli.progress import Display
 from smidgen.errors import InputError
 from smidgen.network.spec import DEFAULT_BUDGET, OUTPUTS, parse_budget
 
@@ -116,7 +117,8 @@ def open_pairs(
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
     """
-    from smidgen.data.open import open_dataset  # it takes a while, and not every command reads pairs
+    from smidgen.data.formats import Keeping  # these take a while, and not every command reads pairs
+    from smidgen.data.open import open_dataset
 
     if len(arguments.pairs) > 1:
         first, second, *more = arguments.pairs
@@ -130,7 +132,9 @@ def open_pairs(
     if model is not None:
         given |= {"scales": model.scales, "trained_on": None if arguments.split else model.origin}
         output = model.spec.output
-    dataset = open_dataset(*arguments.pairs, output=output, **given)
+    with Display() as display:
+        keeping = Keeping(watch=display.decoding)
+        dataset = open_dataset(*arguments.pairs, output=output, keeping=keeping, **given)
     for warning in dataset.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return dataset

@@ -70,6 +70,10 @@ class Display:
             parts.append(f"best {now.best:.5f}")
         self._show("search", f"{now.done} of {now.total} trials", ", ".join(parts), now.done, now.total)
 
+    def decoding(self, done: int, total: int) -> None:
+        """So many of the pictures to learn from are read."""
+        self._show("decoding", f"reading picture {done} of {total}", "", done, total)
+
     def judging(self, what: str, share: float = 0.0) -> None:
         """What is scored, and what share of it is done."""
         self._show("judging", f"judging {what}", "", share, 1.0)

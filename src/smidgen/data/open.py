@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from smidgen.data.checks import make_raw_clean
 from smidgen.data.clean import split_clean
 from smidgen.data.corruptions import Wish, make_corruption
-from smidgen.data.formats import RawParts, pick_part, read_clean, read_parts, read_two
+from smidgen.data.formats import ANYWHERE, Keeping, RawParts, pick_part, read_clean, read_parts, read_two
 from smidgen.data.origin import Origin
 from smidgen.data.pairs import Dataset
 from smidgen.data.scale import Scales
@@ -31,6 +31,7 @@ def open_dataset(
     scales: Scales | None = None,
     output: str | None = None,
     trained_on: Origin | None = None,
+    keeping: Keeping = ANYWHERE,
 ) -> Dataset:
     """Open pairs from wherever they are.
 
@@ -46,6 +47,7 @@ def open_dataset(
         output: of the network; None chooses it by the training pairs.
         trained_on: what a model was trained on that is to be scored: all of other pairs is kept, not split; `test`
             will do alone then.
+        keeping: where many pictures are kept decoded, and who is told how far that is.
 
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
@@ -59,10 +61,11 @@ def open_dataset(
                 remedy="Leave out --with where there are noisy images already" if given != "no images" else "",
             )
         return open_clean(
-            clean, corruption, labels=labels, val=val, test=test, scales=scales, output=output, trained_on=trained_on
-        )
+            clean, corruption, labels=labels, val=val, test=test, scales=scales, output=output, trained_on=trained_on,
+            keeping=keeping,
+        )  # fmt: skip
     if trained_on is not None and test is not None and not (pairs or noisy or clean or val):
-        parts = read_parts(test, labels)
+        parts = read_parts(test, labels, keeping=keeping)
         return _warn(keep_whole(pick_part(parts, "test", test), scales=scales, output=output), parts)
     if pairs is not None and pairs in TASKS and noisy is None and clean is None:
         if val or test or labels:
@@ -71,8 +74,8 @@ def open_dataset(
                 remedy="Leave out --labels, --val and --test",
             )
         return load_task(pairs, data, output)
-    raw = _read(pairs, noisy, clean, labels)
-    aside = {name: read_parts(path) for name, path in (("val", val), ("test", test)) if path}
+    raw = _read(pairs, noisy, clean, labels, keeping)
+    aside = {name: read_parts(path, keeping=keeping) for name, path in (("val", val), ("test", test)) if path}
     val_part = pick_part(aside["val"], "val", val) if val else raw.val
     test_part = pick_part(aside["test"], "test", test) if test else raw.test
     if trained_on is not None and val_part is test_part is None and is_foreign(raw.train, trained_on):
@@ -92,6 +95,7 @@ def open_clean(
     scales: Scales | None = None,
     output: str | None = None,
     trained_on: Origin | None = None,
+    keeping: Keeping = ANYWHERE,
 ) -> Dataset:
     """Clean images alone, a file, a folder or an array, corrupted afresh each epoch; arguments as in `open_dataset`.
 
@@ -100,10 +104,10 @@ def open_clean(
     """
     made = make_corruption(corruption)
     if isinstance(clean, Path):
-        raw = read_clean(clean, labels)
+        raw = read_clean(clean, labels, keeping=keeping)
     else:
         raw = RawParts(make_raw_clean(clean, None, "clean-images"))
-    read = {name: read_clean(path) for name, path in (("val", val), ("test", test)) if path}
+    read = {name: read_clean(path, keeping=keeping) for name, path in (("val", val), ("test", test)) if path}
     aside = {name: part.train for name, part in read.items()}
     whole = trained_on is not None and not aside and is_foreign(raw.train, trained_on)
     dataset = split_clean(raw.train, made, scales=scales, output=output, whole=whole, **aside)
@@ -116,11 +120,11 @@ def _warn(dataset: Dataset, *read: RawParts) -> Dataset:
     return replace(dataset, warnings=(*said, *dataset.warnings))
 
 
-def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Path | None) -> RawParts:
+def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Path | None, keeping: Keeping) -> RawParts:
     if pairs is not None and (noisy or clean):
         raise InputError("PAIRS and --noisy or --clean are both given", expected="one or the other")
     if noisy and clean:
-        return read_two(noisy, clean, labels)
+        return read_two(noisy, clean, labels, keeping=keeping)
     if noisy or clean:
         raise InputError("only one of --noisy and --clean is given", expected="both, or --with KIND beside --clean")
     if pairs is None:
@@ -128,4 +132,4 @@ def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Pat
     path = Path(pairs)
     if not os.path.exists(path):  # noqa: PTH110 (unlike Path.exists it answers for names no system allows)
         raise FileError(f"{pairs} is not a file, a folder or a task", expected=f"one of {', '.join(TASKS)}, or a path")
-    return read_parts(path, labels)
+    return read_parts(path, labels, keeping=keeping)

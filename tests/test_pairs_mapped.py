@@ -1,4 +1,6 @@
 import mmap
+import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -156,9 +158,25 @@ def test_memory_stays_bounded(tmp_path: Path, reads: str):
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         file.truncate(file.tell() + np.prod(shape))
-    program = (
-        f"from pathlib import Path\nfrom smidgen.data.mapped import read_npy\nimages = read_npy(Path('a.npy'))\n{reads}"
-    )
+    program = "from pathlib import Path\nfrom smidgen.data.mapped import read_npy\n"
+    program += f"for image in read_npy(Path('a.npy')):\n    {reads}"
     ended = run_measured(program, folder=tmp_path, seconds=60)
     assert ended.code == 0, ended.message
     assert ended.mebibytes < MOST_MEBIBYTES
+
+
+@pytest.mark.usefixtures("small_is_large")
+@pytest.mark.parametrize("layout", [(9, 40, 30), (9, 3, 40, 30)])
+def test_another_process_reads_from_the_file_itself(tmp_path: Path, layout: tuple[int, ...]):
+    """Images that are sent to a worker take next to nothing on the way; a file that has changed is refused."""
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 60_000, layout, np.uint16))
+    images = read_npy(tmp_path / "a.npy")
+    sent = pickle.dumps(images)
+    assert len(sent) < 2500
+    again = pickle.loads(sent)
+    assert len({id(image._file) for image in again}) == 1
+    for image, other in zip(again, images, strict=True):
+        np.testing.assert_array_equal(image[3:, 2:9], other[3:, 2:9])
+    os.utime(tmp_path / "a.npy", ns=(1, 1))
+    with pytest.raises(FileError, match=r"a\.npy has changed since it was opened"):
+        pickle.loads(sent)

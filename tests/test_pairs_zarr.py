@@ -1,4 +1,5 @@
 import json
+import pickle
 import shutil
 import sys
 import zipfile
@@ -217,3 +218,13 @@ def test_other_folders_are_no_stores(tmp_path: Path):
     """A folder of pictures is not taken for Zarr."""
     assert not is_zarr(tmp_path)
     assert not is_zarr(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.zip"])
+def test_another_process_reads_from_the_store_itself(tmp_path: Path, name: str):
+    """Images that are sent to a worker take little on the way."""
+    images = open_zarr(write(tmp_path / name)).images
+    sent = pickle.dumps(images)
+    assert len(sent) < VALUES[0, 0].nbytes
+    for image, other in zip(pickle.loads(sent), images, strict=True):
+        np.testing.assert_array_equal(image[0:40, 0:30], other[0:40, 0:30])

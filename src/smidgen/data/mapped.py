@@ -1,6 +1,7 @@
 """Images in a mapped file, read window by window: memory holds little of it at a time."""
 
 import mmap
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,28 +28,39 @@ class MappedFile:
         Raises:
             FileError: it cannot be read, or is empty.
         """
-        self.path = path
+        self.path = path.absolute()
         self._seen_bytes = 0
         try:
             with path.open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                self._mtime_ns = os.fstat(file.fileno()).st_mtime_ns
         except (OSError, ValueError) as error:
             raise FileError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
-    def array(self, offset: int, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process maps the file anew."""
+        return _map_again, (self.path, len(self._map), self._mtime_ns)
+
+    def array(
+        self, offset: int, shape: tuple[int, ...], dtype: DTypeLike, strides: tuple[int, ...] | None = None
+    ) -> NDArray[Any]:
         """A part of the file as an array, which brings nothing into memory yet.
 
         Raises:
             FileError: the file is shorter than that.
         """
         try:
-            return np.ndarray(shape, dtype, self._map, offset)
+            return np.ndarray(shape, dtype, self._map, offset, strides)
         except (TypeError, ValueError):
             raise FileError(f"{self.path} is shorter than what it is to hold: {shape} of {dtype} values") from None
 
     def images(self, array: NDArray[Any]) -> "list[MappedImage]":
         """Each image of such an array `(N, H, W, C)`."""
         return [MappedImage(self, values) for values in array]
+
+    def place(self, array: NDArray[Any]) -> int:
+        """Where in the file such an array begins."""
+        return _address(array) - _address(np.frombuffer(self._map, np.uint8, 1))
 
     def check(self) -> None:
         """Make sure that the file is as long as it was: to look beyond its end would kill the process.
@@ -78,6 +90,12 @@ class MappedImage:
         # Truth values are read as 0 and 1.
         self.dtype = np.dtype(np.uint8) if values.dtype == bool else values.dtype.newbyteorder("=")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process reads from the file itself."""
+        values = self._values
+        part = (self._file.place(values), values.shape, values.dtype.str, values.strides)
+        return _find_again, (self._file, *part)
+
     def __getitem__(self, window: tuple[slice, slice]) -> NDArray[Any]:
         """Some rows and columns, `(h, w, C)`, as an array in memory.
 
@@ -93,6 +111,21 @@ class MappedImage:
             result[top : top + rows] = band
             self._file.note_seen(_bytes_seen(band))
         return result
+
+
+def _map_again(path: Path, size: int, mtime_ns: int) -> MappedFile:
+    file = MappedFile(path)
+    if (len(file._map), file._mtime_ns) != (size, mtime_ns):
+        raise FileError(f"{path} has changed since it was opened", remedy="Start again")
+    return file
+
+
+def _find_again(file: MappedFile, *part: Any) -> MappedImage:
+    return MappedImage(file, file.array(*part))
+
+
+def _address(array: NDArray[Any]) -> int:
+    return int(array.__array_interface__["data"][0])
 
 
 def _bytes_seen(part: NDArray[Any]) -> int:

@@ -154,7 +154,7 @@ def test_pairs_of_stores(tmp_path: Path):
     (tmp_path / "in" / "labels.csv").write_text("0\n1\n2\n3\n4\n5\n")
     for parts in (read_parts(tmp_path / "in"), read_two(tmp_path / "in" / "noisy", tmp_path / "in" / "clean")):
         assert {type(image) for image in (*parts.train.noisy, *parts.train.clean)} == {ZarrImage}
-        assert parts.warnings[0].endswith("noisy: 6 images of 30 x 20, in the order of 0 (2), 1 (3)")
+        assert parts.warnings[0].endswith("noisy: 6 images of 30 x 20, in the order of axis 0 (2), axis 1 (3)")
         assert len(parts.warnings) == 2
     np.testing.assert_array_equal(read_parts(tmp_path / "in").train.labels, range(6))
     with pytest.raises(FileError, match="does not hold both noisy and clean images"):

@@ -58,7 +58,7 @@ def test_arrays_are_read_in_windows(tmp_path: Path, name: str, zarr_format: int)
     assert is_zarr(path)
     before = content(tmp_path)
     found = open_zarr(path)
-    assert found.note == f"{path}: 6 images of 40 x 30, in the order of 0 (2), 1 (3)"
+    assert found.note == f"{path}: 6 images of 40 x 30, in the order of axis 0 (2), axis 1 (3)"
     for image, values in zip(found.images, VALUES.reshape(6, 40, 30, 1), strict=True):
         assert (image.shape, image.dtype) == ((40, 30, 1), np.uint16)
         np.testing.assert_array_equal(image[0:40, 0:30], values)
@@ -81,7 +81,9 @@ def test_any_window(tmp_path_factory: pytest.TempPathFactory, rows: slice, colum
 def test_types(tmp_path: Path, dtype: str, read: str, zarr_format: int):
     """Values come in the machine's own byte order, truth values as 0 and 1; a flat array is one image."""
     values = VALUES[0, 0].astype(dtype)
-    (image,) = open_zarr(write(tmp_path / "a.zarr", values, zarr_format)).images
+    found = open_zarr(write(tmp_path / "a.zarr", values, zarr_format))
+    (image,) = found.images
+    assert found.note == ""
     part = image[0:40, 0:30]
     assert part.dtype == image.dtype == np.dtype(read)
     np.testing.assert_array_equal(part[..., 0], values.astype(read))

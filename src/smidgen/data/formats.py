@@ -181,7 +181,7 @@ def _is_folder(path: Path) -> bool:
 def _read_side(path: Path, keeping: Keeping) -> _Side:
     if is_zarr(path):
         opened = open_zarr(path)
-        return _Side(opened.images, notes=(opened.note,))
+        return _Side(opened.images, notes=(opened.note,) if opened.note else ())
     if path.is_dir():
         files = {str(file.relative_to(path)): file for file in find_images(path).values()}
         return _decode([files], str(path), keeping)[0]

@@ -47,7 +47,7 @@ class ZarrImage:
 
 @dataclass(frozen=True)
 class ZarrImages:
-    """The images of a store in the order of its leading axes, and a sentence that says how it was understood."""
+    """The images of a store in the order of its leading axes, and a sentence about which they are, or nothing."""
 
     images: list[ZarrImage]
     note: str
@@ -149,11 +149,12 @@ def _check_zip(path: Path) -> None:
 
 
 def _describe(path: Path, array: Any, leading: tuple[int, ...], axes: list[str]) -> str:
+    """What was taken of a store where it could be otherwise: of several arrays, or along several axes."""
+    if not array.path and len(leading) < 2:
+        return ""
     height, width = array.shape[-2:]
-    count = plural(math.prod(leading), "image")
     inside = f" ({array.path!r})" if array.path else ""
-    if not leading:
-        return f"{path}{inside}: {count} of {height} x {width}"
-    names = axes[: len(leading)] if len(axes) == array.ndim else [str(axis) for axis in range(len(leading))]
-    walked = ", ".join(f"{name} ({size:,})" for name, size in zip(names, leading, strict=True))
-    return f"{path}{inside}: {count} of {height} x {width}, in the order of {walked}"
+    taken = f"{path}{inside}: {plural(math.prod(leading), 'image')} of {height} x {width}"
+    names = axes if len(axes) == array.ndim else [f"axis {number}" for number in range(array.ndim)]
+    walked = ", ".join(f"{name} ({size:,})" for name, size in zip(names, leading, strict=False))
+    return f"{taken}, in the order of {walked}" if walked else taken

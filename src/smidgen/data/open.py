@@ -61,9 +61,16 @@ def open_dataset(
                 remedy="Leave out --with where there are noisy images already" if given != "no images" else "",
             )
         return open_clean(
-            clean, corruption, labels=labels, val=val, test=test, scales=scales, output=output, trained_on=trained_on,
+            clean,
+            corruption,
+            labels=labels,
+            val=val,
+            test=test,
+            scales=scales,
+            output=output,
+            trained_on=trained_on,
             keeping=keeping,
-        )  # fmt: skip
+        )
     if trained_on is not None and test is not None and not (pairs or noisy or clean or val):
         parts = read_parts(test, labels, keeping=keeping)
         return _warn(keep_whole(pick_part(parts, "test", test), scales=scales, output=output), parts)

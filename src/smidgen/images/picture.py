@@ -2,6 +2,8 @@
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,7 +15,7 @@ from smidgen.errors import FileError
 from smidgen.images.kinds import KINDS_IN_WORDS, Limits, Picture, join_alpha, split_alpha
 from smidgen.images.metadata import fit_metadata
 from smidgen.images.raster import read_raster, write_raster
-from smidgen.images.tiff_pages import read_tiff, write_tiff
+from smidgen.images.tiff_pages import Part, read_tiff, stream_tiff, write_tiff
 
 MOST_PIXELS = 170_000_000  # just below where Pillow suspects an attack
 _SAMPLES = (1, 2, 3, 4)
@@ -32,19 +34,35 @@ def read_picture(source: Path | bytes | BinaryIO, limits: Limits | None = None) 
     """
     name = str(source) if isinstance(source, Path) else "the input"
     most_pixels = limits.pixels if limits else MOST_PIXELS
+    # Pillow warns of large pictures well below our own limit, and of damage that it can do without.
+    with _naming_faults(name), warnings.catch_warnings(), _open(source) as file:
+        warnings.simplefilter("ignore")
+        start = file.read(8)
+        file.seek(0)
+        if start.startswith(b"\x93NUMPY"):
+            if limits is not None:
+                raise FileError(f"{name} is an npy file", expected=f"a {KINDS_IN_WORDS} file")
+            return _read_array(file, name)
+        if start[:2] in (b"II", b"MM"):
+            return read_tiff(file, name, most_pixels, limits)
+        return read_raster(file, name, most_pixels)
+
+
+def stream_pages(path: Path) -> Iterator[Part]:
+    """The pages of a TIFF of several, upright, each with its alpha, one in memory at a time.
+
+    Raises:
+        FileError: missing, damaged, too large, or no TIFF.
+    """
+    with _naming_faults(str(path)), path.open("rb") as file:
+        yield from stream_tiff(file, str(path), MOST_PIXELS)
+
+
+@contextmanager
+def _naming_faults(name: str) -> Iterator[None]:
+    """Say of whatever goes wrong in a decoder which file it was."""
     try:
-        # Pillow warns of large pictures well below our own limit, and of damage that it can do without.
-        with warnings.catch_warnings(), _open(source) as file:
-            warnings.simplefilter("ignore")
-            start = file.read(8)
-            file.seek(0)
-            if start.startswith(b"\x93NUMPY"):
-                if limits is not None:
-                    raise FileError(f"{name} is an npy file", expected=f"a {KINDS_IN_WORDS} file")
-                return _read_array(file, name)
-            if start[:2] in (b"II", b"MM"):
-                return read_tiff(file, name, most_pixels, limits)
-            return read_raster(file, name, most_pixels)
+        yield
     except FileError:
         raise
     except FileNotFoundError:

@@ -26,6 +26,8 @@ from smidgen.images.tiff_scan import MOST_PAGES, scan_tiff
 
 _BIG_BYTES = 2**31
 
+Part = tuple[NDArray[Any], NDArray[Any] | None]  # a page and its alpha
+
 
 def read_tiff(file: BinaryIO, name: str, most_pixels: int, limits: Limits | None) -> Picture:
     """All pages of a TIFF, upright.
@@ -56,14 +58,48 @@ def read_tiff(file: BinaryIO, name: str, most_pixels: int, limits: Limits | None
     return replace(picture, metadata=metadata)
 
 
-def _parts(picture: Picture) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
+def stream_tiff(file: BinaryIO, name: str, most_pixels: int) -> Iterator[Part]:
+    """The pages of a TIFF of several, upright, each with its alpha, one in memory at a time.
+
+    Args:
+        file: the TIFF.
+        name: to call it by in errors.
+        most_pixels: of a page.
+
+    Raises:
+        FileError: it is too large, or of a make that cannot be read.
+        Exception: nearly any, on damaged input.
+    """
+    scan_tiff(file, name)
+    file.seek(0)
+    with open_tiff(file) as tiff:
+        for part, _ in _each_page(tiff, file, name, most_pixels, None):
+            yield part
+
+
+def _parts(picture: Picture) -> Iterator[Part]:
     return zip(picture.pages, picture.alphas, strict=True)
 
 
 def _read_pages(tiff: Any, file: BinaryIO, name: str, most_pixels: int, limits: Limits | None) -> Picture | None:
-    """All pages, those by Pillow that tifffile cannot read; None for a single one of these."""
-    parts: list[tuple[NDArray[Any], NDArray[Any] | None]] = []
-    white, pixels = False, 0
+    """All pages; None for a single one that tifffile cannot read."""
+    found = list(_each_page(tiff, file, name, most_pixels, limits))
+    if not found:
+        return None
+    return Picture(
+        pages=tuple(page for (page, _), _ in found),
+        alphas=tuple(alpha for (_, alpha), _ in found),
+        kind="tiff",
+        alpha_kind=alpha_kind(tiff.pages.first),
+        white_is_zero=any(white for _, white in found),
+    )
+
+
+def _each_page(
+    tiff: Any, file: BinaryIO, name: str, most_pixels: int, limits: Limits | None
+) -> Iterator[tuple[Part, bool]]:
+    """Each page and whether its zero is white, by Pillow those of several that tifffile cannot read."""
+    pixels = count = 0
     several = len(tiff.pages) > 1
     for number, page in enumerate(tiff.pages):
         frame = page.aspage()
@@ -71,33 +107,26 @@ def _read_pages(tiff: Any, file: BinaryIO, name: str, most_pixels: int, limits: 
         check_size(name, frame.imagelength, frame.imagewidth, most_pixels)
         stacked = count_stacked(frame, len(tiff.pages))
         pixels += frame.imagelength * frame.imagewidth * stacked
-        if limits is not None and (pixels > limits.pixels or len(parts) + stacked > limits.pages):
+        if limits is not None and (pixels > limits.pixels or count + stacked > limits.pages):
             raise FileError(
                 f"{name} has many or large pages",
                 expected=f"at most {limits.pages}, with {limits.pixels:,} pixels together",
             )
         if frame.imagedepth > 1:
             raise FileError(f"{name} holds a volume of {frame.imagedepth} planes", expected="pages of one plane")
-        if len(parts) + stacked > MOST_PAGES:
+        count += stacked
+        if count > MOST_PAGES:
             raise FileError(f"{name} has more than {MOST_PAGES:,} pages", remedy="Split it into several files")
         for _ in range(stacked):
             image = read_page(frame)
             if image is None and not several:
-                return None
+                return
             if image is None:
                 image = read_frame(file, number)
-                parts.append(split_alpha(image, 3 if image.shape[2] >= 3 else 1))
+                yield split_alpha(image, 3 if image.shape[2] >= 3 else 1), False
                 continue
-            parts.append(split_alpha(image, count_colours(frame)))
+            yield split_alpha(image, count_colours(frame)), frame.photometric == WHITE_IS_ZERO
             frame.dataoffsets = tuple(offset + frame.nbytes for offset in frame.dataoffsets)
-            white = white or frame.photometric == WHITE_IS_ZERO
-    return Picture(
-        pages=tuple(page for page, _ in parts),
-        alphas=tuple(alpha for _, alpha in parts),
-        kind="tiff",
-        alpha_kind=alpha_kind(tiff.pages.first),
-        white_is_zero=white,
-    )
 
 
 def write_tiff(file: BinaryIO, picture: Picture) -> None:

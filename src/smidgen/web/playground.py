@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from smidgen.data.collection import Images, as_array
 from smidgen.data.corruptions import CORRUPTIONS
 from smidgen.data.mnist import load_sample
+from smidgen.data.sample_pictures import load_pictures
 from smidgen.data.scale import Scale
 from smidgen.data.tasks import SAMPLE_TASK, TASKS, example_pairs
 from smidgen.engine.native import Stop
@@ -156,12 +157,20 @@ def _offer(models: Sequence[tuple[str, Runtime]]) -> dict[str, Any]:
         "digits-in-noise": "gaussian-noise",
         "garments-in-noise": "gaussian-noise",
     }
-    clean = as_array(example_pairs(known, _EXAMPLES if models[0][1].info.spec.channels == 1 else 0).clean)
+    learned = models[0][1].info
+    digits = task in TASKS or learned.size == (28, 28)
+    if digits:
+        clean = list(as_array(example_pairs(known, _EXAMPLES).clean))
+    else:
+        clean = [image for (image,) in load_pictures().values()]
+    start = used.get(known, "garment-averaged") if digits else "none"
+    if learned.origin.corrupted and learned.origin.corrupted.steps[0].kind in CORRUPTIONS:
+        start = learned.origin.corrupted.steps[0].kind
     return {
         "models": [{"name": name, "num_parameters": runtime.info.spec.num_parameters} for name, runtime in models],
         "corruptions": corruptions,
-        "start": used.get(known, "garment-averaged"),
-        "examples": [_data_url(image) for image in clean],
+        "start": start,
+        "examples": [_data_url(image) for image in clean if learned.spec.channels == 1],
         "most_side": _MOST_SIDE,
     }
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import kstest
 
 import smidgen
-from smidgen.data.corruptions import CORRUPTIONS, make_corruption
+from smidgen.data.corruptions import CORRUPTIONS, blur, make_corruption
 from smidgen.data.open import open_clean
 from smidgen.data.pairs import Dataset
 from smidgen.data.scale import Scale, Scales
@@ -230,3 +230,17 @@ def test_train_and_evaluate_in_python(clean: np.ndarray, tmp_path: Path):
     judged = smidgen.evaluate(model, dataset, split="test", baselines=False)
     assert judged.n == 4
     assert judged.pairs == "clean-images"
+
+
+def test_parts_of_large_images_are_blurred_as_the_whole(generator: np.random.Generator):
+    """A crop's noisy image is that part of the whole picture's: what lies beyond its border is blurred into it."""
+    picture = generator.integers(0, 256, (90, 70), np.uint8)
+    dataset = smidgen.open_pairs(clean=[picture, picture, picture], corruption=("blur", 1.5))
+    whole, unit = blur((picture / np.float32(255))[None, ..., None], 1.5, generator)[0], picture / np.float32(255)
+    for batch in dataset.train.batches(3, generator, 24):
+        for noisy, clean in batch:
+            for one, other in zip(noisy, clean, strict=True):
+                shape = one.shape[:2]
+                corners = np.lib.stride_tricks.sliding_window_view(unit, shape)
+                ((top, left),) = np.argwhere((np.abs(corners - other[..., 0]) < 1e-6).all((2, 3)))
+                np.testing.assert_allclose(one, whole[top : top + shape[0], left : left + shape[1]], atol=1e-6)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from smidgen.data.collection import Images, MadeImages, ScaledImages, Shapes, as_array, group_by_size, stacks
+from smidgen.data.collection import Images, MadeImages, ScaledImages, Shapes, Window, as_array, group_by_size, stacks
 from smidgen.data.corruptions import Corruption
 from smidgen.data.crops import draw_batches
 from smidgen.data.oddities import different, odd_clean_images
@@ -42,8 +42,22 @@ class CorruptedSource:
     def batches(self, batch_size: int, generator: np.random.Generator, crop: int = 0) -> Iterator[Batch]:
         """One epoch; the last batch holds what is left."""
         for windows in draw_batches(self.shapes, crop, batch_size, generator):
-            clean = [self.clean.read(group) for group in group_by_size(windows)]
-            yield [(self.corruption.apply(images, generator), images) for images in clean]
+            groups = group_by_size(windows)
+            yield [(self._corrupt(group, generator), self.clean.read(group)) for group in groups]
+
+    def _corrupt(self, windows: list[Window], generator: np.random.Generator) -> Images:
+        """Noisy windows of one size; where neighbours count, those beyond the window do, too."""
+        reach = self.corruption.reach
+        if reach == 0:
+            return self.corruption.apply(self.clean.read(windows), generator)
+        noisy = []
+        for number, rows, columns in windows:
+            top, left = max(0, rows.start - reach), max(0, columns.start - reach)
+            height, width, _ = self.shapes[number].tolist()
+            wider = slice(top, min(height, rows.stop + reach)), slice(left, min(width, columns.stop + reach))
+            (made,) = self.corruption.apply(self.clean.read([(number, *wider)]), generator)
+            noisy.append(made[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left])
+        return np.stack(noisy)
 
     def example(self, n: int) -> Pairs:
         """The first `n` images with a corruption that stays the same."""

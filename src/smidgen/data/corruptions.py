@@ -67,7 +67,7 @@ def blur(clean: Images, strength: float, generator: np.random.Generator) -> Imag
     """A Gaussian blur with this standard deviation in pixels; the edge goes on beyond itself."""
     if strength <= 0:
         return clean
-    radius = int(np.ceil(3 * strength))
+    radius = _blur_radius(strength)
     taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / strength) ** 2)
     taps = (taps / taps.sum()).astype(np.float32)
     blurred = clean
@@ -81,6 +81,10 @@ def blur(clean: Images, strength: float, generator: np.random.Generator) -> Imag
             np.zeros_like(clean),
         )
     return blurred
+
+
+def _blur_radius(strength: float) -> int:
+    return int(np.ceil(3 * strength))
 
 
 def jpeg(clean: Images, strength: float, generator: np.random.Generator) -> Images:
@@ -149,6 +153,14 @@ class Corruption:
             else:
                 noisy = _apply_own(part, noisy, generator)
         return noisy
+
+    @property
+    def reach(self) -> int:
+        """How many pixels away a pixel's neighbours still count in what becomes of it, as far as is known."""
+        blurs = [
+            part.strength[1] for part in self.parts if isinstance(part, Step) and part.kind == "blur" and part.strength
+        ]
+        return sum(_blur_radius(strength) for strength in blurs)
 
     @property
     def steps(self) -> tuple[Step, ...]:

@@ -61,27 +61,37 @@ def measure_epoch(shapes: Shapes, crop: int) -> tuple[int, int]:
 def draw_cells(shapes: Shapes, crop: int, generator: np.random.Generator) -> Cells:
     """The cells of one epoch, shuffled.
 
-    Each image is cut along a grid of its own whose place is drawn anew, so that every pixel lies in exactly one cell.
-    Cells are as wide as the image divided by their number, those at its edges from half to one and a half times that.
+    Each image is cut along a grid of its own, every line of which is drawn anew, so that every pixel lies in exactly
+    one cell. Cells are from half to one and a half times as wide as the image divided by their number: a network that
+    sees one size only fails at the edges of others, where its scales round odd sizes (docs/experiments.md).
     """
     grid = count_cells(shapes, crop)
     cells_before = np.concatenate([[0], np.cumsum(grid.prod(1))])
     order = generator.permutation(int(cells_before[-1]))
     number = np.searchsorted(cells_before, order, side="right") - 1
     place = order - cells_before[number]
-    phase = np.zeros((len(shapes), 2))
-    if (grid > 1).any():
-        phase = generator.uniform(-0.5, 0.5, (len(shapes), 2))
-    ends = []
+    ends: list[NDArray[np.int64]] = []
     for axis, step in ((0, place // grid[number, 1]), (1, place % grid[number, 1])):
-        many, side, shift = grid[number, axis], shapes[number, axis], phase[number, axis]
-        low = np.where(step == 0, 0, np.floor((step + shift) * side / many)).astype(np.int64)
-        high = np.where(step == many - 1, side, np.floor((step + 1 + shift) * side / many)).astype(np.int64)
-        ends += [low, high]
+        lines, lines_before = _draw_lines(grid[:, axis], shapes[:, axis], generator)
+        ends += [lines[lines_before[number] + step], lines[lines_before[number] + step + 1]]
     cells = Cells(number, *ends)
     fits = np.cumsum(cells.pixels) <= MOST_PIXELS_AN_EPOCH
     fits[:1] = True
     return cells if fits.all() else Cells(*(column[fits] for column in (number, *ends)))
+
+
+def _draw_lines(
+    many: NDArray[np.int64], sides: NDArray[np.int64], generator: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where one side of each image is cut, its ends included, one image after the other; and where each one's begin."""
+    before = np.concatenate([[0], np.cumsum(many + 1)])
+    image = np.repeat(np.arange(len(many)), many + 1)
+    step = np.arange(before[-1]) - before[image]
+    moved = np.zeros(len(step))
+    if (many > 1).any():
+        moved = generator.uniform(-0.25, 0.25, len(step)) + generator.uniform(-0.25, 0.25, len(many))[image]
+    moved[(step == 0) | (step == many[image])] = 0
+    return np.floor((step + moved) * sides[image] / many[image]).astype(np.int64), before
 
 
 def draw_batches(shapes: Shapes, crop: int, batch_size: int, generator: np.random.Generator) -> Iterator[list[Window]]:

@@ -8,7 +8,7 @@ from smidgen.data.scale import fit_scale
 from smidgen.network.spec import OUTPUTS
 
 _SIGMOID, _RESIDUAL = OUTPUTS
-_END = 1 / 64
+_END = 0.5 / 255  # half a grey level of 8 bits
 _MOST_AT_ENDS = 0.25
 _MOST_VALUES = 16_000_000
 

@@ -14,7 +14,7 @@ OPTIMIZERS = ("soap", "adam", "adamw", "sgd")
 _LEARNING_RATES = {"soap": 3e-2, "adam": 1e-3, "adamw": 3e-3, "sgd": 1e-1}
 # The default length of an annealed training: about 16 minutes of two cores.
 DEFAULT_STEPS = 22_500
-CROP, _SMALLEST_CROP = 128, 16
+CROP, _SMALLEST_CROP = 64, 16
 # A batch is 64 images of 28 x 28, or fewer larger ones with as many pixels.
 _LARGEST_BATCH = 64
 _MOST_THREADS = 256

@@ -80,7 +80,8 @@ def judge_history(history: Sequence[dict[str, float]], *, floor: float, start: f
     leapt = rise > _RISE and min(val[best + 1 :]) / above - 1 > _LEAP
     fall = (history[best]["loss"] - history[-1]["loss"]) / above
     if len(val) < _FEWEST_EPOCHS:
-        return verdict(Fit.STILL_IMPROVING, f"{len(val)} epochs are too few to tell more")
+        few = "one epoch is too little" if len(val) == 1 else f"{len(val)} epochs are too few"
+        return verdict(Fit.STILL_IMPROVING, f"{few} to tell more")
     if ending == "diverged":
         return verdict(Fit.STILL_IMPROVING, "then the loss became NaN: the learning rate is too high")
     if rise > _RISE and (leapt or fall <= _FALL):

@@ -53,12 +53,13 @@ def draw_strip(
     columns = [[_middle(images[int(place)]) for images in (pairs.noisy, denoised, pairs.clean)] for place in order]
     height, width = (max(column[0].shape[axis] for column in columns) for axis in (0, 1))
     across, down = width * (1 + _GAP), height * (1 + _GAP)  # from one image to the next
+    room = _MARK if reading is not None and truth is not None else 0
     inches = 0.95 * len(order) * max(1, min(2, width / _WIDE))
     figure = Figure(figsize=(inches + 0.9, 3.35 * max(1, min(2, width / _WIDE))))
     # One for all images: thirty would take matplotlib a quarter of a second.
     axes = figure.add_axes((0.85 / (inches + 0.9), 0, inches / (inches + 0.9), 1), anchor="W")
     axes.axis("off")
-    for row, (name, top) in enumerate((("noisy", 0), ("denoised", down), ("clean", 2 * down + _MARK * height))):
+    for row, (name, top) in enumerate((("noisy", 0), ("denoised", down), ("clean", 2 * down + room * height))):
         axes.text(-_GAP * width, top + height / 2, name, color=_INK, fontsize=10, ha="right", va="center")
         for column, images in enumerate(columns):
             image, left = images[row], column * across
@@ -71,7 +72,7 @@ def draw_strip(
             middle, below = column * across + width / 2, 2 * down + (_MARK - _GAP) * height / 2
             axes.text(middle, below, mark, color=colour, fontsize=9, ha="center", va="center")
     axes.set_xlim(0, len(order) * across - _GAP * width)
-    axes.set_ylim(3 * down + (_MARK - _GAP) * height, 0)
+    axes.set_ylim(3 * down + (room - _GAP) * height, 0)
     return _png(figure)
 
 

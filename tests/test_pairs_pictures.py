@@ -16,11 +16,12 @@ from PIL import Image
 
 from smidgen.data import cache as caching
 from smidgen.data import pictures
-from smidgen.data.cache import Cache, Opened
+from smidgen.data.cache import Cache
 from smidgen.data.mapped import MappedImage
-from smidgen.data.pictures import decode_pictures, read_images
+from smidgen.data.pictures import Opened, decode_pictures
 from smidgen.errors import FileError, MissingPartError
 from tests.conftest import needs_debian
+from tests.measured import run_measured
 from tests.test_full_and_forbidden import NO_PRIVILEGES, NOBODY, small_file_system
 
 GENERATOR = np.random.default_rng(0)
@@ -76,9 +77,10 @@ def test_many_pictures_are_kept_in_a_file(files: list[Path], tmp_path: Path, mon
     assert decoded.size == decoded.place.stat().st_size
     assert str(decoded.place) in decoded.note
     index = json.loads(decoded.place.with_suffix(".json").read_text())
-    assert [part["name"] for part in index["pictures"]] == list(map(str, files))
+    assert index["names"] == list(map(str, files))
+    assert [part["file"] for part in index["images"]] == [0, 1, 2, 3, 4, 5, 5, 5]
     with monkeypatch.context() as patch:
-        patch.setattr(pictures, "read_images", lambda path: pytest.fail("decoded again"))
+        patch.setattr(pictures, "read_picture", lambda path: pytest.fail("decoded again"))
         check(decode_pictures(files, "in", cache=tmp_path / "cache").pictures, MappedImage)
     os.utime(files[0], ns=(1, 1))
     again = decode_pictures(files, "in", cache=tmp_path / "cache")
@@ -88,7 +90,7 @@ def test_many_pictures_are_kept_in_a_file(files: list[Path], tmp_path: Path, mon
 @pytest.mark.usefixtures("small_is_large")
 def test_headers_that_tell_nothing(files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Where sizes are known only after decoding, many pictures go to the file all the same, and are found there."""
-    monkeypatch.setattr(pictures, "_expect_bytes", lambda file: 0)
+    monkeypatch.setattr(pictures, "_look_at", lambda file: pictures._Promise(0))
     places = set()
     for _ in range(2):
         decoded = decode_pictures(files, "in", cache=tmp_path / "cache")
@@ -98,7 +100,9 @@ def test_headers_that_tell_nothing(files: list[Path], tmp_path: Path, monkeypatc
 
 
 @pytest.mark.usefixtures("small_is_large")
-@pytest.mark.parametrize("harm", ["cut", "index gone", "index cut", "other index", "beyond the end", "another type"])
+@pytest.mark.parametrize(
+    "harm", ["cut", "index gone", "index cut", "other index", "beyond the end", "another type", "a file more"]
+)
 def test_a_damaged_file_is_made_anew(files: list[Path], tmp_path: Path, harm: str):
     """What is not whole is not used."""
     place = decode_pictures(files, "in", cache=tmp_path / "cache").place
@@ -116,6 +120,7 @@ def test_a_damaged_file_is_made_anew(files: list[Path], tmp_path: Path, harm: st
                 "other index": "{}",
                 "beyond the end": text.replace('"offset":0', '"offset":99999'),
                 "another type": text.replace("|u1", "O"),
+                "a file more": text.replace('"file":5', '"file":6'),
             }[harm]
         )
     again = decode_pictures(files, "in", cache=tmp_path / "cache")
@@ -133,13 +138,48 @@ def test_alpha(tmp_path: Path, depth: int, colours: int):
     path = tmp_path / "a.tif"
     how = {"photometric": "rgb" if colours == 3 else "minisblack", "extrasamples": ["unassalpha"]}
     tifffile.imwrite(path, image, planarconfig="contig", **how)
-    opened = read_images(path)
+    (opened,) = decode_pictures([path], "a").pictures
     assert opened.alpha
     np.testing.assert_array_equal(opened.pages[0], image[..., :-1])
     image[3, 3, -1] -= 1
     tifffile.imwrite(path, image, planarconfig="contig", **how)
     with pytest.raises(FileError, match=r"a\.tif has transparent pixels.*Flatten it onto a background first"):
-        read_images(path)
+        decode_pictures([path], "a")
+
+
+def test_a_stack_that_is_larger_than_memory(tmp_path: Path):
+    """The pages of a large TIFF are decoded one at a time, whatever stands beside them."""
+    shape = (60, 2048, 2048)
+    tifffile.imwrite(tmp_path / "1.tif", shape=shape, dtype=np.uint8, photometric="minisblack")
+    stack = tifffile.memmap(tmp_path / "1.tif")
+    stack[:, 7, 9] = np.arange(60)
+    stack.flush()
+    for name in ("0", "2"):
+        Image.fromarray(GREY[0]).save(tmp_path / f"{name}.png")
+    program = (
+        "from pathlib import Path\nfrom smidgen.data import pictures\npictures.LARGE_BYTES = 20_000_000\n"
+        "decoded = pictures.decode_pictures(sorted(Path('.').glob('*.*')), 'here', cache=Path('cache')).pictures\n"
+        "assert [len(opened.pages) for opened in decoded] == [1, 60, 1]\n"
+        "assert [page[7:8, 9:10].item() for page in decoded[1].pages] == list(range(60))\n"
+        "assert decoded[2].pages[0].shape == (20, 30, 1)\n"
+    )
+    ended = run_measured(program, folder=tmp_path, seconds=20)
+    assert ended.code == 0, ended.message
+    assert ended.mebibytes < 130 < np.prod(shape) / 2**20
+
+
+@pytest.mark.usefixtures("small_is_large")
+def test_a_stack_that_is_damaged(tmp_path: Path):
+    """A fault in a late page of a large stack names the file, and nothing is left."""
+    tifffile.imwrite(tmp_path / "a.tif", np.tile(DEEP, (1, 4, 4)), photometric="minisblack", compression="zlib")
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        place = tiff.pages[2].dataoffsets[0]
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[place : place + 8] = b"\xff" * 8
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(FileError, match=r"a\.tif cannot be read as an image"):
+        decode_pictures([tmp_path / "a.tif"], "a", cache=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 @pytest.mark.usefixtures("small_is_large")
@@ -209,7 +249,7 @@ def test_too_little_room_is_said_before_anything_is_decoded(
 ):
     """The message names the folder, the size that is needed, what is free and how to name another place."""
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 500}))
-    monkeypatch.setattr(pictures, "read_images", lambda path: pytest.fail("decoded"))
+    monkeypatch.setattr(pictures, "read_picture", lambda path: pytest.fail("decoded"))
     with pytest.raises(FileError) as caught:
         decode_pictures(files, "in", cache=tmp_path / "cache")
     needed = sum(image.size for image in GREY) + DEEP.nbytes
@@ -224,8 +264,8 @@ def test_pictures_that_are_bombs_together(tmp_path: Path, monkeypatch: pytest.Mo
     files = [tmp_path / f"{number}.png" for number in range(12)]
     for file in files:
         Image.new("L", (1000, 1000)).save(file)
-    for expect in (pictures._expect_bytes, lambda file: 0):
-        monkeypatch.setattr(pictures, "_expect_bytes", expect)
+    for look in (pictures._look_at, lambda file: pictures._Promise(0)):
+        monkeypatch.setattr(pictures, "_look_at", look)
         with pytest.raises(FileError, match="the pictures of all would unpack to"):
             decode_pictures(files, "all", cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []

@@ -24,51 +24,43 @@ _ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
-class Opened:
-    """What was read of picture files.
+class DecodedImage:
+    """An image of a picture file.
 
     Attributes:
-        pages: the images `(H, W, C)` of a file, in its own depth.
+        file: its number among the files.
+        image: `(H, W, C)`, in its own depth.
         alpha: whether it had an alpha channel, which is left out.
     """
 
-    pages: Sequence[NDArray[Any] | MappedImage]
+    file: int
+    image: NDArray[Any] | MappedImage
     alpha: bool
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Pictures in a file of decoded ones.
+    """Images in a file of decoded pictures: all of them in order, the file, and its size in bytes."""
 
-    Attributes:
-        pictures: in the order of their files.
-        place: the file.
-        size: of it, in bytes.
-    """
-
-    pictures: list[Opened]
+    images: list[DecodedImage]
     place: Path
     size: int
 
 
 @dataclass(frozen=True)
-class _Page:
+class _Entry:
+    file: int
+    alpha: bool
     offset: int
     shape: tuple[int, int, int]
     dtype: str
 
 
 @dataclass(frozen=True)
-class _Picture:
-    name: str
-    pages: list[_Page]
-    alpha: bool
-
-
-@dataclass(frozen=True)
 class _Index:
     size: int
-    pictures: list[_Picture]
+    names: list[str]
+    images: list[_Entry]
 
 
 class Cache:
@@ -94,19 +86,17 @@ class Cache:
         """What an earlier run left; None where that is not there, not whole or of another make."""
         try:
             index = msgspec.json.decode(self._index.read_bytes(), type=_Index)
-            if self.place.stat().st_size != index.size:
+            known = range(len(self._files))
+            if self.place.stat().st_size != index.size or any(own.file not in known for own in index.images):
                 return None
             file = MappedFile(self.place)
-            pictures = [
-                Opened(
-                    [MappedImage(file, file.array(page.offset, page.shape, page.dtype)) for page in own.pages],
-                    own.alpha,
-                )
-                for own in index.pictures
+            images = [
+                DecodedImage(own.file, MappedImage(file, file.array(own.offset, own.shape, own.dtype)), own.alpha)
+                for own in index.images
             ]
         except (OSError, ValueError, TypeError, FileError):
             return None
-        return Stored(pictures, self.place, index.size) if len(pictures) == len(self._files) else None
+        return Stored(images, self.place, index.size)
 
     def check_room(self, size: int) -> None:
         """Refuse to decode what will not fit there.
@@ -119,24 +109,24 @@ class Cache:
         if size > free:
             raise self._no_room(size, f"{free:,} bytes are free")
 
-    def keep(self, pictures: Iterable[Opened], size: int) -> Stored:
-        """Write pictures, mapped from then on; nothing is left where that fails or is interrupted.
+    def keep(self, images: Iterable[DecodedImage], size: int) -> Stored:
+        """Write images, mapped from then on; nothing is left where that fails or is interrupted.
 
         Args:
-            pictures: one after the other, as they are decoded.
+            images: one after the other, as they are decoded.
             size: about how many bytes they take, to tell where there is no room.
 
         Raises:
-            FileError: there is no room for them, or what `pictures` raises.
+            FileError: there is no room for them, or what `images` raises.
         """
         make_folder(self.folder)
         with self._removing_half():
             try:
                 written: list[_Index] = []
-                fill_whole(self.place, lambda temporary: written.append(self._write(temporary, pictures)))
+                fill_whole(self.place, lambda temporary: written.append(self._write(temporary, images)))
                 write_whole(self._index, msgspec.json.encode(written[0]))
             except FileError as error:
-                if not isinstance(error.__cause__, OSError):  # then it is about one of the pictures
+                if not isinstance(error.__cause__, OSError):  # then it is about a picture
                     raise
                 raise self._no_room(size, str(error.__cause__.strerror or error.__cause__)) from error
         stored = self.find()
@@ -153,13 +143,10 @@ class Cache:
             self.place.unlink(missing_ok=True)
             raise
 
-    def _write(self, temporary: Path, pictures: Iterable[Opened]) -> _Index:
+    def _write(self, temporary: Path, images: Iterable[DecodedImage]) -> _Index:
         with temporary.open("wb") as file:
-            done = [
-                _Picture(_printable(path), [_write_page(file, np.asarray(page)) for page in opened.pages], opened.alpha)
-                for path, opened in zip(self._files, pictures, strict=True)
-            ]
-            return _Index(file.tell(), done)
+            entries = [_write_image(file, decoded) for decoded in images]
+            return _Index(file.tell(), list(map(_printable, self._files)), entries)
 
     def _no_room(self, size: int, why: str) -> FileError:
         return FileError(
@@ -169,13 +156,14 @@ class Cache:
         )
 
 
-def _write_page(file: BinaryIO, image: NDArray[Any]) -> _Page:
+def _write_image(file: BinaryIO, decoded: DecodedImage) -> _Entry:
+    image = np.asarray(decoded.image)
     values = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
     file.write(bytes(-file.tell() % _ALIGNMENT))
     height, width, channels = values.shape
-    page = _Page(file.tell(), (height, width, channels), values.dtype.str)
+    entry = _Entry(decoded.file, decoded.alpha, file.tell(), (height, width, channels), values.dtype.str)
     file.write(values.data)
-    return page
+    return entry
 
 
 def _find_folder() -> Path:

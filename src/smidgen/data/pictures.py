@@ -1,11 +1,13 @@
 """Picture files decoded once: few are held in memory, many are kept in one file that is mapped."""
 
+import math
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from smidgen.data.cache import Cache, Opened
+from smidgen.data.cache import Cache, DecodedImage, Stored
+from smidgen.data.collection import KeptImage
 from smidgen.data.mapped import LARGE_BYTES
 from smidgen.errors import FileError
 from smidgen.files import check_memory, most_unpacked
-from smidgen.images.picture import read_picture
+from smidgen.images.picture import read_picture, stream_pages
 from smidgen.images.png import png_depth
 from smidgen.images.tiff import SUFFIXES, count_stacked, open_tiff
 from smidgen.images.tiff_scan import scan_tiff
@@ -27,7 +30,33 @@ _MOST_AHEAD = 3
 _MOST_TIMES = 500  # what a file holds; pages of text in black and white unpack to 60 to 400 times that
 _BYTES_BY_MODE = {"1": 1, "L": 1, "LA": 1, "I;16": 2, "I;16B": 2, "I": 2, "F": 4}  # a pixel; other modes become RGB
 
+_Page = tuple[NDArray[Any], bool]  # and whether an alpha channel was left out
 Watch = Callable[[int, int], None]  # pictures that are done, and all there are
+
+
+@dataclass(frozen=True)
+class _Promise:
+    """How many bytes a picture takes decoded, and whether it has several pages."""
+
+    size: int
+    several: bool = False
+
+    @property
+    def is_large(self) -> bool:
+        return self.size > LARGE_BYTES
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What was read of a picture file.
+
+    Attributes:
+        pages: its images `(H, W, C)`, in their own depth.
+        alpha: whether one had an alpha channel, which is left out.
+    """
+
+    pages: list[KeptImage]
+    alpha: bool
 
 
 @dataclass(frozen=True)
@@ -54,87 +83,75 @@ class Decoded:
         )
 
 
-def read_images(path: Path) -> Opened:
-    """The images of a picture file, `(H, W, C)` with C = 1 or 3, in its own depth: uint8, uint16 or float.
-
-    An alpha channel that is opaque everywhere is left out.
-
-    Raises:
-        FileError: missing, damaged, too large, with transparent pixels, or not an image.
-    """
-    picture = read_picture(path)
-    alphas = [alpha for alpha in picture.alphas if alpha is not None]
-    if not all(map(_is_opaque, alphas)):
-        raise FileError(
-            f"{path} has transparent pixels (an alpha channel)",
-            expected="grey or colour without transparency: a transparent pixel has no clean value to learn",
-            remedy="Flatten it onto a background first",
-        )
-    return Opened(picture.pages, bool(alphas))
-
-
 def decode_pictures(
     files: Sequence[Path], source: str, *, cache: Path | None = None, watch: Watch | None = None
 ) -> Decoded:
     """Decode picture files.
 
     Those of more than `LARGE_BYTES` together are written, one after the other, into one file. It is mapped, and found
-    the next time as long as none of them has changed.
+    the next time as long as none of them has changed. An alpha channel that is opaque everywhere is left out.
 
     Args:
-        files: the pictures.
+        files: the pictures; each page of a TIFF is an image.
         source: what to call them together.
         cache: the folder for that file; else the environment's SMIDGEN_CACHE, else the user's cache.
         watch: is told how far it is.
 
     Raises:
-        FileError: a picture cannot be read, or there is no room for all of them.
+        FileError: a picture cannot be read, has transparent pixels, or there is no room for all of them.
         MissingPartError: there is no folder for that file, see `Cache`.
     """
     packed = sum(map(_file_size, files))
-    sizes = [_expect_bytes(file) for file in files]
-    expected = sum(sizes)
+    promises = list(map(_look_at, files))
+    expected = sum(promise.size for promise in promises)
     _refuse_bombs(source, packed, expected)
-    largest, largest_file = max(zip(sizes, files, strict=True))
-    check_memory(str(largest_file), largest)
     if expected > LARGE_BYTES:
         place = Cache(files, cache)
         if (stored := place.find()) is not None:
-            return Decoded(stored.pictures, stored.place, stored.size)
+            return _gather(files, stored)
         place.check_room(expected)
-    with _decoding(files, largest, watch) as decoded:
-        held: deque[Opened] = deque()
+    with _decoding(files, promises, watch) as decoded:
+        held: deque[DecodedImage] = deque()
         unpacked = 0
-        for opened in decoded:
-            held.append(opened)
-            unpacked += _bytes_of(opened)
+        for part in decoded:
+            held.append(part)
+            unpacked += _bytes_of(part.image)
             if unpacked > LARGE_BYTES:
                 place = Cache(files, cache)
                 stored = place.find() or place.keep(_drain(held, decoded, source, packed), max(expected, unpacked))
-                return Decoded(stored.pictures, stored.place, stored.size)
+                return _gather(files, stored)
     _refuse_bombs(source, packed, unpacked)
-    return Decoded(list(held))
+    return _gather(files, list(held))
 
 
 @contextmanager
-def _decoding(files: Sequence[Path], largest: int, watch: Watch | None) -> Iterator[Iterator[Opened]]:
-    """Each file's images in order, decoded by threads, a few ahead: fewer where they are large."""
+def _decoding(
+    files: Sequence[Path], promises: Sequence[_Promise], watch: Watch | None
+) -> Iterator[Iterator[DecodedImage]]:
+    """The images of each file in order, decoded by threads, a few ahead: fewer where they are large.
+
+    A large file of several pages comes page by page, when it is its turn.
+    """
+    stacks = {file for file, promise in zip(files, promises, strict=True) if promise.several and promise.is_large}
+    others = {file: promise.size for file, promise in zip(files, promises, strict=True) if file not in stacks}
+    largest, name = max(((size, str(file)) for file, size in others.items()), default=(0, ""))
+    check_memory(name, largest)
     most_ahead = min(_MOST_AHEAD, max(1, LARGE_BYTES // (2 * largest + 1)))
 
-    def decode() -> Iterator[Opened]:
-        ahead: deque[Future[Opened]] = deque()
+    def decode() -> Iterator[DecodedImage]:
+        ahead: deque[Callable[[], Iterable[_Page]]] = deque()
         for number, file in enumerate(files, 1 - most_ahead):
-            ahead.append(pool.submit(read_images, file))
+            ahead.append(partial(_stream, file) if file in stacks else pool.submit(_read, file).result)
             if number >= 0:
-                yield hand_out(ahead, number)
+                yield from hand_out(ahead.popleft(), number)
         for number in range(len(files) - len(ahead), len(files)):
-            yield hand_out(ahead, number)
+            yield from hand_out(ahead.popleft(), number)
 
-    def hand_out(ahead: deque[Future[Opened]], number: int) -> Opened:
-        opened = ahead.popleft().result()
+    def hand_out(pages: Callable[[], Iterable[_Page]], number: int) -> Iterator[DecodedImage]:
+        for image, alpha in pages():
+            yield DecodedImage(number, image, alpha)
         if watch is not None:
             watch(number + 1, len(files))
-        return opened
 
     # Each reader silences warnings and restores what it found, which threads cannot do side by side: all begin silent.
     with warnings.catch_warnings():
@@ -146,17 +163,52 @@ def _decoding(files: Sequence[Path], largest: int, watch: Watch | None) -> Itera
             pool.shutdown(cancel_futures=True)
 
 
-def _drain(held: deque[Opened], rest: Iterator[Opened], source: str, packed: int) -> Iterator[Opened]:
+def _read(path: Path) -> list[_Page]:
+    picture = read_picture(path)
+    return [_without_alpha(path, page, alpha) for page, alpha in zip(picture.pages, picture.alphas, strict=True)]
+
+
+def _stream(path: Path) -> Iterator[_Page]:
+    for page, alpha in stream_pages(path):
+        yield _without_alpha(path, page, alpha)
+
+
+def _without_alpha(path: Path, page: NDArray[Any], alpha: NDArray[Any] | None) -> _Page:
+    if alpha is None:
+        return page, False
+    most = 1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
+    if (alpha != most).any():
+        raise FileError(
+            f"{path} has transparent pixels (an alpha channel)",
+            expected="grey or colour without transparency: a transparent pixel has no clean value to learn",
+            remedy="Flatten it onto a background first",
+        )
+    return page, True
+
+
+def _gather(files: Sequence[Path], decoded: Stored | list[DecodedImage]) -> Decoded:
+    """The images of each file together."""
+    images = decoded.images if isinstance(decoded, Stored) else decoded
+    pages: list[list[KeptImage]] = [[] for _ in files]
+    alpha = [False] * len(files)
+    for part in images:
+        pages[part.file].append(part.image)
+        alpha[part.file] |= part.alpha
+    pictures = list(map(Opened, pages, alpha))
+    return Decoded(pictures, decoded.place, decoded.size) if isinstance(decoded, Stored) else Decoded(pictures)
+
+
+def _drain(held: deque[DecodedImage], rest: Iterator[DecodedImage], source: str, packed: int) -> Iterator[DecodedImage]:
     """What is held, let go one by one, and the rest, as long as all do not unpack to far more than their files hold."""
     unpacked = 0
-    while (opened := held.popleft() if held else next(rest, None)) is not None:
-        unpacked += _bytes_of(opened)
+    while (part := held.popleft() if held else next(rest, None)) is not None:
+        unpacked += _bytes_of(part.image)
         _refuse_bombs(source, packed, unpacked)
-        yield opened
+        yield part
 
 
-def _bytes_of(opened: Opened) -> int:
-    return sum(int(np.prod(page.shape)) * page.dtype.itemsize for page in opened.pages)
+def _bytes_of(image: KeptImage) -> int:
+    return math.prod(image.shape) * image.dtype.itemsize
 
 
 def _refuse_bombs(source: str, packed: int, unpacked: int) -> None:
@@ -176,24 +228,21 @@ def _file_size(file: Path) -> int:
         raise FileError(f"{file} cannot be read ({error.strerror})") from None
 
 
-def _expect_bytes(file: Path) -> int:
-    """How many bytes a picture takes decoded, as its header tells; its own size where it tells nothing."""
+def _look_at(file: Path) -> _Promise:
+    """What the header of a picture tells; its own size where it tells nothing."""
     try:
         if file.suffix.lower() in SUFFIXES:
             with file.open("rb") as opened:
                 scan_tiff(opened, str(file))
             with open_tiff(file) as tiff:
                 pages = [page.aspage() for page in tiff.pages]
-                return sum(page.nbytes * count_stacked(page, len(pages)) for page in pages)
+                counts = [count_stacked(page, len(pages)) for page in pages]
+                size = sum(page.nbytes * count for page, count in zip(pages, counts, strict=True))
+                return _Promise(size, several=sum(counts) > 1)
         with warnings.catch_warnings(), file.open("rb") as opened:
             warnings.simplefilter("ignore")
             with Image.open(opened) as image:
                 deep = image.format == "PNG" and image.mode in ("RGB", "RGBA", "LA") and png_depth(opened) == 16
-                return image.width * image.height * _BYTES_BY_MODE.get(image.mode, 3) * (1 + deep)
+                return _Promise(image.width * image.height * _BYTES_BY_MODE.get(image.mode, 3) * (1 + deep))
     except Exception:  # whatever is wrong with it is said when it is decoded
-        return _file_size(file)
-
-
-def _is_opaque(alpha: NDArray[Any]) -> bool:
-    most = 1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
-    return bool((alpha == most).all())
+        return _Promise(_file_size(file))

@@ -6,8 +6,8 @@ Makes so many GiB of pairs, grey images of 2048 x 2048 of 8 bits, as two .npy fi
 them held in memory, mapped from the .npy files, and mapped from the file that pictures are decoded into once, in turn,
 each time for so long in a process of its own. The files are dropped from the system's cache before they are opened, and
 again before the training begins. A process on mapped pairs may have 2 GiB of memory of its own (RLIMIT_DATA).
-Printed are what opening took, the crops shown a second, and the peak of all memory, mapped files included (VmHWM). Exit
-code 1 where that is more than 1 GiB for mapped pairs.
+Printed are what opening took, the crops shown a second of the clock and of the processor, and the peak of all memory,
+mapped files included (VmHWM). Exit code 1 where that is more than 1 GiB for mapped pairs.
 """
 
 import argparse
@@ -36,6 +36,7 @@ SIDE, DIFFERENT = 2048, 16
 WARMING_SECONDS = 5.0
 MOST_MEBIBYTES, MOST_OWN_BYTES = 1024, 2 * 2**30
 KINDS = ("memory", "npy", "pictures")
+SPEEDS = ("crops_per_second", "crops_per_core_second")
 
 
 def main() -> int:
@@ -58,11 +59,14 @@ def main() -> int:
             for kind in KINDS:
                 found[kind].append(run(kind, folder, arguments.seconds))
                 print(f"round {number + 1}: {kind}, {found[kind][-1]}", flush=True)
-    usual = statistics.median(told["crops_per_second"] for told in found["memory"])
     for kind, told in found.items():
-        speed = statistics.median(one["crops_per_second"] for one in told)
-        peak = max(one["mebibytes"] for one in told)
-        print(f"{kind:10} {speed:7.1f} crops/s, {speed / usual:.2f} of that in memory, peak {peak:,.0f} MiB")
+        medians = {name: statistics.median(one[name] for one in told) for name in told[0]}
+        ratios = [medians[name] / statistics.median(one[name] for one in found["memory"]) for name in SPEEDS]
+        print(
+            f"{kind:9} opened in {medians['seconds_to_open']:.0f} s, {medians[SPEEDS[0]]:.1f} crops/s "
+            f"({ratios[0]:.2f} of those in memory), {medians[SPEEDS[1]]:.1f} a second of the processor "
+            f"({ratios[1]:.2f}), peak {max(one['mebibytes'] for one in told):,.0f} MiB"
+        )
     return int(max(one["mebibytes"] for kind in KINDS[1:] for one in found[kind]) > MOST_MEBIBYTES)
 
 
@@ -125,25 +129,26 @@ def measure(kind: str, folder: Path, seconds: float) -> dict[str, float]:
         dataset = open_dataset(noisy=folder / "X.npy", clean=folder / "y.npy", output="sigmoid")
     opened = time.perf_counter() - started
     forget(folder)
-    first: list[tuple[float, float]] = []
-    shown: list[float] = []
+    stands: list[tuple[float, float, int]] = []  # clock, processor and steps, after warming and in the end
 
     def watch(now: Progress) -> None:
-        second, crops = time.perf_counter(), float(now.step)
-        if not first and crops > 0 and second > training + WARMING_SECONDS:
-            first.append((second, crops))
-        if first and second > first[0][0] + seconds:
-            shown.append((crops - first[0][1]) / (second - first[0][0]))
+        stand = time.perf_counter(), time.process_time(), now.step
+        if stand[0] > training + WARMING_SECONDS + seconds * len(stands):
+            stands.append(stand)
+        if len(stands) == 2:
             raise KeyboardInterrupt
 
     training = time.perf_counter()
-    recipe = Recipe(epochs=100, batch_size=4)
+    recipe = Recipe(epochs=100, batch_size=12)
     train(dataset, default_spec(), recipe, watch=watch)
     with Path("/proc/self/status").open() as status:
         (peak,) = (int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    (clock, processor, step), (clock_then, processor_then, step_then) = stands
+    crops = (step_then - step) * recipe.batch_size
     return {
         "seconds_to_open": round(opened, 1),
-        "crops_per_second": round(shown[0] * recipe.batch_size, 1),
+        "crops_per_second": round(crops / (clock_then - clock), 1),
+        "crops_per_core_second": round(crops / (processor_then - processor), 1),
         "mebibytes": round(peak / 1024),
     }
 

@@ -163,4 +163,5 @@ def read_npy(path: Path) -> NDArray[Any] | list[MappedImage]:
         if array.ndim == 4 and array.shape[1] in _CHANNELS:
             return file.images(array.transpose(0, 2, 3, 1))
     check_memory(str(path), found.nbytes)
-    return np.array(found)
+    whole: NDArray[Any] = np.load(path, allow_pickle=False)  # a copy of what is mapped would be held twice meanwhile
+    return whole

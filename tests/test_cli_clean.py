@@ -65,7 +65,7 @@ def test_other_images_are_not_scored_by_leaking(folder: Path, tmp_path: Path, ca
     assert main(training(folder, run, "--val", str(val))) == 0
     assert json.loads(capsys.readouterr().out)["origin"]["sizes"] == {"train": 36, "val": 9, "test": 4}
     assert main(["evaluate", str(run), "--clean", str(folder), "--with", "blur", "--no-baselines"]) == 2
-    assert "with a different --val or --test" in capsys.readouterr().err
+    assert "with a different --val, --test or --group" in capsys.readouterr().err
 
 
 def test_resume_goes_on_with_the_same_noise_only(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

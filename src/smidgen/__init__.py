@@ -45,6 +45,7 @@ def open_pairs(
     *,
     clean: "str | Path | ArrayLike | None" = None,
     corruption: "Wish | list[Wish] | None" = None,
+    group: str | None = None,
     data: "Path | None" = None,
     output: str | None = None,
 ) -> "Dataset":
@@ -57,6 +58,8 @@ def open_pairs(
             0.1) or a range from which each image draws ("gaussian-noise", 0, 0.2); a function of clean images
             `(N, H, W, C)`, float32 in [0, 1], and a numpy generator, that gives noisy ones; or a list of these, for
             one after the other.
+        group: a regular expression; images in whose names it finds the same (its first group, or all that matches) stay
+            together in training, validation or test.
         data: the folder with the original data sets, for a task.
         output: of the network that will learn from them: "sigmoid", or "residual" for the noisy image less what the
             network finds in it, for which X is taken on y's scale; None chooses by the clean images.
@@ -70,12 +73,12 @@ def open_pairs(
     from smidgen.errors import InputError
 
     if clean is None and corruption is None:
-        return open_dataset(None if pairs is None else str(pairs), data=data, output=output)
+        return open_dataset(None if pairs is None else str(pairs), group=group, data=data, output=output)
     if pairs is not None:
         raise InputError("pairs are given beside clean images or a corruption", expected="one or the other")
     if clean is None or corruption is None:
         raise InputError("only one of clean and corruption is given", expected="both")
-    return open_clean(Path(clean) if isinstance(clean, str) else clean, corruption, output=output)
+    return open_clean(Path(clean) if isinstance(clean, str) else clean, corruption, group=group, output=output)
 
 
 def train(

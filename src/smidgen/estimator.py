@@ -17,9 +17,10 @@ from smidgen.data.checks import make_raw_clean, make_raw_pairs
 from smidgen.data.clean import split_clean
 from smidgen.data.collection import ScaledImages, read_whole
 from smidgen.data.corruptions import Wish, make_corruption
+from smidgen.data.draw import VAL_SHARE
 from smidgen.data.pairs import Dataset
 from smidgen.data.raw_pairs import RawPairs
-from smidgen.data.split import VAL_SHARE, split_pairs
+from smidgen.data.split import split_pairs
 from smidgen.errors import InputError, PairsError
 from smidgen.files import write_whole
 from smidgen.model.file import pack_model

@@ -31,8 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
         and trained_on.images_fingerprint != dataset.origin.images_fingerprint
     ):
         raise InputError(
-            "the model was trained on these pairs, but with a different --val or --test",
-            expected="the same --val and --test as in training, so that no training image is scored",
+            "the model was trained on these pairs, but with a different --val, --test or --group",
+            expected="the same as in training, so that no training image is scored",
         )
     split, pairs = dataset.to_score(arguments.split)
     with Display() as display:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Where results go unless --out says otherwise.
 RUNS = Path("runs")
-PAIRS = ("pairs", "--noisy", "--clean", "--with", "--strength", "--labels", "--val", "--test", "--data")
+PAIRS = ("pairs", "--noisy", "--clean", "--with", "--strength", "--labels", "--val", "--test", "--group", "--data")
 SERVER = ("--host", "--port", "--no-browser")
 _FILE: dict[str, Any] = {"type": Path, "metavar": "FILE"}
 _NUMBER: dict[str, Any] = {"type": int, "metavar": "N"}
@@ -33,6 +33,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     | {"help": "validation pairs, or clean images beside --with (default: those that PAIRS sets aside, or a tenth)"},
     "--test": _FILE
     | {"help": "test pairs, or clean images beside --with (default: those that PAIRS sets aside, or a tenth)"},
+    "--group": {
+        "metavar": "PATTERN",
+        "help": "keep images together, in training, validation or test, in whose names this regular expression finds "
+        r"the same, such as '^(\w+)_p' for the pages of a file (default: those of the same clean image)",
+    },
     "--data": {"type": Path, "metavar": "DIR", "help": "folder with mnist/ and fashion-mnist/, for the named tasks"},
     "--out": {"type": Path, "metavar": "RUN", "help": "folder for the results (default: a folder in runs/)"},
     "--budget": {
@@ -127,7 +132,7 @@ def open_pairs(
             expected="one",
             remedy="" if more else f"If one holds the noisy and one the clean images: --noisy {first} --clean {second}",
         )
-    names = ("noisy", "clean", "corruption", "labels", "val", "test", "data")
+    names = ("noisy", "clean", "corruption", "labels", "val", "test", "group", "data")
     given = {name: getattr(arguments, name) for name in names}
     if model is not None:
         given |= {"scales": model.scales, "trained_on": None if arguments.split else model.origin}

@@ -18,8 +18,10 @@ _NUMBERS = {np.ndarray, bool, float, int}
 _WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 
 
-def make_raw_pairs(noisy: object, clean: object, labels: object, source: str) -> RawPairs:
-    """Bring what a file held to images of the same sizes.
+def make_raw_pairs(
+    noisy: object, clean: object, labels: object, source: str, names: tuple[str, ...] | None = None
+) -> RawPairs:
+    """Bring what a file held to images of the same sizes; `names` are what they are called.
 
     Raises:
         PairsError: shapes or counts differ, values are not finite numbers, or nothing is there.
@@ -51,11 +53,11 @@ def make_raw_pairs(noisy: object, clean: object, labels: object, source: str) ->
         )
     surveys = survey(x, "X (noisy)", source), survey(y, "y (clean)", source)
     found = {name: _describe(shape, seen) for name, shape, seen in zip("Xy", shapes, surveys, strict=True)}
-    return RawPairs(x, y, make_labels(labels, len(x), source), source, found, surveys)
+    return RawPairs(x, y, make_labels(labels, len(x), source), source, found, surveys, names)
 
 
-def make_raw_clean(clean: object, labels: object, source: str) -> RawPairs:
-    """Clean images alone, to stand as X and as y.
+def make_raw_clean(clean: object, labels: object, source: str, names: tuple[str, ...] | None = None) -> RawPairs:
+    """Clean images alone, to stand as X and as y; `names` are what they are called.
 
     Raises:
         PairsError: as `make_raw_pairs`.
@@ -65,7 +67,7 @@ def make_raw_clean(clean: object, labels: object, source: str) -> RawPairs:
     seen = survey(images, "y (clean)", source)
     found = _describe(given.shape if isinstance(given, np.ndarray) else (len(given),), seen)
     known = make_labels(labels, len(images), source)
-    return RawPairs(images, images, known, source, {"X": found, "y": found}, (seen, seen))
+    return RawPairs(images, images, known, source, {"X": found, "y": found}, (seen, seen), names)
 
 
 def _as_numbers(value: object, what: str, source: str) -> Kept:

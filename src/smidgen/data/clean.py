@@ -10,13 +10,13 @@ import numpy as np
 from smidgen.data.collection import Images, MadeImages, ScaledImages, Shapes, Window, as_array, group_by_size, stacks
 from smidgen.data.corruptions import Corruption
 from smidgen.data.crops import draw_batches
+from smidgen.data.draw import draw_parts, keep_all
 from smidgen.data.oddities import different, odd_clean_images
 from smidgen.data.origin import Corrupted
 from smidgen.data.output import choose_output
 from smidgen.data.pairs import Batch, Dataset, Labels, Pairs
 from smidgen.data.raw_pairs import RawPairs, count_outside
 from smidgen.data.scale import Scale, Scales, fit_scale
-from smidgen.data.split import draw_parts, fingerprints
 from smidgen.data.tasks import SEED
 from smidgen.errors import plural
 
@@ -73,7 +73,7 @@ def split_clean(
     scales: Scales | None = None,
     output: str | None = None,
     whole: bool = False,
-    **shares: Any,
+    **draw: Any,
 ) -> Dataset:
     """Split as `split_pairs` does, and corrupt: X is on y's scale, and its noise is not clipped.
 
@@ -84,13 +84,14 @@ def split_clean(
         scales: a model's, whose rule for y is used as long as the values are on it.
         output: of the network; None chooses it by `choose_output`.
         whole: all images in every part, for a model that saw none of them.
-        shares: `seed`, `val_share` and `test_share`, as of `draw_parts`.
+        draw: `group`, `seed`, `val_share` and `test_share`, as of `draw_parts`.
 
     Raises:
         PairsError: too few images, or parts whose images differ in their number of channels.
+        InputError: the pattern of groups is of no use.
     """
-    all_parts, source = fingerprints(raw, val, test)
-    parts = (raw, raw, raw) if whole else draw_parts(raw, val, test, **shares)
+    drawn = keep_all(raw) if whole else draw_parts(raw, val, test, **draw)
+    parts = drawn.parts
     chosen, reason = choose_output(parts[0]) if output is None else (output, "")
     scale, warnings = _choose_scale(parts[0], scales)
     outside = sum(count_outside(scale, part) for part in different(parts))
@@ -105,15 +106,15 @@ def split_clean(
         val=fixed[0],
         test=fixed[1],
         scales=Scales(scale, scale, _seen(scale, fixed), f"X is made from y, on y's scale, {scale}"),
-        fingerprint=f"{all_parts} {_fingerprint(corrupted, fixed if corruption.has_own else [])}",
-        source_fingerprint=source,
+        fingerprint=f"{drawn.fingerprint} {_fingerprint(corrupted, fixed if corruption.has_own else [])}",
+        source_fingerprint=drawn.source_fingerprint,
         found=raw.found,
         fresh=True,
         corrupted=corrupted,
         output=chosen,
         output_reason=reason,
         whole=whole,
-        warnings=(*warnings, *odd_clean_images(*parts)),
+        warnings=(*drawn.warnings, *warnings, *odd_clean_images(*parts)),
     )
 
 

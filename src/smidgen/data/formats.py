@@ -12,6 +12,7 @@ from smidgen.data.alike import Named, count_some, make_alike
 from smidgen.data.arrays import is_pickle, read_array_file, read_npz, read_rows, require_file, whole_numbers
 from smidgen.data.checks import make_labels, make_raw_clean, make_raw_pairs
 from smidgen.data.folders import find_images, match_folders, strip_ending
+from smidgen.data.groups import name_pages
 from smidgen.data.parts import quote, take_apart
 from smidgen.data.pictures import Watch, decode_pictures
 from smidgen.data.raw_pairs import RawPairs
@@ -132,6 +133,7 @@ def read_two(
         FileError, PairsError: as `read_parts`.
     """
     known: object
+    names = None
     if _is_folder(noisy) and _is_folder(clean):
         source = source or str(noisy)
         matched = match_folders(noisy, clean)
@@ -144,6 +146,7 @@ def read_two(
                 )
         notes = [matched.warning] if matched.warning else []
         known = None if labels is None else _labels_by_name(labels, matched.names, sides[0].pages)
+        names = name_pages(matched.names, sides[0].pages)
     else:
         source = source or f"{noisy}, {clean}"
         sides = [_read_side(path, keeping) for path in (noisy, clean)]
@@ -151,7 +154,7 @@ def read_two(
         known = None if labels is None else read_array(labels)
     x, y = _make_alike(sides)
     notes += [*x.notes, *y.notes]
-    return RawParts(make_raw_pairs(x.images, y.images, known, source), warnings=tuple(dict.fromkeys(notes)))
+    return RawParts(make_raw_pairs(x.images, y.images, known, source, names), warnings=tuple(dict.fromkeys(notes)))
 
 
 def read_clean(path: Path, labels: Path | None = None, *, keeping: Keeping = ANYWHERE) -> RawParts:
@@ -161,11 +164,12 @@ def read_clean(path: Path, labels: Path | None = None, *, keeping: Keeping = ANY
         FileError, PairsError: they cannot be read, or make no images.
     """
     (side,) = _make_alike([_read_side(path, keeping)])
+    files = list(find_images(path)) if _is_folder(path) else [path.stem]
     known: object = None
     if labels is not None:
-        by_name = _is_folder(path)
-        known = _labels_by_name(labels, list(find_images(path)), side.pages) if by_name else read_array(labels)
-    return RawParts(make_raw_clean(side.images, known, str(path)), warnings=side.notes)
+        known = _labels_by_name(labels, files, side.pages) if _is_folder(path) else read_array(labels)
+    names = name_pages(files, side.pages) if side.pages else None
+    return RawParts(make_raw_clean(side.images, known, str(path), names), warnings=side.notes)
 
 
 def read_array(path: Path) -> object:

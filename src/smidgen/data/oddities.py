@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smidgen.data.collection import Kept, ScaledImages, shapes_of, whole
 from smidgen.data.raw_pairs import RawPairs, Survey
@@ -11,10 +12,11 @@ from smidgen.data.scale import Scale, Scales
 from smidgen.errors import plural
 
 _PIXELS_LOOKED_AT = 500_000
+_MOST_NAMED = 3
 
 
 def odd_things(train: RawPairs, val: RawPairs, test: RawPairs, scales: Scales) -> list[str]:
-    """Warnings about constant images, swapped X and y, and images that are in two splits."""
+    """Warnings about constant images, swapped X and y, pairs that occur again, and images that are in two splits."""
     warnings = _constant("noisy", [part.surveys[0] for part in different((train, val, test))])
     warnings += odd_clean_images(train, val, test)
     if _look_swapped(train, scales):
@@ -28,14 +30,41 @@ def different(parts: Iterable[RawPairs]) -> list[RawPairs]:
 
 
 def odd_clean_images(train: RawPairs, val: RawPairs, test: RawPairs) -> list[str]:
-    """Warnings about constant clean images, and clean images that are in two splits."""
+    """Warnings about constant clean images, pairs that occur again, and clean images that are in two splits."""
     warnings = _constant("clean", [part.surveys[1] for part in different((train, val, test))])
     parts = dict(zip(("train", "val", "test"), different((train, val, test)), strict=False))
-    for (first, one), (second, other) in itertools.combinations(parts.items(), 2):
-        common = np.intersect1d(one.surveys[1].digest, other.surveys[1].digest)
+    shown = {name: _shown(part) for name, part in parts.items()}
+    both = np.stack([seen.digest for seen in train.surveys], 1)[shown["train"]].view(
+        f"S{2 * train.surveys[0].digest.itemsize}"
+    )
+    _, first_places = np.unique(both, return_index=True)
+    again = np.setdiff1d(np.arange(len(both)), first_places)
+    if len(again):
+        pairs = "clean image" if train.noisy is train.clean else "pair"
+        some = _name_some(train, shown["train"][again])
+        warnings.append(f"{plural(len(again), pairs)} of train like an earlier one{some}")
+    for first, second in itertools.combinations(parts, 2):
+        mine, others = (parts[name].surveys[1].digest[shown[name]] for name in (first, second))
+        common, places, _ = np.intersect1d(mine, others, return_indices=True)
         if len(common):
-            warnings.append(f"{plural(len(common), 'clean image')} in both {first} and {second}")
+            some = _name_some(parts[first], shown[first][np.sort(places)])
+            remedy = "--group keeps images together by their names" if parts[first].names else ""
+            said = f"{plural(len(common), 'clean image')} in both {first} and {second}{some}"
+            warnings.append("; ".join(filter(None, (said, remedy))))
     return warnings
+
+
+def _shown(part: RawPairs) -> NDArray[np.int64]:
+    """Places of the clean images that show anything."""
+    seen = part.surveys[1]
+    return np.flatnonzero(seen.low < seen.high)
+
+
+def _name_some(part: RawPairs, places: NDArray[np.int64]) -> str:
+    """The first few of these, where they have names."""
+    if part.names is None:
+        return ""
+    return ", such as " + ", ".join(part.names[int(place)] for place in places[:_MOST_NAMED])
 
 
 def _constant(what: str, surveys: list[Survey]) -> list[str]:

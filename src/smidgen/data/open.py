@@ -28,6 +28,7 @@ def open_dataset(
     val: Path | None = None,
     test: Path | None = None,
     data: Path | None = None,
+    group: str | None = None,
     scales: Scales | None = None,
     output: str | None = None,
     trained_on: Origin | None = None,
@@ -43,6 +44,7 @@ def open_dataset(
         val, test: pairs to validate and test on, or clean images where `clean` is given alone, instead of what a file
             sets aside or of parts of the above.
         data: the folder with the original data sets, for a task.
+        group: a pattern of names that stay on one side of the split; see `group_by_name`.
         scales: a model's; see `split_pairs`.
         output: of the network; None chooses it by the training pairs.
         trained_on: what a model was trained on that is to be scored: all of other pairs is kept, not split; `test`
@@ -66,6 +68,7 @@ def open_dataset(
             labels=labels,
             val=val,
             test=test,
+            group=group,
             scales=scales,
             output=output,
             trained_on=trained_on,
@@ -75,10 +78,10 @@ def open_dataset(
         parts = read_parts(test, labels, keeping=keeping)
         return _warn(keep_whole(pick_part(parts, "test", test), scales=scales, output=output), parts)
     if pairs is not None and pairs in TASKS and noisy is None and clean is None:
-        if val or test or labels:
+        if val or test or labels or group is not None:
             raise InputError(
                 f"the task {pairs} has its own labels, validation and test pairs",
-                remedy="Leave out --labels, --val and --test",
+                remedy="Leave out --labels, --val, --test and --group",
             )
         return load_task(pairs, data, output)
     raw = _read(pairs, noisy, clean, labels, keeping)
@@ -88,7 +91,7 @@ def open_dataset(
     if trained_on is not None and val_part is test_part is None and is_foreign(raw.train, trained_on):
         dataset = keep_whole(raw.train, scales=scales, output=output)
     else:
-        dataset = split_pairs(raw.train, val=val_part, test=test_part, scales=scales, output=output)
+        dataset = split_pairs(raw.train, val=val_part, test=test_part, group=group, scales=scales, output=output)
     return _warn(dataset, raw, *aside.values())
 
 
@@ -99,6 +102,7 @@ def open_clean(
     labels: Path | None = None,
     val: Path | None = None,
     test: Path | None = None,
+    group: str | None = None,
     scales: Scales | None = None,
     output: str | None = None,
     trained_on: Origin | None = None,
@@ -117,7 +121,7 @@ def open_clean(
     read = {name: read_clean(path, keeping=keeping) for name, path in (("val", val), ("test", test)) if path}
     aside = {name: part.train for name, part in read.items()}
     whole = trained_on is not None and not aside and is_foreign(raw.train, trained_on)
-    dataset = split_clean(raw.train, made, scales=scales, output=output, whole=whole, **aside)
+    dataset = split_clean(raw.train, made, group=group, scales=scales, output=output, whole=whole, **aside)
     return _warn(dataset, raw, *read.values())
 
 

@@ -29,12 +29,14 @@ class Pairs:
         clean: what they should be, in [0, 1].
         labels: (N,), what the clean images show, where that is known.
         partners: (N,), labels of what was laid over them, where that is known.
+        names: (N,), what the images are called, where they have names.
     """
 
     noisy: Collection
     clean: Collection
     labels: Labels | None = None
     partners: Labels | None = None
+    names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -42,7 +44,8 @@ class Pairs:
     def first(self, n: int) -> "Pairs":
         """The first `n` pairs."""
         labels, partners = (None if part is None else part[:n] for part in (self.labels, self.partners))
-        return Pairs(first(self.noisy, n), first(self.clean, n), labels, partners)
+        names = None if self.names is None else self.names[:n]
+        return Pairs(first(self.noisy, n), first(self.clean, n), labels, partners, names)
 
 
 class PairSource(Protocol):

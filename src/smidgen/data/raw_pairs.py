@@ -50,6 +50,7 @@ class RawPairs:
         source: what they were read from.
         found: tells of X and y as they came.
         surveys: of X and y.
+        names: (N,), what the images are called, where they have names.
     """
 
     noisy: Kept
@@ -58,6 +59,7 @@ class RawPairs:
     source: str
     found: dict[str, Found]
     surveys: tuple[Survey, Survey]
+    names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -69,7 +71,12 @@ class RawPairs:
         noisy = clean if self.noisy is self.clean else [self.noisy[int(place)] for place in index]
         first = self.surveys[0].take(index)
         second = first if self.surveys[0] is self.surveys[1] else self.surveys[1].take(index)
-        return RawPairs(noisy, clean, labels, self.source, self.found, (first, second))
+        names = None if self.names is None else tuple(self.names[int(place)] for place in index)
+        return RawPairs(noisy, clean, labels, self.source, self.found, (first, second), names)
+
+    def name(self, place: int) -> str:
+        """What to call a pair."""
+        return f"number {place + 1:,}" if self.names is None else self.names[place]
 
 
 def survey(images: Kept, what: str, source: str) -> Survey:

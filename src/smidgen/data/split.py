@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from smidgen.data.alignment import shifted_pairs
 from smidgen.data.collection import ScaledImages, pieces
 from smidgen.data.draw import Drawn, draw_parts, keep_all
 from smidgen.data.oddities import different, odd_things
@@ -69,6 +70,9 @@ def _make_dataset(raw: RawPairs, drawn: Drawn, scales: Scales | None, output: st
     outside = sum(count_outside(scales.clean, part) for part in different(parts))
     if outside:
         warnings.append(f"clipped {plural(outside, 'value')} of y to {scales.clean}")
+    # What was drawn is of `raw`, in which places are those of the file.
+    looked_at = [raw, *(part for part in different((val, test)) if part.source != raw.source)]
+    shifted = [warning for part in looked_at for warning in shifted_pairs(part)]
     made = {id(part): _normalise(part, scales) for part in parts}
     return Dataset(
         name=raw.source,
@@ -81,7 +85,7 @@ def _make_dataset(raw: RawPairs, drawn: Drawn, scales: Scales | None, output: st
         fingerprint=drawn.fingerprint,
         source_fingerprint=drawn.source_fingerprint,
         found=raw.found,
-        warnings=(*drawn.warnings, *warnings, *odd_things(*parts, scales)),
+        warnings=(*drawn.warnings, *warnings, *odd_things(*parts, scales), *shifted),
     )
 
 

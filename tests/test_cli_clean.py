@@ -103,7 +103,8 @@ def test_inspect_shows_what_was_made(folder: Path, capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert "made of the clean ones by blur 0 to 1.5, then poisson-noise 0.2" in shown
     assert "drawn afresh each epoch" in shown
-    assert [line.split()[0] for line in shown.splitlines() if "uint8" in line] == ["y"]
+    assert [line[0] for line in shown.splitlines() if line.startswith(("X  ", "y  "))] == ["y"]
+    assert "megapixels in y, " in shown
 
 
 def test_labels_by_name(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

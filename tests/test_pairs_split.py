@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smidgen.data.checks import make_raw_pairs
-from smidgen.data.collection import as_array
-from smidgen.data.pairs import Dataset, FixedSource
+from smidgen.data.collection import ScaledImages, as_array
+from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.data.raw_pairs import RawPairs
 from smidgen.data.scale import Scale, Scales
 from smidgen.data.split import split_pairs
@@ -157,3 +157,20 @@ def test_description_states_the_sizes(small_dataset: Dataset):
     assert described.shape == (8, 8, 1)
     noisy = small_dataset.train.example(40).noisy
     assert described.means["noisy"] == round(float(noisy.mean()), 4)
+
+
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_pairs_from_all_over(n: int, most: int):
+    """No more pairs than asked for, in order and none twice, from the first to the last, labels and names with them."""
+    values = np.arange(n, dtype=np.float32)[:, None, None, None] * np.ones((1, 2, 3, 1), np.float32)
+    pairs = Pairs(ScaledImages(list(values)), values, np.arange(n), names=tuple(map(str, range(n))))
+    some = FixedSource(pairs).spread(most)
+    numbers = as_array(some.noisy)[:, 0, 0, 0].astype(int).tolist()
+    assert len(numbers) == min(n, most)
+    assert numbers == sorted(set(numbers))
+    assert most == 1 or (numbers[0], numbers[-1]) == (0, n - 1)
+    assert [int(name) for name in some.names or ()] == numbers
+    assert some.labels is not None
+    assert some.labels.tolist() == numbers
+    np.testing.assert_array_equal(as_array(some.noisy), as_array(some.clean))
+    np.testing.assert_array_equal(as_array(some.first(2).noisy), as_array(some.noisy)[:2])

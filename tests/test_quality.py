@@ -56,7 +56,7 @@ def test_the_demo(tmp_path: Path):
     assert f"report:   {Path('runs/demo/report.html')}" in done.stdout
     assert (run / "report.html").read_text(encoding="utf-8").count("data:image/png;base64,") >= 4
     assert {path.name for path in run.glob("*.png")} == {"strip.png", "worst.png", "median.png", "curves.png",
-                                                         "first_pair.png"}  # fmt: skip
+                                                         "pairs.png"}  # fmt: skip
     evaluation = json.loads((run / "run.json").read_text(encoding="utf-8"))["evaluation"]
     assert (evaluation["split"], evaluation["n"]) == ("test", 1000)
     assert evaluation["scores"]["psnr_db"] > 26.5

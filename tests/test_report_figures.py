@@ -10,7 +10,7 @@ from PIL import Image
 from smidgen.data.pairs import Dataset, Pairs
 from smidgen.judging.legibility import Reading, Truth
 from smidgen.runs.chart import HEIGHT, WIDTH, make_chart
-from smidgen.runs.figures import draw_bars, draw_curves, draw_first_pair, draw_front, draw_points, draw_strip
+from smidgen.runs.figures import draw_bars, draw_curves, draw_front, draw_points, draw_strip
 
 TEN = np.arange(10)
 
@@ -60,14 +60,6 @@ def test_curves_show_both_losses(epochs: int, floor: float):
                .reshape(-1, 3)}  # fmt: skip
     assert (0x7A, 0x93, 0xAC) in colours
     assert (0xC2, 0x41, 0x0C) in colours
-
-
-def test_first_pair_shows_noisy_left_and_clean_right(small_dataset: Dataset):
-    """The noisy image is on the left, the clean one on the right."""
-    shape = small_dataset.val.clean[:1].shape
-    image = picture(draw_first_pair(Pairs(np.zeros(shape, np.float32), np.full(shape, 1, np.float32))))
-    middle = image.shape[1] // 2
-    assert image[:, :middle].mean() < image[:, middle:].mean() - 50
 
 
 def test_front_of_close_and_of_far_points():

@@ -48,7 +48,7 @@ def png() -> bytes:
     return file.getvalue()
 
 
-FIGURES = dict.fromkeys(("strip", "worst", "median", "curves", "first_pair"), png())
+FIGURES = dict.fromkeys(("strip", "worst", "median", "curves", "pairs"), png())
 
 
 def test_names_from_strangers_are_escaped():
@@ -82,7 +82,7 @@ def test_shows_scores_intervals_warnings_and_what_is_missing():
 def test_what_a_run_has_not_is_left_out():
     """Pairs without labels have no tables by label, and a picture that is not there has no heading."""
     run = replace(RUN, evaluation=replace(RUN.evaluation, error_by={}, confusion=None))
-    page = render_report(run, {name: FIGURES[name] for name in ("strip", "first_pair")})
+    page = render_report(run, {name: FIGURES[name] for name in ("strip", "pairs")})
     assert "The worst ten" not in page
     assert "Where the error is" not in page
 

@@ -17,7 +17,7 @@ from smidgen.errors import Exit, MissingPartError, SmidgenError
 # Each is a module beside this one, with `add_options` and `run`.
 COMMANDS = {
     "demo": "train, judge and report on the embedded sample, in two minutes",
-    "inspect": "show shapes, scales, faults and the first pair",
+    "inspect": "show sizes, scales, faults and the first pair",
     "train": "train a denoiser, judge it and write a report",
     "search": "find the best network and training that a budget can buy",
     "front": "train at several budgets and draw what each one buys",

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.collection import KeptImage, shapes_of
+from smidgen.data.collection import KeptImage, shapes_of, spread_places
 from smidgen.data.raw_pairs import RawPairs
 from smidgen.errors import plural
 
@@ -55,9 +55,9 @@ def shifted_pairs(raw: RawPairs) -> list[str]:
     """
     shapes = shapes_of(raw.clean)
     areas = np.minimum(shapes[:, :2], _SIDE).prod(1)
-    n = max(1, min(len(raw), _MOST_PAIRS, int(_MOST_PIXELS / areas.mean())))
+    n = max(1, min(_MOST_PAIRS, int(_MOST_PIXELS / areas.mean())))
     plain = np.logical_or.reduce([seen.low == seen.high for seen in raw.surveys]) | (shapes[:, :2].min(1) < _LEAST_SIDE)
-    places = [place for place in np.linspace(0, len(raw) - 1, n).astype(int).tolist() if not plain[place]]
+    places = [place for place in spread_places(len(raw), n).tolist() if not plain[place]]
     shifts = {place: find_shift(*(_middle(kept[place]) for kept in (raw.noisy, raw.clean))) for place in places}
     found = [f"{raw.name(place)} by {shift} pixels" for place, shift in shifts.items() if shift != (0, 0)]
     if not found:

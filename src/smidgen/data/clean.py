@@ -2,12 +2,24 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from smidgen.data.collection import Images, MadeImages, ScaledImages, Shapes, Window, as_array, group_by_size, stacks
+from smidgen.data.collection import (
+    ImageCollection,
+    Images,
+    MadeImages,
+    PickedImages,
+    ScaledImages,
+    Shapes,
+    Window,
+    as_array,
+    group_by_size,
+    spread_places,
+    stacks,
+)
 from smidgen.data.corruptions import Corruption
 from smidgen.data.crops import draw_batches
 from smidgen.data.draw import draw_parts, keep_all
@@ -30,6 +42,7 @@ class CorruptedSource:
     clean: ScaledImages
     labels: Labels | None
     corruption: Corruption
+    names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -62,6 +75,12 @@ class CorruptedSource:
     def example(self, n: int) -> Pairs:
         """The first `n` images with a corruption that stays the same."""
         return _fixed_pairs(self.clean.first(n), None if self.labels is None else self.labels[:n], self.corruption)
+
+    def spread(self, n: int) -> Pairs:
+        """At most `n` images from all over with a corruption that stays the same."""
+        places = spread_places(len(self), n)
+        names = None if self.names is None else tuple(self.names[place] for place in places.tolist())
+        return replace(_fixed_pairs(PickedImages(self.clean, places), None, self.corruption), names=names)
 
 
 def split_clean(
@@ -102,7 +121,7 @@ def split_clean(
     corrupted = Corrupted(corruption.steps, SEED)
     return Dataset(
         name=raw.source,
-        train=CorruptedSource(clean[0], parts[0].labels, corruption),
+        train=CorruptedSource(clean[0], parts[0].labels, corruption, parts[0].names),
         val=fixed[0],
         test=fixed[1],
         scales=Scales(scale, scale, _seen(scale, fixed), f"X is made from y, on y's scale, {scale}"),
@@ -118,7 +137,7 @@ def split_clean(
     )
 
 
-def _fixed_pairs(clean: ScaledImages, labels: Labels | None, corruption: Corruption) -> Pairs:
+def _fixed_pairs(clean: ImageCollection, labels: Labels | None, corruption: Corruption) -> Pairs:
     """Image i corrupted by a source of chance of its own: made once where there are few, else when it is asked for."""
 
     def corrupt(images: Images, places: Sequence[int]) -> Images:

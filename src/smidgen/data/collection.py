@@ -145,6 +145,29 @@ class CutImages(ImageCollection):
         return CutImages(first(self.images, n), self.shapes[:n])
 
 
+@dataclass(frozen=True, eq=False)
+class PickedImages(ImageCollection):
+    """The images at some places of a collection."""
+
+    images: ImageCollection
+    places: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shapes", self.images.shapes[self.places])
+
+    def read(self, windows: Sequence[Window]) -> Images:
+        """Parts of images, all of one size."""
+        return self.images.read([(int(self.places[number]), rows, columns) for number, rows, columns in windows])
+
+    def stack(self, index: Sequence[int] | NDArray[np.int64]) -> Images:
+        """Whole images, all of one size."""
+        return self.images.stack(self.places[np.asarray(index, np.int64)])
+
+    def first(self, n: int) -> "PickedImages":
+        """The first `n`."""
+        return PickedImages(self.images, self.places[:n])
+
+
 def shapes_of(images: Kept | Collection) -> Shapes:
     """H, W and C of each."""
     if isinstance(images, ImageCollection):
@@ -184,6 +207,16 @@ def as_array(images: Collection) -> Images:
 def first(images: Collection, n: int) -> Collection:
     """The first `n`."""
     return images[:n] if isinstance(images, np.ndarray) else images.first(n)
+
+
+def pick(images: Collection, places: NDArray[np.int64]) -> Collection:
+    """Those at some places."""
+    return images[places] if isinstance(images, np.ndarray) else PickedImages(images, places)
+
+
+def spread_places(count: int, n: int) -> NDArray[np.int64]:
+    """No more than `n` of so many places, from all over."""
+    return np.linspace(0, count - 1, min(count, n)).astype(np.int64)
 
 
 def spans(shapes: Shapes, most_values: int = _STACK_VALUES) -> Iterator[slice]:

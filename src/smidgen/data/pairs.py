@@ -8,7 +8,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.collection import Collection, Images, Shapes, first, group_by_size, pieces, read, shapes_of
+from smidgen.data.collection import (
+    Collection,
+    Images,
+    Shapes,
+    first,
+    group_by_size,
+    pick,
+    pieces,
+    read,
+    shapes_of,
+    spread_places,
+)
 from smidgen.data.crops import draw_batches, measure_epoch
 from smidgen.data.origin import Corrupted, Found, Origin
 from smidgen.data.scale import UNIT_SCALES, Scales
@@ -47,6 +58,12 @@ class Pairs:
         names = None if self.names is None else self.names[:n]
         return Pairs(first(self.noisy, n), first(self.clean, n), labels, partners, names)
 
+    def pick(self, places: NDArray[np.int64]) -> "Pairs":
+        """The pairs at some places."""
+        labels, partners = (None if part is None else part[places] for part in (self.labels, self.partners))
+        names = None if self.names is None else tuple(self.names[place] for place in places.tolist())
+        return Pairs(pick(self.noisy, places), pick(self.clean, places), labels, partners, names)
+
 
 class PairSource(Protocol):
     """Where a training gets its pairs from."""
@@ -63,6 +80,9 @@ class PairSource(Protocol):
 
     def example(self, n: int) -> Pairs:
         """`n` fixed pairs as training sees them, the same at each call; whole images."""
+
+    def spread(self, n: int) -> Pairs:
+        """The same of pairs from all over."""
 
     @property
     def labels(self) -> Labels | None:
@@ -92,6 +112,10 @@ class FixedSource:
     def example(self, n: int) -> Pairs:
         """The first `n` pairs."""
         return self.pairs.first(n)
+
+    def spread(self, n: int) -> Pairs:
+        """At most `n` pairs from all over."""
+        return self.pairs.pick(spread_places(len(self), n))
 
     @property
     def labels(self) -> Labels | None:

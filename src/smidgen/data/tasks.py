@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.collection import Images, Shapes, shapes_of
+from smidgen.data.collection import Images, Shapes, shapes_of, spread_places
 from smidgen.data.corruptions import Overlay, add_noise, average, maximum
 from smidgen.data.mnist import LABEL_NAMES, LICENCE, Archive, load_full, load_sample
 from smidgen.data.pairs import Batch, Dataset, Labels, Pairs
@@ -78,6 +78,12 @@ class FreshSource:
         """The first `n` clean images, each with a fixed partner or fixed noise."""
         other = None if self.other is None else self.other[:n]
         return _fixed_pairs(self.clean[:n], other, self.labels[:n], self.corruption)
+
+    def spread(self, n: int) -> Pairs:
+        """At most `n` clean images from all over, each with a fixed partner or fixed noise."""
+        places = spread_places(len(self), n)
+        other = None if self.other is None else self.other[places]
+        return _fixed_pairs(self.clean[places], other, self.labels[places], self.corruption)
 
 
 def load_task(name: str, data: Path | None = None, output: str | None = None) -> Dataset:

@@ -27,17 +27,6 @@ _WIDE, _MOST_SHOWN = 64, 192  # pixels: images as wide are drawn larger, and of 
 _MANY_TICKS = 300  # from such a ratio on, ticks between the powers of ten run into each other
 
 
-def draw_first_pair(pairs: Pairs) -> bytes:
-    """The first noisy image beside its clean one."""
-    figure = Figure(figsize=(4.4, 2.4), layout="constrained")
-    for place, (title, image) in enumerate((("noisy (X)", pairs.noisy[0]), ("clean (y)", pairs.clean[0]))):
-        axes = figure.add_subplot(1, 2, place + 1)
-        _show(axes, image)
-        axes.axis("off")
-        axes.set_title(title, color=_INK, fontsize=10)
-    return _png(figure)
-
-
 def draw_strip(
     pairs: Pairs,
     denoised: Collection,

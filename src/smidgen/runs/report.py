@@ -15,7 +15,7 @@ def render_report(run: RunRecord, figures: Mapping[str, bytes]) -> str:
 
     Args:
         run: the training and its scores.
-        figures: PNG files by name: `strip`, `worst`, `median`, `first_pair`; `curves` is drawn anew.
+        figures: PNG files by name: `strip`, `worst`, `median`, `pairs`; `curves` is drawn anew.
     """
     from importlib import resources
 

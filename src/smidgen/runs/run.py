@@ -16,16 +16,17 @@ from smidgen.model.file import Weights, write_model
 from smidgen.model.records import Judged, ModelInfo, to_plain
 from smidgen.model.runtime import MODEL_FILE, Runtime
 from smidgen.network.spec import spec_to_dict
-from smidgen.runs.figures import draw_curves, draw_first_pair, draw_strip
+from smidgen.runs.figures import draw_curves, draw_strip
 from smidgen.runs.record import RUN_FILE, RunRecord, read_run
 from smidgen.runs.report import render_report
+from smidgen.runs.sheet import draw_sheet
 from smidgen.training.experiment import Experiment
 from smidgen.training.loop import Progress
 from smidgen.training.losses import bce, bce_floor, mse
 from smidgen.training.train import Trained, train
 
 REPORT_FILE = "report.html"
-_FIGURES = ("strip", "worst", "median", "curves", "first_pair")
+_FIGURES = ("strip", "worst", "median", "curves", "pairs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,7 @@ def _draw(experiment: Experiment, trained: Trained, judged: Judgement, floor: fl
     }
     loss_name = "binary cross-entropy" if experiment.recipe.loss == "bce" else "mean squared error"
     figures["curves"] = draw_curves(trained.history, floor=floor, best_epoch=trained.best_epoch, loss_name=loss_name)
-    figures["first_pair"] = draw_first_pair(experiment.dataset.train.example(1))
+    figures["pairs"] = draw_sheet(experiment.dataset.train, most_rows=1)
     return figures
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.collection import KeptImage, shapes_of, spread_places
+from smidgen.data.collection import KeptImage, middle, shapes_of, spread_places
 from smidgen.data.raw_pairs import RawPairs
 from smidgen.errors import plural
 
@@ -72,13 +72,11 @@ def shifted_pairs(raw: RawPairs) -> list[str]:
 
 def _middle(image: KeptImage) -> Values:
     """The middle of an image, as the mean of its channels, from 0 to 1."""
-    rows, columns = (
-        slice(max(0, (side - _SIDE) // 2), max(0, (side - _SIDE) // 2) + _SIDE) for side in image.shape[:2]
-    )
-    values = (image[rows, columns] / 8.0).mean(2, dtype=np.float64)  # else the largest floats would overflow
+    # Else the largest floats would overflow.
+    values = (image[middle(image.shape, _SIDE)] / 8.0).mean(2, dtype=np.float64)
     values -= values.min()
-    middle: Values = (values / (values.max() or 1)).astype(np.float32)
-    return middle
+    shown: Values = (values / (values.max() or 1)).astype(np.float32)
+    return shown
 
 
 def _fade(image: Values) -> Values:

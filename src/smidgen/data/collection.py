@@ -182,6 +182,13 @@ def whole(number: int, shape: Sequence[int] | NDArray[np.int64]) -> Window:
     return number, slice(0, int(shape[0])), slice(0, int(shape[1]))
 
 
+def middle(shape: Sequence[int], side: int) -> tuple[slice, slice]:
+    """Rows and columns in the middle of an image, of each no more than `side`."""
+    starts = (max(0, (full - side) // 2) for full in shape[:2])
+    rows, columns = (slice(start, start + side) for start in starts)
+    return rows, columns
+
+
 def read_whole(image: KeptImage) -> NDArray[Any]:
     """All of a kept image."""
     return image if isinstance(image, np.ndarray) else image[whole(0, image.shape)[1:]]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.collection import Kept, ScaledImages, shapes_of, whole
+from smidgen.data.likeness import find_likenesses
 from smidgen.data.raw_pairs import RawPairs, Survey
 from smidgen.data.scale import Scale, Scales
 from smidgen.errors import plural
@@ -30,7 +31,7 @@ def different(parts: Iterable[RawPairs]) -> list[RawPairs]:
 
 
 def odd_clean_images(train: RawPairs, val: RawPairs, test: RawPairs) -> list[str]:
-    """Warnings about constant clean images, pairs that occur again, and clean images that are in two splits."""
+    """Warnings about constant clean images, pairs that occur again, and clean images in two splits, or nearly so."""
     warnings = _constant("clean", [part.surveys[1] for part in different((train, val, test))])
     parts = dict(zip(("train", "val", "test"), different((train, val, test)), strict=False))
     shown = {name: _shown(part) for name, part in parts.items()}
@@ -51,7 +52,7 @@ def odd_clean_images(train: RawPairs, val: RawPairs, test: RawPairs) -> list[str
             remedy = "--group keeps images together by their names" if parts[first].names else ""
             said = f"{plural(len(common), 'clean image')} in both {first} and {second}{some}"
             warnings.append("; ".join(filter(None, (said, remedy))))
-    return warnings
+    return warnings + find_likenesses(parts)
 
 
 def _shown(part: RawPairs) -> NDArray[np.int64]:

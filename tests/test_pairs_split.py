@@ -174,3 +174,18 @@ def test_pairs_from_all_over(n: int, most: int):
     assert some.labels.tolist() == numbers
     np.testing.assert_array_equal(as_array(some.noisy), as_array(some.clean))
     np.testing.assert_array_equal(as_array(some.first(2).noisy), as_array(some.noisy)[:2])
+
+
+def test_channels_apart(generator: np.random.Generator):
+    """Each channel of a colour image becomes a grey one with its image's label, all of an image in one part."""
+    clean = generator.random((20, 6, 5, 3), dtype=np.float32)
+    clean[..., 0] = np.arange(20)[:, None, None] / 20
+    dataset = split_pairs(make_raw_pairs(clean / 2, clean, np.arange(20), "colours"), apart=True, output="sigmoid")
+    assert (len(dataset.train), len(dataset.val), len(dataset.test), dataset.channels) == (48, 6, 6, 1)
+    for part in (dataset.val, dataset.test):
+        shown, labels = as_array(part.clean), part.labels
+        for place, image in enumerate(shown):
+            np.testing.assert_array_equal(image[..., 0], clean[labels[place], ..., place % 3])
+    together = split_pairs(make_raw_pairs(clean / 2, clean, None, "colours"), output="sigmoid")
+    assert together.channels == 3
+    assert together.fingerprint != dataset.fingerprint

@@ -46,6 +46,7 @@ def open_pairs(
     clean: "str | Path | ArrayLike | None" = None,
     corruption: "Wish | list[Wish] | None" = None,
     group: str | None = None,
+    apart: bool = False,
     data: "Path | None" = None,
     output: str | None = None,
 ) -> "Dataset":
@@ -60,6 +61,7 @@ def open_pairs(
             one after the other.
         group: a regular expression; images in whose names it finds the same (its first group, or all that matches) stay
             together in training, validation or test.
+        apart: take each channel of a colour image as a grey image of its own.
         data: the folder with the original data sets, for a task.
         output: of the network that will learn from them: "sigmoid", or "residual" for the noisy image less what the
             network finds in it, for which X is taken on y's scale; None chooses by the clean images.
@@ -73,12 +75,14 @@ def open_pairs(
     from smidgen.errors import InputError
 
     if clean is None and corruption is None:
-        return open_dataset(None if pairs is None else str(pairs), group=group, data=data, output=output)
+        return open_dataset(None if pairs is None else str(pairs), group=group, apart=apart, data=data, output=output)
     if pairs is not None:
         raise InputError("pairs are given beside clean images or a corruption", expected="one or the other")
     if clean is None or corruption is None:
         raise InputError("only one of clean and corruption is given", expected="both")
-    return open_clean(Path(clean) if isinstance(clean, str) else clean, corruption, group=group, output=output)
+    return open_clean(
+        Path(clean) if isinstance(clean, str) else clean, corruption, group=group, apart=apart, output=output
+    )
 
 
 def train(
@@ -146,7 +150,11 @@ def evaluate(
         pairs
         if isinstance(pairs, Dataset)
         else open_dataset(
-            str(pairs), scales=info.scales, output=info.spec.output, trained_on=None if split else info.origin
+            str(pairs),
+            scales=info.scales,
+            output=info.spec.output,
+            apart=info.spec.channels == 1,
+            trained_on=None if split else info.origin,
         )
     )
     part, scored = dataset.to_score(split)

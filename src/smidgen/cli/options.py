@@ -15,7 +15,20 @@ if TYPE_CHECKING:
 
 # Where results go unless --out says otherwise.
 RUNS = Path("runs")
-PAIRS = ("pairs", "--noisy", "--clean", "--with", "--strength", "--labels", "--val", "--test", "--group", "--data")
+PAIRS = (
+    "pairs",
+    "--noisy",
+    "--clean",
+    "--with",
+    "--strength",
+    "--labels",
+    "--val",
+    "--test",
+    "--group",
+    "--colour",
+    "--data",
+)
+COLOURS = ("together", "apart")
 SERVER = ("--host", "--port", "--no-browser")
 _FILE: dict[str, Any] = {"type": Path, "metavar": "FILE"}
 _NUMBER: dict[str, Any] = {"type": int, "metavar": "N"}
@@ -37,6 +50,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "PATTERN",
         "help": "keep images together, in training, validation or test, in whose names this regular expression finds "
         r"the same, such as '^(\w+)_p' for the pages of a file (default: those of the same clean image)",
+    },
+    "--colour": {
+        "choices": COLOURS,
+        "help": "together: one network takes all channels of a picture; apart: each channel is a grey image of its own "
+        f"(default: {COLOURS[0]}; a grey model that is scored takes them apart)",
     },
     "--data": {"type": Path, "metavar": "DIR", "help": "folder with mnist/ and fashion-mnist/, for the named tasks"},
     "--out": {"type": Path, "metavar": "RUN", "help": "folder for the results (default: a folder in runs/)"},
@@ -134,7 +152,9 @@ def open_pairs(
         )
     names = ("noisy", "clean", "corruption", "labels", "val", "test", "group", "data")
     given = {name: getattr(arguments, name) for name in names}
+    given["apart"] = arguments.colour == "apart"
     if model is not None:
+        given["apart"] = model.spec.channels == 1
         given |= {"scales": model.scales, "trained_on": None if arguments.split else model.origin}
         output = model.spec.output
     with Display() as display:

@@ -92,6 +92,7 @@ def split_clean(
     scales: Scales | None = None,
     output: str | None = None,
     whole: bool = False,
+    apart: bool = False,
     **draw: Any,
 ) -> Dataset:
     """Split as `split_pairs` does, and corrupt: X is on y's scale, and its noise is not clipped.
@@ -103,13 +104,14 @@ def split_clean(
         scales: a model's, whose rule for y is used as long as the values are on it.
         output: of the network; None chooses it by `choose_output`.
         whole: all images in every part, for a model that saw none of them.
+        apart: take each channel of a colour image as an image of its own.
         draw: `group`, `seed`, `val_share` and `test_share`, as of `draw_parts`.
 
     Raises:
         PairsError: too few images, or parts whose images differ in their number of channels.
         InputError: the pattern of groups is of no use.
     """
-    drawn = keep_all(raw) if whole else draw_parts(raw, val, test, **draw)
+    drawn = keep_all(raw, apart=apart) if whole else draw_parts(raw, val, test, apart=apart, **draw)
     parts = drawn.parts
     chosen, reason = choose_output(parts[0]) if output is None else (output, "")
     scale, warnings = _choose_scale(parts[0], scales)

@@ -168,6 +168,28 @@ class PickedImages(ImageCollection):
         return PickedImages(self.images, self.places[:n])
 
 
+@dataclass(frozen=True)
+class ChannelImage:
+    """One channel of a kept image, as a grey one."""
+
+    image: KeptImage
+    channel: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W, 1)."""
+        return (*self.image.shape[:2], 1)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of its values."""
+        return self.image.dtype
+
+    def __getitem__(self, window: tuple[slice, slice], /) -> NDArray[Any]:
+        """Some rows and columns, (h, w, 1)."""
+        return self.image[window][..., self.channel : self.channel + 1]
+
+
 def shapes_of(images: Kept | Collection) -> Shapes:
     """H, W and C of each."""
     if isinstance(images, ImageCollection):

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,12 @@ class Drawn:
     source_fingerprint: str
     warnings: tuple[str, ...] = ()
 
+    def apart(self) -> "Drawn":
+        """With each channel as an image of its own; those of one image stay in its part."""
+        made = {id(part): part.apart() for part in self.parts}
+        train, val, test = (made[id(part)] for part in self.parts)
+        return replace(self, train=train, val=val, test=test, fingerprint=f"{self.fingerprint} apart")
+
     @property
     def parts(self) -> tuple[RawPairs, RawPairs, RawPairs]:
         """For training, validation and test."""
@@ -45,6 +51,7 @@ def draw_parts(
     test: RawPairs | None = None,
     *,
     group: str | None = None,
+    apart: bool = False,
     seed: int = 0,
     val_share: float = VAL_SHARE,
     test_share: float = TEST_SHARE,
@@ -56,6 +63,7 @@ def draw_parts(
         val, test: used whole instead of a share of `raw`.
         group: a pattern of names that belong together, see `group_by_name`. Without it pairs of the same clean image
             stay together where no more of them have one than a share holds.
+        apart: take each channel of a colour image as an image of its own.
         seed: of the draw.
         val_share, test_share: of `raw`; a `test_share` of 0 lets the validation part stand for the test part.
 
@@ -97,13 +105,15 @@ def draw_parts(
                 f"{part.source} holds images with {plural(part.clean[0].shape[2], 'channel')}",
                 expected=f"{channels}, as in {raw.source}",
             )
-    return Drawn(train, val, test, _with_groups(whole, groups), source, warnings)
+    parts = Drawn(train, val, test, _with_groups(whole, groups), source, warnings)
+    return parts.apart() if apart and channels > 1 else parts
 
 
-def keep_all(raw: RawPairs) -> Drawn:
-    """All pairs as every part, for a model that saw none of them."""
+def keep_all(raw: RawPairs, *, apart: bool = False) -> Drawn:
+    """All pairs as every part, for a model that saw none of them; `apart` as of `draw_parts`."""
     content = fingerprint(raw)
-    return Drawn(raw, raw, raw, content, content)
+    drawn = Drawn(raw, raw, raw, content, content)
+    return drawn.apart() if apart and raw.clean[0].shape[2] > 1 else drawn
 
 
 def _choose_groups(raw: RawPairs, pattern: str | None, wanted: list[int]) -> tuple[Groups | None, tuple[str, ...]]:

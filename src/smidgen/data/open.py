@@ -29,6 +29,7 @@ def open_dataset(
     test: Path | None = None,
     data: Path | None = None,
     group: str | None = None,
+    apart: bool = False,
     scales: Scales | None = None,
     output: str | None = None,
     trained_on: Origin | None = None,
@@ -45,6 +46,7 @@ def open_dataset(
             sets aside or of parts of the above.
         data: the folder with the original data sets, for a task.
         group: a pattern of names that stay on one side of the split; see `group_by_name`.
+        apart: take each channel of a colour image as an image of its own.
         scales: a model's; see `split_pairs`.
         output: of the network; None chooses it by the training pairs.
         trained_on: what a model was trained on that is to be scored: all of other pairs is kept, not split; `test`
@@ -69,6 +71,7 @@ def open_dataset(
             val=val,
             test=test,
             group=group,
+            apart=apart,
             scales=scales,
             output=output,
             trained_on=trained_on,
@@ -76,7 +79,7 @@ def open_dataset(
         )
     if trained_on is not None and test is not None and not (pairs or noisy or clean or val):
         parts = read_parts(test, labels, keeping=keeping)
-        return _warn(keep_whole(pick_part(parts, "test", test), scales=scales, output=output), parts)
+        return _warn(keep_whole(pick_part(parts, "test", test), scales=scales, output=output, apart=apart), parts)
     if pairs is not None and pairs in TASKS and noisy is None and clean is None:
         if val or test or labels or group is not None:
             raise InputError(
@@ -89,9 +92,11 @@ def open_dataset(
     val_part = pick_part(aside["val"], "val", val) if val else raw.val
     test_part = pick_part(aside["test"], "test", test) if test else raw.test
     if trained_on is not None and val_part is test_part is None and is_foreign(raw.train, trained_on):
-        dataset = keep_whole(raw.train, scales=scales, output=output)
+        dataset = keep_whole(raw.train, scales=scales, output=output, apart=apart)
     else:
-        dataset = split_pairs(raw.train, val=val_part, test=test_part, group=group, scales=scales, output=output)
+        dataset = split_pairs(
+            raw.train, val=val_part, test=test_part, group=group, apart=apart, scales=scales, output=output
+        )
     return _warn(dataset, raw, *aside.values())
 
 
@@ -103,6 +108,7 @@ def open_clean(
     val: Path | None = None,
     test: Path | None = None,
     group: str | None = None,
+    apart: bool = False,
     scales: Scales | None = None,
     output: str | None = None,
     trained_on: Origin | None = None,
@@ -121,7 +127,7 @@ def open_clean(
     read = {name: read_clean(path, keeping=keeping) for name, path in (("val", val), ("test", test)) if path}
     aside = {name: part.train for name, part in read.items()}
     whole = trained_on is not None and not aside and is_foreign(raw.train, trained_on)
-    dataset = split_clean(raw.train, made, group=group, scales=scales, output=output, whole=whole, **aside)
+    dataset = split_clean(raw.train, made, group=group, apart=apart, scales=scales, output=output, whole=whole, **aside)
     return _warn(dataset, raw, *read.values())
 
 

@@ -1,13 +1,13 @@
 """Noisy and clean images as they are kept, on their own values, and what they were found to hold."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.collection import Kept, pieces, shapes_of
+from smidgen.data.collection import ChannelImage, Kept, pieces, shapes_of
 from smidgen.data.origin import Found
 from smidgen.data.scale import Extent, Scale
 from smidgen.errors import PairsError, plural
@@ -63,6 +63,19 @@ class RawPairs:
 
     def __len__(self) -> int:
         return len(self.clean)
+
+    def apart(self) -> "RawPairs":
+        """Each channel as an image of its own, one after the other; they share their image's labels and surveys."""
+        channels = self.clean[0].shape[2]
+        index = np.repeat(np.arange(len(self)), channels)
+        raw = self.take(index)
+
+        def split(images: Kept) -> Kept:
+            return [ChannelImage(image, place % channels) for place, image in enumerate(images)]
+
+        clean = split(raw.clean)
+        names = raw.names and tuple(f"{name}, channel {place % channels + 1}" for place, name in enumerate(raw.names))
+        return replace(raw, clean=clean, noisy=clean if raw.noisy is raw.clean else split(raw.noisy), names=names)
 
     def take(self, index: NDArray[np.int64]) -> "RawPairs":
         """The pairs at these places, not copied."""

@@ -39,7 +39,7 @@ def split_pairs(
         val, test: used whole instead of a tenth of `raw`.
         scales: a model's, used as long as the values are on them; None fits scales to the training part.
         output: of the network; None chooses it by `choose_output`. For a residual X is taken on y's scale in any case.
-        draw: `group`, `seed`, `val_share` and `test_share`, as of `draw_parts`.
+        draw: `group`, `apart`, `seed`, `val_share` and `test_share`, as of `draw_parts`.
 
     Raises:
         PairsError: too few pairs, or parts whose images differ in their number of channels.
@@ -48,9 +48,11 @@ def split_pairs(
     return _make_dataset(raw, draw_parts(raw, val, test, **draw), scales, output)
 
 
-def keep_whole(raw: RawPairs, *, scales: Scales | None = None, output: str | None = None) -> Dataset:
+def keep_whole(
+    raw: RawPairs, *, scales: Scales | None = None, output: str | None = None, apart: bool = False
+) -> Dataset:
     """All pairs as every part, for a model that saw none of them; arguments as of `split_pairs`."""
-    return replace(_make_dataset(raw, keep_all(raw), scales, output), whole=True)
+    return replace(_make_dataset(raw, keep_all(raw, apart=apart), scales, output), whole=True)
 
 
 def is_foreign(raw: RawPairs, trained_on: Origin) -> bool:

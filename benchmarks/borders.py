@@ -5,7 +5,8 @@
 Trains the default residual network on a folder of clean photographs with Gaussian noise, once for each crop and rate,
 over equally many pixels. Scores are PSNR on the tenth of them that is kept for validation, and on a folder of larger
 photographs that no training sees: of whole pictures, of what lies further from the edge than the network reaches, of
-the outermost pixels, and of whole pictures that are reflected at their edges before the network and cut after it.
+whole pictures that are reflected at their edges before the network and cut after it; and of the lowest and rightmost
+pixels of pictures cut to sides that all scales halve without a rest, and to sides that none does.
 """
 
 import argparse
@@ -24,10 +25,12 @@ from smidgen.training.train import train
 
 REACH = 64  # a little more than the network's
 OUTERMOST = 8
+COARSEST = 8  # pixels to one of the coarsest scale
 REFLECTED = 32
+PARTS = ("whole", "inside", "reflected", "even edges", "odd edges")
 
 
-def denoise(engine: Engine, noisy: Image, reflected: int) -> Image:
+def denoise(engine: Engine, noisy: Image, reflected: int = 0) -> Image:
     """An image that goes on beyond its edges as in a mirror, so many pixels."""
     padded = np.pad(noisy, ((reflected, reflected), (reflected, reflected), (0, 0)), mode="reflect")
     height, width = noisy.shape[:2]
@@ -35,21 +38,21 @@ def denoise(engine: Engine, noisy: Image, reflected: int) -> Image:
 
 
 def score(engine: Engine, pairs: Pairs) -> dict[str, float]:
-    """Mean PSNR in dB of whole pictures, insides, edges and reflected pictures."""
-    found: dict[str, list[float]] = {}
+    """Mean PSNR in dB of each of `PARTS`."""
+    found: dict[str, list[float]] = {part: [] for part in PARTS}
     for number in range(len(pairs)):
-        clean = pairs.clean[number].astype(np.float64)
-        errors = {
-            name: np.square(denoise(engine, pairs.noisy[number], reflected) - clean)
-            for name, reflected in (("whole", 0), ("reflected", REFLECTED))
-        }
-        inner = slice(REACH, -REACH)
-        outer = np.ones(clean.shape, bool)
-        outer[OUTERMOST:-OUTERMOST, OUTERMOST:-OUTERMOST] = False
-        errors |= {"inside": errors["whole"][inner, inner], "edges": errors["whole"][outer]}
-        for name, error in errors.items():
-            found.setdefault(name, []).append(-10 * np.log10(error.mean()))
-    return {name: float(np.mean(values)) for name, values in found.items()}
+        noisy, clean = pairs.noisy[number], pairs.clean[number]
+        errors = np.square(denoise(engine, noisy) - clean)
+        reflected = np.square(denoise(engine, noisy, REFLECTED) - clean)
+        edges = []
+        for rest in (0, 1):
+            rows, columns = (slice((side - rest) // COARSEST * COARSEST + rest) for side in clean.shape[:2])
+            cut = np.square(denoise(engine, noisy[rows, columns]) - clean[rows, columns])
+            edges.append(np.concatenate([cut[-OUTERMOST:].ravel(), cut[:, -OUTERMOST:].ravel()]))
+        inside = errors[REACH:-REACH, REACH:-REACH]
+        for part, values in zip(PARTS, (errors, inside, reflected, *edges), strict=True):
+            found[part].append(float(-10 * np.log10(values.mean(dtype=np.float64))))
+    return {part: float(np.mean(values)) for part, values in found.items()}
 
 
 def main() -> None:
@@ -65,7 +68,7 @@ def main() -> None:
     args = parser.parse_args()
     dataset = open_clean(args.photographs, ("gaussian-noise", args.sigma / 255), test=args.larger)
     spec = default_spec(output="residual")
-    print("| crop | rate | images | whole | inside | edges | reflected | seconds |")
+    print(f"| crop | rate | images | {' | '.join(PARTS)} | seconds |")
     for crop in map(int, args.crops.split(",")):
         for rate in map(float, args.rates.split(",")):
             examples, pixels = dataset.measure(crop)
@@ -77,7 +80,7 @@ def main() -> None:
             engine = Engine(spec, trained.weights, args.threads)
             for name, pairs in (("kept for validation", dataset.val), ("larger", dataset.test)):
                 scores = score(engine, pairs)
-                shown = " | ".join(f"{scores[part]:.2f}" for part in ("whole", "inside", "edges", "reflected"))
+                shown = " | ".join(f"{scores[part]:.2f}" for part in PARTS)
                 print(f"| {crop or 'whole'} | {rate:g} | {name} | {shown} | {seconds:.0f} |", flush=True)
 
 

@@ -32,7 +32,7 @@ def open_case(case: str, data: Path | None) -> Dataset:
     """What the command line names, X on y's scale."""
     path, *corruption = case.rsplit(":", 2)
     if not corruption:
-        return open_dataset(case, data=data, one_scale=True)
+        return open_dataset(case, data=data, output="residual")
     return open_clean(Path(path), (corruption[0], float(corruption[1])))
 
 

@@ -1,6 +1,6 @@
 """Networks in float64, layer by layer, straight from what the layers say: what the engine is held to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,41 @@ from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network, size_at_sc
 Tensor = NDArray[np.float64]
 
 
-def run_network(
-    network: Network, weights: Mapping[str, NDArray[np.float32]], noisy: NDArray[Any]
-) -> tuple[Tensor, float]:
+def run_network(network: Network, weights: Mapping[str, NDArray[Any]], noisy: NDArray[Any]) -> tuple[Tensor, float]:
     """The denoised image (H, W, C) of a noisy one, and the largest value in any layer."""
+    values = run_layers(network, weights, noisy)
+    return values["denoised"].transpose(1, 2, 0), max(np.abs(value).max() for value in values.values())
+
+
+def run_layers(network: Network, weights: Mapping[str, NDArray[Any]], noisy: NDArray[Any]) -> dict[str, Tensor]:
+    """All tensors (C, H, W) by name."""
     values = {"noisy": noisy.astype(np.float64).transpose(2, 0, 1)}
     exact = {name: weight.astype(np.float64) for name, weight in weights.items()}
     for layer in network.layers:
         size = size_at_scale(*noisy.shape[:2], layer.scale)
         values[layer.output] = run_layer(layer, [values[name] for name in layer.inputs], exact, size)
-    return values["denoised"].transpose(1, 2, 0), max(np.abs(value).max() for value in values.values())
+    return values
+
+
+def batch_loss(
+    network: Network,
+    weights: Mapping[str, NDArray[Any]],
+    noisy: Sequence[NDArray[Any]],
+    clean: Sequence[NDArray[Any]],
+    loss: str,
+) -> float:
+    """Of images (H, W, C): the mean over all pixels and channels, for a residual of the unclipped difference."""
+    last = network.layers[-1]
+    total = 0.0
+    for x, wanted in zip(noisy, clean, strict=True):
+        found = run_layers(network, weights, x)[last.inputs[-1]].transpose(1, 2, 0)
+        if last.kind is Kind.RESIDUAL:
+            total += float(((x - found - wanted) ** 2).sum())
+        elif loss == "bce":
+            total += float((np.logaddexp(0, found) - found * wanted).sum())
+        else:
+            total += float(((1 / (1 + np.exp(-found)) - wanted) ** 2).sum())
+    return total / sum(x.size for x in noisy)
 
 
 def run_layer(layer: Layer, inputs: list[Tensor], weights: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:

@@ -276,7 +276,7 @@ def test_memory_follows_the_width_not_the_height():
 @pytest.mark.slow(10)
 @pytest.mark.parametrize(("sanitizer", "lanes"), [("address,undefined", 1), ("address,undefined", 8), ("thread", 8)])
 def test_sanitizers_find_nothing(tmp_path: Path, sanitizer: str, lanes: int):
-    """Random networks, sizes and threads touch no memory that is not theirs and race for none."""
+    """Random networks, sizes and threads, forwards and back, touch no memory that is not theirs and race for none."""
     compiler = needs_debian("gcc")
     flags = ["-std=gnu11", "-g", "-O1", "-ffp-contract=off", "-pthread", "-Wall", "-Wextra", "-Werror"]
     if "v3" in levels():
@@ -292,4 +292,4 @@ def test_one_lane_is_plain_c(tmp_path: Path):
     """With one lane the kernels compile as C99 without a warning."""
     compiler = needs_debian("gcc")
     strict = ["-std=c99", "-Wall", "-Wextra", "-Wno-unused-function", "-pedantic", "-Werror", "-fsyntax-only"]
-    subprocess.run([compiler, *strict, "-DLANES=1", str(SOURCE / "engine.c")], check=True)
+    subprocess.run([compiler, *strict, "-DLANES=1", str(SOURCE / "gradients.c")], check=True)

@@ -3,7 +3,12 @@
 //   ./a.out SEED RUNS
 // With PRODUCTS_A_THREAD=1 even the smallest image has the threads asked for.
 // Every run is made in one go by one thread, by several threads with other numbers of rows at a time, and as a
-// stream; it ends with an error where two of them differ in one bit.
+// stream; then the gradients by one thread and by several, everything kept and everything made again, and in tiles. It
+// ends with an error where two of them differ in one bit, or tiles by more than rounding.
+#define KEPT_BYTES kept_bytes
+#define TILE_SIDE 24
+#define TILED_PIXELS tiled_pixels
+static int kept_bytes, tiled_pixels;
 #include "library.c"
 
 #include <stdio.h>
@@ -61,6 +66,34 @@ static void stream(const Model *model, const float *noisy, float *denoised, int 
   JOIN(LEVEL, close_stream)(session);
 }
 
+static double *gradients(const Model *model, const Example *examples, int count, int threads, int keep, int tiles) {
+  double *result = must(malloc(sizeof(double) * (1 + model->num_learned)));
+  kept_bytes = keep ? 1 << 30 : 0, tiled_pixels = tiles ? 100 : 1 << 30;
+  int loss = model->network.spec.output == RESIDUAL ? MSE : (int)(model->num_learned % 2);
+  if (!JOIN(LEVEL, gradients)(model, examples, count, threads, loss, result, NULL)) return result;
+  printf("no gradients\n");
+  exit(1);
+}
+
+static void compare_gradients(const Model *model, const Picture *pictures, int count) {
+  Example examples[7];
+  size_t bytes = sizeof(double) * (1 + model->num_learned);
+  for (int i = 0; i < count; i++) // a row less of the last ones: other sizes
+    examples[i] = (Example){pictures[i].noisy, pictures[(i + 1) % count].noisy,
+                            MAX(1, pictures[i].height - (i > 3)), pictures[i].width};
+  double *one = gradients(model, examples, count, 1, 1, 0), *many = gradients(model, examples, count, draw(2, 8), 1, 0);
+  double *again = gradients(model, examples, count, draw(1, 8), 0, 0), *tiles = gradients(model, examples, count, 2, 0, 1);
+  if (memcmp(one, many, bytes)) printf("gradients by several threads differ\n"), exit(1);
+  if (LANES == 1 && memcmp(one, again, bytes)) printf("gradients made again differ\n"), exit(1);
+  double most = 0.0, apart = 0.0;
+  for (size_t i = 0; i <= model->num_learned; i++) {
+    most = fmax(most, fabs(one[i]));
+    apart = fmax(apart, fmax(fabs(tiles[i] - one[i]), fabs(again[i] - one[i])));
+  }
+  if (!(apart <= 1e-4 * most)) printf("gradients in tiles differ by %.3g of %.3g\n", apart, most), exit(1);
+  free(one), free(many), free(again), free(tiles);
+}
+
 static void run(void) {
   int32_t spec[SPEC_NUMBERS];
   draw_spec(spec);
@@ -89,6 +122,7 @@ static void run(void) {
   compare("alone", pictures[0].denoised, again[0].denoised, size);
   stream(model, pictures[0].noisy, again[0].denoised, height, row, draw(1, 4));
   compare("stream", pictures[0].denoised, again[0].denoised, size);
+  compare_gradients(model, pictures, count);
   for (int i = 0; i < count; i++) free((void *)pictures[i].noisy), free(pictures[i].denoised), free(again[i].denoised);
   JOIN(LEVEL, close)(model);
 }

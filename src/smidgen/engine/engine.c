@@ -22,21 +22,28 @@ static Share lane_share(const Stream *stream, int lane, int x0, int x1) {
   return (Share){image, column, image < stream->images ? MAX(0, MIN(x1 - x0, size->width - column)) : 0};
 }
 
+// Columns x0 to x1 of a channel, of the row that begins at `rows[i] + offset` in image i, (width, channels). What lies
+// outside the image is left as it is.
+static void read_columns(const Stream *stream, vec *row, const float *const *rows, size_t offset, int channel, int x0,
+                         int x1) {
+  int channels = stream->network->spec.channels;
+  for (int lane = 0; lane < LANES; lane++) {
+    Share share = lane_share(stream, lane, x0, x1);
+    if (!share.count) continue;
+    const float *from = rows[share.image] + offset + (size_t)share.column * channels + channel;
+    float *to = (float *)(row + x0) + lane;
+    for (int x = 0; x < share.count; x++) to[x * LANES] = from[x * channels];
+  }
+}
+
 // Rows y0 to y1 of all images into plane 0; `rows[i]` is image i from row y0 on, (rows, width, channels).
 static void read_rows(const Stream *stream, const float *const *rows, int y0, int y1, int x0, int x1) {
   const Plane *plane = &stream->planes[0];
   int channels = plane->channels;
   for (int y = y0; y < y1; y++) {
     for (int c = 0; c < channels; c++) {
-      vec *row = plane_row(plane, y, c);
-      for (int lane = 0; lane < LANES; lane++) {
-        Share share = lane_share(stream, lane, x0, x1);
-        if (!share.count) continue;
-        const float *from = rows[share.image] + ((size_t)(y - y0) * stream->width + share.column) * channels + c;
-        float *to = (float *)(row + x0) + lane; // what lies outside the image is zero from the start
-        for (int x = 0; x < share.count; x++) to[x * LANES] = from[x * channels];
-      }
-      fill_margins(plane, y, c, x0, x1);
+      read_columns(stream, plane_row(plane, y, c), rows, (size_t)(y - y0) * stream->width * channels, c, x0, x1);
+      fill_margins(plane, y, c, x0, x1, plane->margin);
     }
   }
 }
@@ -57,9 +64,8 @@ static void write_row(const Stream *stream, float *const *rows, int row, int x0,
 
 // ---- a stage ---------------------------------------------------------------------------------------------------
 
-static const vec *row_or_zeros(const Stream *stream, int plane, int y, int channel) {
-  const Plane *from = &stream->planes[plane];
-  return y >= 0 && y < from->size->height ? plane_row(from, y, channel) : stream->zeros;
+static const vec *row_or_zeros(const Stream *stream, const Plane *plane, int y, int channel) {
+  return y >= 0 && y < plane->size->height ? plane_row(plane, y, channel) : stream->zeros;
 }
 
 static void mask_outside(vec *values, const bits *inside, int count) {
@@ -73,8 +79,8 @@ static void through_stem(const Stream *stream, int y, int x, int count, vec *raw
   for (int at = 0; at < count; at += BLOCK) {
     int columns = count - at > 4 ? BLOCK : 4;
     for (int tap = 0; tap < 9 * channels; tap++)
-      scratch->inputs[tap] = row_or_zeros(stream, 0, y + tap % 9 / 3 - 1, tap / 9) + x + at + tap % 3 - 1;
-    products(BIASED, (Target){raw + at, scratch->pitch, inside + at}, scratch->inputs, 9 * channels, width, network->stem,
+      scratch->inputs[tap] = row_or_zeros(stream, &stream->planes[0], y + tap % 9 / 3 - 1, tap / 9) + x + at + tap % 3 - 1;
+    products(BIASED, (Target){.values = raw + at, .pitch = scratch->pitch, .inside = inside + at}, scratch->inputs, 9 * channels, width, network->stem,
              (Start){.bias = network->stem_bias}, columns);
   }
 }
@@ -90,27 +96,25 @@ static void source_row(const Stream *stream, const Stage *stage, int y, int x, i
     through_stem(stream, y, x, count, raw, scratch);
     return;
   }
+  const Plane *from = &stream->planes[MAX(0, stage->from)];
   for (int c = 0; c < stage->inputs; c++) {
     vec *to = raw + c * scratch->pitch;
     int near = y >> 1, far = near + (y & 1 ? 1 : -1); // coarse rows
     switch (stage->source) {
       case STEM: break; // made above, all channels at once
-      case AS_IS: memcpy(to, plane_row(&stream->planes[stage->from], y, c) + x, sizeof(vec) * count); continue;
+      case AS_IS: memcpy(to, plane_row(from, y, c) + x, sizeof(vec) * count); continue;
       case MEAN_POOL:
-        mean_pool(to, row_or_zeros(stream, stage->from, 2 * y, c), row_or_zeros(stream, stage->from, 2 * y + 1, c), x,
-                  count);
+        mean_pool(to, row_or_zeros(stream, from, 2 * y, c), row_or_zeros(stream, from, 2 * y + 1, c), x, count);
         continue;
-      case MAX_POOL: {
-        const Size *fine = stream->planes[stage->from].size;
-        max_pool(to, row_or_zeros(stream, stage->from, 2 * y, c), row_or_zeros(stream, stage->from, 2 * y + 1, c),
-                 2 * y + 1 < fine->height, fine, x, count);
+      case MAX_POOL:
+        max_pool(to, row_or_zeros(stream, from, 2 * y, c), row_or_zeros(stream, from, 2 * y + 1, c),
+                 2 * y + 1 < from->size->height, from->size, x, count);
         continue;
-      }
       case NEAREST: upsample_nearest(to, plane_row(&stream->planes[stage->coarse], near, c), x, count); break;
       case BILINEAR: {
         const Plane *coarse = &stream->planes[stage->coarse];
         far = MAX(0, MIN(coarse->size->height - 1, far)); // the edge is repeated
-        add_bilinear(to, plane_row(&stream->planes[stage->from], y, c), plane_row(coarse, near, c), plane_row(coarse, far, c),
+        add_bilinear(to, plane_row(from, y, c), plane_row(coarse, near, c), plane_row(coarse, far, c),
                      coarse->size, x, count);
         break;
       }
@@ -122,9 +126,9 @@ static void source_row(const Stream *stream, const Stage *stage, int y, int x, i
 static void cell_block(const Network *network, const Stage *stage, const vec *const *norm, const vec *raw, int count,
                        Target target, Scratch *scratch) {
   int hidden = network->spec.hidden, pitch = scratch->pitch;
-  depthwise(stage->side, scratch->seen, norm, pitch, stage->inputs, stage->filters, count);
+  depthwise(stage->side, scratch->seen, BLOCK, norm, pitch, stage->inputs, stage->filters, count);
   for (int c = 0; c < stage->inputs; c++) scratch->inputs[c] = scratch->seen + c * BLOCK;
-  products(GATED, (Target){scratch->gated, BLOCK, NULL}, scratch->inputs, stage->inputs, 2 * hidden, stage->weights,
+  products(GATED, (Target){.values = scratch->gated, .pitch = BLOCK}, scratch->inputs, stage->inputs, 2 * hidden, stage->weights,
            (Start){.bias = stage->bias}, count);
   for (int h = 0; h < hidden; h++) scratch->inputs[h] = scratch->gated + h * BLOCK;
   products(ADDED, target, scratch->inputs, hidden, stage->outputs, stage->back,
@@ -169,7 +173,7 @@ static void run_head(const Stream *stream, const Stage *stage, int y0, int y1, i
   for (int y = y0; y < y1; y++) {
     for (int x = x0; x < x1; x += BLOCK) {
       const vec *rows[3];
-      for (int i = 0; i < 3; i++) rows[i] = row_or_zeros(stream, stage->from, y + i - 1, 0) + x - 1;
+      for (int i = 0; i < 3; i++) rows[i] = row_or_zeros(stream, &stream->planes[stage->from], y + i - 1, 0) + x - 1;
       head_block(stream, stage, rows, pitch, y, x, scratch);
       write_row(stream, out, y - y0, x, MIN(BLOCK, x1 - x), scratch->result);
     }
@@ -190,7 +194,7 @@ static void run_stage(const Stream *stream, int number, int y0, int y1, int x0, 
   for (int y = y0 - radius; y < y1 + radius; y++) {
     size_t slot = (size_t)((y + side) % side) * ring_row;
     source_row(stream, stage, y, x0 - before, wide, scratch->raw + slot, scratch);
-    if (stage->operation == CELL) rms_norm(scratch->norm + slot, scratch->raw + slot, pitch, stage->inputs, wide);
+    if (stage->operation == CELL) rms_norm(scratch->norm + slot, NULL, scratch->raw + slot, pitch, stage->inputs, wide);
     int row = y - radius; // what can be made now
     if (row < y0) continue;
     const vec *ring = stage->operation == CELL ? scratch->norm : scratch->raw;
@@ -206,7 +210,7 @@ static void run_stage(const Stream *stream, int number, int y0, int y1, int x0, 
       }
       // A last block that is not whole must not touch what lies behind it.
       const Plane *to = &stream->planes[stage->to];
-      Target target = {plane_row(to, row, 0) + x, plane_pitch(to), to->size->inside + x};
+      Target target = {.values = plane_row(to, row, 0) + x, .pitch = plane_pitch(to), .inside = to->size->inside + x};
       if (kept < count) target.values = scratch->result, target.pitch = BLOCK;
       else prefetch_columns(target, stage->outputs, count);
       if (stage->operation == CELL) {
@@ -217,7 +221,7 @@ static void run_stage(const Stream *stream, int number, int y0, int y1, int x0, 
       }
       for (int c = 0; c < stage->outputs; c++) {
         if (kept < count) memcpy(plane_row(to, row, c) + x, scratch->result + c * BLOCK, sizeof(vec) * kept);
-        fill_margins(to, row, c, x, x + kept);
+        fill_margins(to, row, c, x, x + kept, to->margin);
       }
     }
   }

@@ -125,19 +125,29 @@ INLINE vec times_power_of_two(vec a, vec n) {
 
 // Each lane takes the value of the lane `by` before it; 0 where there is none.
 INLINE vec shift_lanes(vec value, int by) {
+#if LANES == 16 && defined(__AVX512F__)
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  __m512i from = _mm512_sub_epi32(lanes, _mm512_set1_epi32(by));
+  __mmask16 there = _mm512_cmplt_epu32_mask(from, _mm512_set1_epi32(16));
+  return (vec)_mm512_maskz_permutexvar_ps(there, from, (__m512)value);
+#elif LANES == 8 && defined(__AVX2__)
+  __m256i from = _mm256_sub_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(by));
+  __m256i there = _mm256_andnot_si256(_mm256_cmpgt_epi32(from, _mm256_set1_epi32(7)),
+                                      _mm256_cmpgt_epi32(from, _mm256_set1_epi32(-1)));
+  return keep((bits)there, (vec)_mm256_permutevar8x32_ps((__m256)value, from));
+#else
   float from[3 * LANES] = {0};
   if (by <= -LANES || by >= LANES) return spread(0.0f);
   memcpy(from + LANES, &value, sizeof value);
   memcpy(&value, from + LANES - by, sizeof value);
   return value;
+#endif
 }
 
-// 1 / (1 + exp(-x)). exp(r + n ln 2) = 2**n exp(r) with |r| <= ln(2) / 2 and a polynomial of degree 6 for
+// exp(y) for y from -87 to 87. exp(r + n ln 2) = 2**n exp(r) with |r| <= ln(2) / 2 and a polynomial of degree 6 for
 // exp(r) - 1 - r (coefficients of Cephes' expf); adding and subtracting 1.5 * 2**23 rounds to a whole number.
-INLINE vec sigmoid(vec x) {
+INLINE vec exponential(vec y) {
   const vec rounder = spread(12582912.0f);
-  bits number = is_number(x);
-  vec y = at_most(at_least(-x, spread(-87.0f)), spread(87.0f));
   vec rounded = madd(rounder, y, spread(1.44269504f)), n = rounded - rounder;
   y = madd(y, n, spread(-0.693359375f));
   y = madd(y, n, spread(2.12194440e-4f));
@@ -148,7 +158,13 @@ INLINE vec sigmoid(vec x) {
   p = madd(spread(1.6666665459e-1f), p, y);
   p = madd(spread(5.0000001201e-1f), p, y);
   p = madd(y, p * y, y) + spread(1.0f);
-  return choose(number, spread(1.0f) / (spread(1.0f) + times_power_of_two(p, rounded)), x);
+  return times_power_of_two(p, rounded);
+}
+
+// 1 / (1 + exp(-x))
+INLINE vec sigmoid(vec x) {
+  vec power = exponential(at_most(at_least(-x, spread(-87.0f)), spread(87.0f)));
+  return choose(is_number(x), spread(1.0f) / (spread(1.0f) + power), x);
 }
 
 #endif

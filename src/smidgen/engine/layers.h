@@ -30,6 +30,7 @@ typedef enum {
   BIASED, // with the bias
   RELU,  // with the bias, negative ones 0
   GATED, // with the bias; the first half of the outputs times the second half
+  UNGATED, // the same, and on the way back to the gradients of both halves
 } Ending;
 
 // Where the sums start: from the bias (outputs,), or from values (outputs, columns) with their pitch.
@@ -44,6 +45,9 @@ typedef struct {
   vec *values;
   int pitch;
   const bits *inside;
+  const vec *gradient; // UNGATED: of the results, with the pitch BLOCK
+  vec *halves;         // UNGATED: where the gradients of the outputs go, the second half `distance` behind the first
+  int distance;
 } Target;
 
 INLINE void product_group(const int outputs, const int columns, const Ending ending, Target target,
@@ -54,10 +58,16 @@ INLINE void product_group(const int outputs, const int columns, const Ending end
       sums[o * columns + c] = ending == ADDED ? start.values[o * start.pitch + x + c] : spread(start.bias[o]);
   }
   add_products(outputs, columns, sums, inputs, num_inputs, x, weights);
-  if (ending == GATED) {
+  if (ending == GATED || ending == UNGATED) {
     UNROLL for (int o = 0; o < outputs / 2; o++) {
-      UNROLL for (int c = 0; c < columns; c++)
-        target.values[o * target.pitch + x + c] = sums[o * columns + c] * sums[(o + outputs / 2) * columns + c];
+      UNROLL for (int c = 0; c < columns; c++) {
+        vec first = sums[o * columns + c], second = sums[(o + outputs / 2) * columns + c];
+        target.values[o * target.pitch + x + c] = first * second;
+        if (ending == GATED) continue;
+        vec gradient = target.gradient[o * BLOCK + x + c];
+        vec *halves = target.halves + o * target.pitch + x + c;
+        halves[0] = gradient * second, halves[target.distance] = gradient * first;
+      }
     }
     return;
   }
@@ -78,7 +88,8 @@ INLINE void products(const Ending ending, Target target, const vec *const *input
   for (; num_outputs - o >= (size); o += (size)) {                                                          \
     for (int x = 0; x < count; x += (columns))                                                              \
       product_group(size, columns, ending, target, inputs, num_inputs, x, weights, start);                  \
-    target.values += (ending == GATED ? (size) / 2 : (size)) * target.pitch;                                \
+    target.values += (ending >= GATED ? (size) / 2 : (size)) * target.pitch;                                \
+    if (ending == UNGATED) target.gradient += (size) / 2 * BLOCK, target.halves += (size) / 2 * target.pitch; \
     weights += (size) * num_inputs;                                                                         \
     if (ending == ADDED) start.values += (size) * start.pitch;                                              \
     else start.bias += (size);                                                                              \
@@ -110,23 +121,23 @@ INLINE void add_filtered(const int side, const int columns, vec *sums, const vec
   }
 }
 
-INLINE void filter_channels(const int side, const int columns, vec *out, const vec *const *rows, int pitch,
-                            int channels, const float *filters) {
+INLINE void filter_channels(const int side, const int columns, vec *out, int out_pitch, const vec *const *rows,
+                            int pitch, int channels, const float *filters) {
   for (int c = 0; c < channels; c++) {
     vec sums[BLOCK];
     UNROLL for (int x = 0; x < columns; x++) sums[x] = spread(0.0f);
     add_filtered(side, columns, sums, rows, c * pitch, filters + c * side * side);
-    UNROLL for (int x = 0; x < columns; x++) out[c * BLOCK + x] = sums[x];
+    UNROLL for (int x = 0; x < columns; x++) out[c * out_pitch + x] = sums[x];
   }
 }
 
-// One filter a channel: out (channels, BLOCK), of which `count` columns, 4 or BLOCK, are made.
-static void depthwise(int side, vec *out, const vec *const *rows, int pitch, int channels, const float *filters,
-                      int count) {
+// One filter a channel: out (channels, out_pitch), of which `count` columns, 4 or BLOCK, are made.
+static void depthwise(int side, vec *out, int out_pitch, const vec *const *rows, int pitch, int channels,
+                      const float *filters, int count) {
 #define SIDE(k)                                                                                             \
   if (side == (k)) {                                                                                        \
-    if (count == BLOCK) filter_channels(k, BLOCK, out, rows, pitch, channels, filters);                     \
-    else filter_channels(k, 4, out, rows, pitch, channels, filters);                                        \
+    if (count == BLOCK) filter_channels(k, BLOCK, out, out_pitch, rows, pitch, channels, filters);          \
+    else filter_channels(k, 4, out, out_pitch, rows, pitch, channels, filters);                             \
     return;                                                                                                 \
   }
   SIDE(3)
@@ -141,7 +152,7 @@ static void depthwise(int side, vec *out, const vec *const *rows, int pitch, int
       vec weight = spread(filters[tap]);
       UNROLL for (int x = 0; x < BLOCK; x++) sums[x] = madd(sums[x], weight, row[x]);
     }
-    UNROLL for (int x = 0; x < BLOCK; x++) out[c * BLOCK + x] = sums[x];
+    for (int x = 0; x < count; x++) out[c * out_pitch + x] = sums[x];
   }
 }
 
@@ -156,8 +167,9 @@ static void convolve_to_one(vec *out, const vec *const *rows, int pitch, int cha
 
 // ---- norm ------------------------------------------------------------------------------------------------
 
-// Each pixel divided by the root of its mean square over the channels; `count` is a multiple of 4.
-static void rms_norm(vec *out, const vec *in, int pitch, int channels, int count) {
+// Each pixel divided by the root of its mean square over the channels, and into `factors`, if it is not null, what it
+// was multiplied with; `count` is a multiple of 4.
+static void rms_norm(vec *out, vec *factors, const vec *in, int pitch, int channels, int count) {
   vec share = spread(1.0f / (float)channels);
   for (int x = 0; x < count; x += 4) {
     vec squares[4], factor[4];
@@ -168,6 +180,7 @@ static void rms_norm(vec *out, const vec *in, int pitch, int channels, int count
     }
     UNROLL for (int i = 0; i < 4; i++)
       factor[i] = spread(1.0f) / root(madd(spread(RMS_EPSILON), squares[i], share));
+    if (factors) memcpy(factors + x, factor, sizeof factor);
     for (int c = 0; c < channels; c++) {
       const vec *from = in + c * pitch + x;
       vec *to = out + c * pitch + x;

@@ -10,7 +10,7 @@
 
 #include "team.h"
 
-#include "engine.c"
+#include "gradients.c"
 
 #ifndef LEVEL
 #define LEVEL plain
@@ -284,3 +284,7 @@ int EXPORT(push)(Session *session, const float *noisy, float *denoised, const at
 }
 
 void EXPORT(close_stream)(Session *session) { close_session(session); }
+
+// ---- training ------------------------------------------------------------------------------------------------------
+
+#include "batches.c"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from smidgen.engine import build
 from smidgen.errors import InputError, SmidgenError, StoppedError
+from smidgen.network.layers import Kind
 from smidgen.network.spec import OUTPUTS, PyramidSpec, Spec
 
 MOST_THREADS = 256
@@ -39,6 +40,9 @@ class Stop:
 
 # `Picture` in library.c.
 _PICTURE = np.dtype([("noisy", np.uintp), ("denoised", np.uintp), ("height", np.int32), ("width", np.int32)])
+# `Example` in batches.c, and the numbers of `Loss` in losses.h.
+_EXAMPLE = np.dtype([("noisy", np.uintp), ("clean", np.uintp), ("height", np.int32), ("width", np.int32)])
+_LOSSES = ("bce", "mse")
 
 
 @functools.cache
@@ -158,6 +162,53 @@ class Engine:
             pictures["height"], pictures["width"] = noisy.shape[1:3]
             self._run(pictures, stop, 0)
         return denoised
+
+    def gradients(
+        self, noisy: Sequence[Image], clean: Sequence[Image], loss: str, stop: Stop | None = None
+    ) -> tuple[float, dict[str, Image]]:
+        """The loss of a batch, and its gradient by each learned tensor.
+
+        The same to the bit on any number of threads; on processors with other vectors, or with the images in another
+        order, sums are rounded otherwise.
+
+        Args:
+            noisy, clean: `(H, W, C)` float32 each, pairs of one size; the pairs may differ in size.
+            loss: "bce", of a sigmoid, or "mse", for a residual network of the difference before it is clipped; the mean
+                over all pixels and channels of the batch.
+            stop: ends the computing.
+
+        Raises:
+            ValueError: there are no images, a pair's shapes differ or do not fit the network, or there is no such loss.
+            StoppedError: `stop` asked for the end.
+            MemoryError: there is not enough.
+        """
+        if loss not in _LOSSES or (loss == "bce" and self.spec.output == Kind.RESIDUAL):
+            raise ValueError(f"there is no loss {loss!r} of a network with the output {self.spec.output}")
+        pairs = [tuple(np.ascontiguousarray(x, np.float32) for x in pair) for pair in zip(noisy, clean, strict=True)]
+        if not pairs:
+            raise ValueError("a batch has no images")
+        examples = np.empty(len(pairs), _EXAMPLE)
+        for example, (before, wanted) in zip(examples, pairs, strict=True):
+            self._check(before)
+            if wanted.shape != before.shape:
+                raise ValueError(f"a noisy image of shape {before.shape} has a clean one of {wanted.shape}")
+            example["noisy"], example["clean"] = before.ctypes.data, wanted.ctypes.data
+            example["height"], example["width"] = before.shape[:2]
+        examples = examples[np.lexsort((examples["width"], examples["height"]))]
+        result = np.empty(1 + self.spec.num_parameters)
+        stop = stop or Stop()
+        start, end = (array.ctypes.data_as(ctypes.c_void_p) for array in (examples, result))
+        run = self._function("gradients", ctypes.c_int)
+        flag = ctypes.byref(stop.flag)
+        status = run(self._model, start, len(examples), self.threads, _LOSSES.index(loss), end, flag)
+        stop.check()
+        if status:
+            height, width = examples[-1]["height"], examples[-1]["width"]
+            raise MemoryError(f"there is not enough memory for the gradients of images of up to {height} x {width}")
+        ends = np.cumsum([weight.size for weight in self._weights.values()])[:-1]
+        parts = np.split(result[1:].astype(np.float32), ends)
+        shapes = self._weights.items()
+        return float(result[0]), {name: x.reshape(w.shape) for (name, w), x in zip(shapes, parts, strict=True)}
 
     def _run(self, pictures: NDArray[np.void], stop: Stop | None, rows: int) -> None:
         stop = stop or Stop()

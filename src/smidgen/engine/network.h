@@ -39,6 +39,10 @@ typedef struct {
   const float *filters;          // CELL: (inputs, side, side); HEAD: (outputs, inputs, 3, 3)
   const float *weights, *bias;   // CELL: mix, packed; CONVOLUTION: packed
   const float *back;             // CELL: with the gain in it, packed
+  struct {                       // where the numbers stand among the learned ones
+    const float *matrix, *bias;  // CELL: mix; CONVOLUTION, HEAD: kernel
+    const float *back, *gain;    // CELL
+  } learned;
 } Stage;
 
 typedef struct {
@@ -130,6 +134,7 @@ static void add_head(Network *network, Numbers *numbers, Source source, int inpu
   Stage *head = add_stage(network, source, HEAD, 0, inputs, channels, 3);
   head->filters = take_learned(numbers, (size_t)9 * inputs * channels);
   head->bias = take_learned(numbers, channels);
+  head->learned.matrix = head->filters, head->learned.bias = head->bias;
   *(source == NEAREST ? &head->coarse : &head->from) = from;
   head->to = -1;
 }
@@ -140,7 +145,7 @@ static void build_pyramid(Network *network, Numbers *numbers) {
   const float *stem = take_learned(numbers, (size_t)9 * spec->channels * width);
   network->stem_bias = take_learned(numbers, width);
   network->stem = pack_products(numbers, stem, width, 9 * spec->channels, 0, NULL);
-  const float *around[2] = {0}, *mix[2] = {0}, *back[2] = {0};
+  const float *around[2] = {0}, *matrix[2] = {0}, *mix[2] = {0}, *back[2] = {0};
   int met[2] = {0, 0};
   int last = 0; // the plane that the stage before made
   for (int pass = 0; pass < spec->passes; pass++) {
@@ -149,8 +154,8 @@ static void build_pyramid(Network *network, Numbers *numbers) {
       int rising = visit >= scales, scale = rising ? 2 * scales - 2 - visit : visit;
       if (!met[rising]) {
         around[rising] = take_learned(numbers, (size_t)side * side * width);
-        const float *matrix = take_learned(numbers, (size_t)2 * hidden * width);
-        mix[rising] = pack_products(numbers, matrix, 2 * hidden, width, 1, NULL);
+        matrix[rising] = take_learned(numbers, (size_t)2 * hidden * width);
+        mix[rising] = pack_products(numbers, matrix[rising], 2 * hidden, width, 1, NULL);
         back[rising] = take_learned(numbers, (size_t)hidden * width);
         met[rising] = 1;
       }
@@ -158,6 +163,8 @@ static void build_pyramid(Network *network, Numbers *numbers) {
       Source source = rising ? BILINEAR : scale ? MEAN_POOL : pass ? AS_IS : STEM;
       Stage *stage = add_stage(network, source, CELL, scale, width, width, side);
       stage->filters = around[rising], stage->weights = mix[rising];
+      stage->learned.matrix = matrix[rising], stage->learned.bias = bias;
+      stage->learned.back = back[rising], stage->learned.gain = gain;
       stage->bias = pack_products(numbers, bias, 2 * hidden, 1, 1, NULL);
       stage->back = pack_products(numbers, back[rising], width, hidden, 0, gain);
       stage->from = rising ? planes[scale] : last;
@@ -179,6 +186,7 @@ static void build_plain(Network *network, Numbers *numbers) {
     const float *kernel = take_learned(numbers, (size_t)9 * inputs * outputs);
     stage->weights = pack_products(numbers, kernel, outputs, 9 * inputs, 0, NULL);
     stage->bias = take_learned(numbers, outputs);
+    stage->learned.matrix = kernel, stage->learned.bias = stage->bias;
     *(source == NEAREST ? &stage->coarse : &stage->from) = last;
     last = stage->to, inputs = outputs;
   }

@@ -49,11 +49,11 @@ INLINE vec *plane_row(const Plane *plane, int y, int channel) {
   return plane->memory + line * plane_pitch(plane) + plane->margin;
 }
 
-// Repeat columns x0 to x1 of a row in the margins across the bands' borders.
-static void fill_margins(const Plane *plane, int y, int channel, int x0, int x1) {
+// Repeat columns x0 to x1 of a row in `margin` columns across the bands' borders.
+static void fill_margins(const Plane *plane, int y, int channel, int x0, int x1, int margin) {
   const Size *size = plane->size;
   vec *row = plane_row(plane, y, channel);
-  int columns = size->columns, margin = plane->margin;
+  int columns = size->columns;
   if (size->bands == 1) return; // nothing is across, and the margins are zeros from the start
   for (int x = x0; x < x1; x++) {
     if (x >= margin && x < columns - margin) continue;

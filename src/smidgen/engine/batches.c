@@ -1,0 +1,271 @@
+// Gradients of batches: which images, or tiles of large ones, share a pass, and threads. Part of library.c.
+//
+// The groups depend on the images and the processor's vectors alone. Threads take them as they come; their sums are added
+// one after the other. So the bits do not depend on the threads.
+#ifndef KEPT_BYTES
+#define KEPT_BYTES (48 << 20) // most of a pass that keeps everything
+#define TILE_SIDE 768         // of the tiles that larger images are cut into, their surroundings included
+#define TILED_PIXELS (1 << 20) // larger images
+#endif
+
+// (height, width, channels) each.
+typedef struct {
+  const float *noisy, *clean;
+  int32_t height, width;
+} Example;
+
+// What a pass computes of an image, and which of its pixels count.
+typedef struct {
+  int height, width, top, left, bottom, right;
+} Shape;
+
+typedef struct {
+  const float *noisy, *clean;
+  size_t row;
+  Shape shape;
+} Region;
+
+typedef struct {
+  int first, images, bands, keep;
+} Group;
+
+typedef struct {
+  const Model *model;
+  const Turned *turned;
+  Loss loss;
+  Region *regions;
+  Group *groups;
+  int num_regions, num_groups;
+  double *slots, *result; // each the loss and the gradients; a group's slot is free once all before it were added
+  char *is_ready;         // of each slot
+  int num_slots, added;   // groups
+  pthread_mutex_t lock;
+  pthread_cond_t moved;
+  atomic_int next, status;
+} Work;
+
+// ---- tiles ---------------------------------------------------------------------------------------------------------
+
+// Pixels of the image to all sides on which a pixel of the result can depend, at most.
+static int reach_of(const Network *network) {
+  int reaches[MOST_STAGES + 1] = {0}, reach = 0;
+  for (int i = 0; i < network->num_stages; i++) {
+    const Stage *stage = &network->stages[i];
+    int pixel = 1 << stage->scale;
+    reach = MAX(stage->from >= 0 ? reaches[stage->from] + pixel : 0, stage->coarse >= 0 ? reaches[stage->coarse] + 2 * pixel : 0);
+    reach += stage_radius(stage) * pixel;
+    reaches[i + 1] = reach;
+  }
+  return reach;
+}
+
+// Cut `length` pixels into tiles: gives the pixels from one to the next, and those around it that a tile needs.
+static int tile_step(const Network *network, int length, int *around) {
+  int alignment = 1 << (scales_of(&network->spec) - 1), side = TILE_SIDE;
+  *around = ROUND_UP(reach_of(network), alignment);
+  if (side < 4 * *around) side = 4 * *around;
+  int step = side - 2 * *around;
+  if (length <= side) return ROUND_UP(length, alignment);
+  int tiles = (length + step - 1) / step;
+  return ROUND_UP((length + tiles - 1) / tiles, alignment); // all of them alike
+}
+
+// The regions of an example; counts only if `regions` is null.
+static int cut_example(const Network *network, const Example *example, Region *regions) {
+  int height = example->height, width = example->width, channels = network->spec.channels, count = 0;
+  int around_y = 0, around_x = 0, down = height, across = width;
+  if ((size_t)height * width > (size_t)TILED_PIXELS)
+    down = tile_step(network, height, &around_y), across = tile_step(network, width, &around_x);
+  for (int y = 0; y < height; y += down) {
+    for (int x = 0; x < width; x += across, count++) {
+      if (!regions) continue;
+      int y0 = MAX(0, y - around_y), y1 = MIN(height, y + down + around_y);
+      int x0 = MAX(0, x - around_x), x1 = MIN(width, x + across + around_x);
+      size_t first = ((size_t)y0 * width + x0) * channels;
+      regions[count] = (Region){example->noisy + first, example->clean + first, (size_t)width * channels,
+                                {y1 - y0, x1 - x0, y - y0, x - x0, MIN(height, y + down) - y0, MIN(width, x + across) - x0}};
+    }
+  }
+  return count;
+}
+
+// ---- groups --------------------------------------------------------------------------------------------------------
+
+static size_t pass_bytes(const Model *model, const Shape *shape, int bands, int keep) {
+  Pass pass;
+  Arena arena = {0};
+  plan_pass(&pass, &model->network, shape->height, shape->width, 1, bands, keep);
+  place_pass(&pass, model->num_learned, &arena);
+  return arena.used;
+}
+
+// How many bands of each image share the lanes: the fewest columns to compute among the passes that can keep everything.
+static Group choose_group(const Model *model, const Shape *shape, int count) {
+  Group best = {.bands = LANES};
+  long least = -1;
+  for (int bands = LANES; bands >= 1; bands /= 2) {
+    int keep = pass_bytes(model, shape, bands, 1) <= (size_t)KEPT_BYTES;
+    if (bands < LANES && !keep) break;
+    int groups = (count + LANES / bands - 1) / (LANES / bands);
+    long cost = (long)groups * (ROUND_UP(band_columns(&model->network, shape->width, bands), 4) + (bands > 1 ? 4 : 0));
+    if (least < 0 || cost < least) least = cost, best.bands = bands, best.keep = keep;
+  }
+  return best;
+}
+
+static void group_regions(Work *work) {
+  for (int first = 0; first < work->num_regions;) {
+    const Shape *shape = &work->regions[first].shape;
+    int same = 1;
+    while (first + same < work->num_regions && !memcmp(&work->regions[first + same].shape, shape, sizeof *shape)) same++;
+    Group group = choose_group(work->model, shape, same);
+    for (int i = 0; i < same; i += LANES / group.bands) {
+      group.first = first + i, group.images = MIN(LANES / group.bands, same - i);
+      work->groups[work->num_groups++] = group;
+    }
+    first += same;
+  }
+}
+
+// ---- threads -------------------------------------------------------------------------------------------------------
+
+static void end_work(Work *work, int status) {
+  pthread_mutex_lock(&work->lock);
+  atomic_store(&work->status, status);
+  pthread_cond_broadcast(&work->moved);
+  pthread_mutex_unlock(&work->lock);
+}
+
+// A group's slot, of zeros, once it is free; NULL where the work has ended.
+static double *wait_for_slot(Work *work, int group) {
+  size_t numbers = 1 + work->model->num_learned;
+  double *slot = work->slots + numbers * (group % work->num_slots);
+  pthread_mutex_lock(&work->lock);
+  while (group >= work->added + work->num_slots && !atomic_load(&work->status)) pthread_cond_wait(&work->moved, &work->lock);
+  pthread_mutex_unlock(&work->lock);
+  if (atomic_load(&work->status)) return NULL;
+  return memset(slot, 0, sizeof(double) * numbers);
+}
+
+// A group is done: add it, and what waited for it, to the result.
+static void add_ready(Work *work, int group) {
+  size_t numbers = 1 + work->model->num_learned;
+  pthread_mutex_lock(&work->lock);
+  work->is_ready[group % work->num_slots] = 1;
+  for (int slot; work->is_ready[slot = work->added % work->num_slots]; work->added++) {
+    for (size_t i = 0; i < numbers; i++) work->result[i] += work->slots[numbers * slot + i];
+    work->is_ready[slot] = 0;
+  }
+  pthread_cond_broadcast(&work->moved);
+  pthread_mutex_unlock(&work->lock);
+}
+
+// A pass and its memory, which the next one of the same size takes over.
+typedef struct {
+  Pass pass;
+  void *memory;
+} Room;
+
+static int make_room(const Work *work, Room *room, const Shape *shape, const Group *group) {
+  const Stream *stream = &room->pass.stream;
+  if (room->memory && stream->height == shape->height && stream->width == shape->width && stream->bands == group->bands &&
+      room->pass.keep == group->keep) {
+    room->pass.stream.images = group->images;
+    return 1;
+  }
+  free(room->memory);
+  plan_pass(&room->pass, &work->model->network, shape->height, shape->width, group->images, group->bands, group->keep);
+  Arena arena = {0};
+  place_pass(&room->pass, work->model->num_learned, &arena);
+  room->memory = zeros(arena.used + 64);
+  if (!room->memory) return 0;
+  arena = (Arena){.start = (char *)ROUND_UP((uintptr_t)room->memory, 64)};
+  place_pass(&room->pass, work->model->num_learned, &arena);
+  room->pass.turned = work->turned;
+  return 1;
+}
+
+static void share_passes(void *job, Team *team, int number) {
+  Work *work = job;
+  Team alone = {.threads = 1, .stop = team->stop, .lock = PTHREAD_MUTEX_INITIALIZER, .met = PTHREAD_COND_INITIALIZER};
+  Room room = {.memory = NULL};
+  (void)number;
+  for (int i; (i = atomic_fetch_add(&work->next, 1)) < work->num_groups;) {
+    const Group *group = &work->groups[i];
+    const Region *regions = &work->regions[group->first];
+    double *slot = wait_for_slot(work, i);
+    if (!slot) break;
+    if (!make_room(work, &room, &regions->shape, group)) {
+      end_work(work, NO_MEMORY);
+      break;
+    }
+    Job pass = {.loss = work->loss, .row = regions->row, .top = regions->shape.top, .left = regions->shape.left,
+                .bottom = regions->shape.bottom, .right = regions->shape.right};
+    for (int k = 0; k < group->images; k++) pass.noisy[k] = regions[k].noisy, pass.clean[k] = regions[k].clean;
+    run_pass(&room.pass, &pass, work->model->numbers, work->model->num_learned, slot, &alone);
+    if (is_stopped(&alone)) {
+      end_work(work, STOPPED);
+      break;
+    }
+    add_ready(work, i);
+  }
+  free(room.memory);
+}
+
+// ---- a batch -------------------------------------------------------------------------------------------------------
+
+static int run_work(Work *work, int threads, const atomic_int *stop) {
+  size_t numbers = 1 + work->model->num_learned;
+  work->slots = malloc(sizeof(double) * numbers * work->num_slots);
+  work->is_ready = calloc(work->num_slots, 1);
+  if (work->slots && work->is_ready) in_team(threads, stop, share_passes, work);
+  else atomic_store(&work->status, NO_MEMORY);
+  free(work->slots), free(work->is_ready);
+  return atomic_load(&work->status);
+}
+
+static int turn_and_run(Work *work, int threads, const atomic_int *stop) {
+  const Network *network = &work->model->network;
+  Turned turned[MOST_STAGES];
+  Numbers numbers = {0};
+  turn_network(network, &numbers, turned, NULL);
+  float *packed = malloc(sizeof(float) * (numbers.num_packed + work->model->num_learned));
+  if (!packed) return NO_MEMORY;
+  float *room = packed + numbers.num_packed;
+  numbers = (Numbers){.packed = packed};
+  turn_network(network, &numbers, turned, room);
+  work->turned = turned;
+  int status = run_work(work, threads, stop);
+  free(packed);
+  return status;
+}
+
+// The loss of a batch, the mean over all its pixels and channels, then its gradients in the order of the learned numbers.
+// Examples of one size must follow each other. `stop` may be NULL. DONE, NO_MEMORY or STOPPED.
+int EXPORT(gradients)(const Model *model, const Example *examples, int count, int threads, int loss, double *result,
+                      const atomic_int *stop) {
+  const Network *network = &model->network;
+  Work work = {.model = model, .loss = (Loss)loss, .result = result, .lock = PTHREAD_MUTEX_INITIALIZER,
+               .moved = PTHREAD_COND_INITIALIZER};
+  size_t pixels = 0;
+  for (int i = 0; i < count; i++) {
+    work.num_regions += cut_example(network, &examples[i], NULL);
+    pixels += (size_t)examples[i].height * examples[i].width;
+  }
+  memset(result, 0, sizeof(double) * (1 + model->num_learned));
+  work.regions = malloc(sizeof *work.regions * MAX(1, work.num_regions));
+  work.groups = malloc(sizeof *work.groups * MAX(1, work.num_regions));
+  int status = NO_MEMORY;
+  if (work.regions && work.groups) {
+    Region *to = work.regions;
+    for (int i = 0; i < count; i++) to += cut_example(network, &examples[i], to);
+    group_regions(&work);
+    threads = MIN(MAX(1, work.num_groups), worthwhile_threads(3 * model->num_learned, pixels, threads));
+    work.num_slots = 2 * threads;
+    status = turn_and_run(&work, threads, stop);
+  }
+  free(work.regions), free(work.groups);
+  double share = 1.0 / ((double)MAX(1, pixels) * network->spec.channels);
+  for (size_t i = 0; i <= model->num_learned; i++) result[i] *= share;
+  return status;
+}

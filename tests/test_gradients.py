@@ -229,3 +229,21 @@ def test_cross_entropy_of_a_residual_is_refused():
     spec = PyramidSpec(width=3, hidden=3, output="residual")
     with pytest.raises(ValueError, match="no loss 'bce' of a network with the output residual"):
         Engine(spec, calm_weights(spec, 0)).gradients(*batch_of(spec, [(5, 5)]), "bce")
+
+
+def test_an_engine_is_used_again_and_again():
+    """Batches of other sizes and with NaN, and other weights, leave nothing behind for the next batch."""
+    spec = PyramidSpec(width=16, hidden=21)
+    engine, batch = Engine(spec, calm_weights(spec, 0), threads=1), batch_of(spec, [(28, 28)] * 19 + [(3, 13)])
+    loss, expected = engine.gradients(*batch, "bce")
+    spoiled = batch_of(spec, [(28, 28)] * 19 + [(3, 13), (14, 7)] * 8)
+    for image in spoiled[0]:
+        image[0, 0] = np.nan
+    engine.gradients(*spoiled, "bce")
+    engine.set_weights({w.name: np.full(w.shape, np.nan, np.float32) for w in spec.network().weights})
+    engine.gradients(*spoiled, "bce")
+    engine.set_weights(calm_weights(spec, 0))
+    again = engine.gradients(*batch, "bce")
+    assert again[0] == loss
+    for name, gradient in again[1].items():
+        np.testing.assert_array_equal(gradient, expected[name])

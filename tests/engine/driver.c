@@ -66,7 +66,7 @@ static void stream(const Model *model, const float *noisy, float *denoised, int 
   JOIN(LEVEL, close_stream)(session);
 }
 
-static double *gradients(const Model *model, const Example *examples, int count, int threads, int keep, int tiles) {
+static double *gradients(Model *model, const Example *examples, int count, int threads, int keep, int tiles) {
   double *result = must(malloc(sizeof(double) * (1 + model->num_learned)));
   kept_bytes = keep ? 1 << 30 : 0, tiled_pixels = tiles ? 100 : 1 << 30;
   int loss = model->network.spec.output == RESIDUAL ? MSE : (int)(model->num_learned % 2);
@@ -75,7 +75,7 @@ static double *gradients(const Model *model, const Example *examples, int count,
   exit(1);
 }
 
-static void compare_gradients(const Model *model, const Picture *pictures, int count) {
+static void compare_gradients(Model *model, const Picture *pictures, int count) {
   Example examples[7];
   size_t bytes = sizeof(double) * (1 + model->num_learned);
   for (int i = 0; i < count; i++) // a row less of the last ones: other sizes

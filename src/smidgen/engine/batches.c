@@ -3,7 +3,7 @@
 // The groups depend on the images and the processor's vectors alone. Threads take them as they come; their sums are added
 // one after the other. So the bits do not depend on the threads.
 #ifndef KEPT_BYTES
-#define KEPT_BYTES (48 << 20) // most of a pass that keeps everything
+#define KEPT_BYTES (32 << 20) // most of a pass that keeps everything
 #define TILE_SIDE 768         // of the tiles that larger images are cut into, their surroundings included
 #define TILED_PIXELS (1 << 20) // larger images
 #endif
@@ -30,7 +30,7 @@ typedef struct {
 } Group;
 
 typedef struct {
-  const Model *model;
+  Model *model;
   const Turned *turned;
   Loss loss;
   Region *regions;
@@ -160,56 +160,85 @@ static void add_ready(Work *work, int group) {
   pthread_mutex_unlock(&work->lock);
 }
 
-// A pass and its memory, which the next one of the same size takes over.
-typedef struct {
+// A pass and its memory, which the next one takes over.
+typedef struct Room {
   Pass pass;
-  void *memory;
+  char *memory;
+  size_t size;
+  struct Room *next;
 } Room;
 
-static int make_room(const Work *work, Room *room, const Shape *shape, const Group *group) {
-  const Stream *stream = &room->pass.stream;
-  if (room->memory && stream->height == shape->height && stream->width == shape->width && stream->bands == group->bands &&
-      room->pass.keep == group->keep) {
-    room->pass.stream.images = group->images;
-    return 1;
+static void free_rooms(Room *rooms) {
+  for (Room *next; rooms; rooms = next) {
+    next = rooms->next;
+    free(rooms->memory), free(rooms);
   }
-  free(room->memory);
-  plan_pass(&room->pass, &work->model->network, shape->height, shape->width, group->images, group->bands, group->keep);
-  Arena arena = {0};
-  place_pass(&room->pass, work->model->num_learned, &arena);
-  room->memory = zeros(arena.used + 64);
-  if (!room->memory) return 0;
-  arena = (Arena){.start = (char *)ROUND_UP((uintptr_t)room->memory, 64)};
-  place_pass(&room->pass, work->model->num_learned, &arena);
-  room->pass.turned = work->turned;
+}
+
+static Room *take_room(Model *model) {
+  pthread_mutex_lock(&model->lock);
+  Room *room = model->rooms;
+  if (room) model->rooms = room->next;
+  pthread_mutex_unlock(&model->lock);
+  return room ? room : calloc(1, sizeof *room);
+}
+
+static void give_room(Model *model, Room *room) {
+  pthread_mutex_lock(&model->lock);
+  room->next = model->rooms, model->rooms = room;
+  pthread_mutex_unlock(&model->lock);
+}
+
+// Make it fit for a group; 0 without memory.
+static int make_room(const Work *work, Room *room, const Shape *shape, const Group *group) {
+  Pass *pass = &room->pass;
+  const Stream *stream = &pass->stream;
+  int same = room->memory && stream->height == shape->height && stream->width == shape->width &&
+             stream->bands == group->bands && pass->keep == group->keep;
+  if (!same) {
+    plan_pass(pass, &work->model->network, shape->height, shape->width, group->images, group->bands, group->keep);
+    Arena arena = {0};
+    place_pass(pass, work->model->num_learned, &arena);
+    if (arena.used + 64 > room->size) {
+      free(room->memory);
+      room->size = arena.used + 64, room->memory = zeros(room->size);
+      if (!room->memory) return room->size = 0;
+    } else {
+      memset(room->memory, 0, pass->zeroed + 64);
+    }
+    arena = (Arena){.start = (char *)ROUND_UP((uintptr_t)room->memory, 64)};
+    place_pass(pass, work->model->num_learned, &arena);
+  }
+  pass->turned = work->turned, pass->stream.images = group->images;
   return 1;
 }
 
 static void share_passes(void *job, Team *team, int number) {
   Work *work = job;
   Team alone = {.threads = 1, .stop = team->stop, .lock = PTHREAD_MUTEX_INITIALIZER, .met = PTHREAD_COND_INITIALIZER};
-  Room room = {.memory = NULL};
+  Room *room = take_room(work->model);
+  if (!room) end_work(work, NO_MEMORY);
   (void)number;
-  for (int i; (i = atomic_fetch_add(&work->next, 1)) < work->num_groups;) {
+  for (int i; room && (i = atomic_fetch_add(&work->next, 1)) < work->num_groups;) {
     const Group *group = &work->groups[i];
     const Region *regions = &work->regions[group->first];
     double *slot = wait_for_slot(work, i);
     if (!slot) break;
-    if (!make_room(work, &room, &regions->shape, group)) {
+    if (!make_room(work, room, &regions->shape, group)) {
       end_work(work, NO_MEMORY);
       break;
     }
     Job pass = {.loss = work->loss, .row = regions->row, .top = regions->shape.top, .left = regions->shape.left,
                 .bottom = regions->shape.bottom, .right = regions->shape.right};
     for (int k = 0; k < group->images; k++) pass.noisy[k] = regions[k].noisy, pass.clean[k] = regions[k].clean;
-    run_pass(&room.pass, &pass, work->model->numbers, work->model->num_learned, slot, &alone);
+    run_pass(&room->pass, &pass, work->model->numbers, work->model->num_learned, slot, &alone);
     if (is_stopped(&alone)) {
       end_work(work, STOPPED);
       break;
     }
     add_ready(work, i);
   }
-  free(room.memory);
+  if (room) give_room(work->model, room);
 }
 
 // ---- a batch -------------------------------------------------------------------------------------------------------
@@ -242,7 +271,7 @@ static int turn_and_run(Work *work, int threads, const atomic_int *stop) {
 
 // The loss of a batch, the mean over all its pixels and channels, then its gradients in the order of the learned numbers.
 // Examples of one size must follow each other. `stop` may be NULL. DONE, NO_MEMORY or STOPPED.
-int EXPORT(gradients)(const Model *model, const Example *examples, int count, int threads, int loss, double *result,
+int EXPORT(gradients)(Model *model, const Example *examples, int count, int threads, int loss, double *result,
                       const atomic_int *stop) {
   const Network *network = &model->network;
   Work work = {.model = model, .loss = (Loss)loss, .result = result, .lock = PTHREAD_MUTEX_INITIALIZER,

@@ -173,15 +173,6 @@ static void filters_gradient(Pass *pass, int number, int y0, int y1, const float
                         kept->source.size->columns);
 }
 
-// The sum over the lanes, in one order.
-static float add_lanes(vec value) {
-  float lanes[LANES];
-  memcpy(lanes, &value, sizeof lanes);
-  for (int half = LANES / 2; half; half /= 2)
-    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
-  return lanes[0];
-}
-
 // A visit multiplies the rows of the cell's last matrix by its gain: from the sums of the products' gradients those of both.
 static void gain_gradient(Pass *pass, const Stage *stage, const float *learned, double *result) {
   int hidden = pass->stream.network->spec.hidden;

@@ -19,6 +19,8 @@ static void stem_gradient(Pass *pass, const float *learned) {
 
 static void read_images(Pass *pass, const Job *job) {
   const Plane *plane = plane_of(pass, 0);
+  if (pass->stream.images * plane->size->bands < LANES) // where other images were before
+    memset(plane->memory, 0, sizeof(vec) * plane_vecs(plane));
   for (int y = 0; y < plane->size->height; y++) {
     for (int c = 0; c < plane->channels; c++)
       read_columns(&pass->stream, plane_row(plane, y, c), job->noisy, y * job->row, c, 0, plane->size->columns);

@@ -144,6 +144,26 @@ INLINE vec shift_lanes(vec value, int by) {
 #endif
 }
 
+// The sum over the lanes: of halves, of their halves and so on.
+INLINE float add_lanes(vec value) {
+#if LANES == 16 && defined(__AVX512DQ__)
+  __m256 eight = _mm256_add_ps(_mm512_castps512_ps256((__m512)value), _mm512_extractf32x8_ps((__m512)value, 1));
+#elif LANES == 8 && defined(__AVX2__)
+  __m256 eight = (__m256)value;
+#endif
+#if (LANES == 16 && defined(__AVX512DQ__)) || (LANES == 8 && defined(__AVX2__))
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
+#else
+  float lanes[LANES];
+  memcpy(lanes, &value, sizeof lanes);
+  for (int half = LANES / 2; half; half /= 2)
+    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+  return lanes[0];
+#endif
+}
+
 // exp(y) for y from -87 to 87. exp(r + n ln 2) = 2**n exp(r) with |r| <= ln(2) / 2 and a polynomial of degree 6 for
 // exp(r) - 1 - r (coefficients of Cephes' expf); adding and subtracting 1.5 * 2**23 rounds to a whole number.
 INLINE vec exponential(vec y) {

@@ -24,10 +24,15 @@ enum { STEP = 32, LOW_STEP = 8, WIDE = 8192, LONGEST = 1 << 24, HUGE_PAGE = 2 <<
 
 // ---- models --------------------------------------------------------------------------------------------------------
 
+struct Room; // memory of a pass: see batches.c
+static void free_rooms(struct Room *rooms);
+
 typedef struct {
   Network network;
   size_t num_learned;
-  float numbers[]; // learned, then packed
+  pthread_mutex_t lock;
+  struct Room *rooms; // of passes that have ended, for the next ones
+  float numbers[];    // learned, then packed
 } Model;
 
 // What one thread does while another one is started.
@@ -41,6 +46,13 @@ static int worthwhile_threads(size_t num_learned, size_t pixels, int most) {
   return MAX(1, (int)MIN(threads, (size_t)MIN(most, MOST_THREADS)));
 }
 
+// Other learned numbers; not while the model is used.
+void EXPORT(set)(Model *model, const float *learned) {
+  memcpy(model->numbers, learned, sizeof(float) * model->num_learned);
+  Numbers numbers = {.learned = model->numbers, .packed = model->numbers + model->num_learned};
+  build_network(&model->network, &numbers);
+}
+
 // A model from its spec (see read_spec) and its learned numbers, in the order of the model file; NULL without memory.
 Model *EXPORT(open)(const int32_t *spec, const float *learned) {
   Network network;
@@ -49,14 +61,17 @@ Model *EXPORT(open)(const int32_t *spec, const float *learned) {
   build_network(&network, &numbers);
   Model *model = malloc(sizeof *model + sizeof(float) * (numbers.num_learned + numbers.num_packed));
   if (!model) return NULL;
-  memcpy(model->numbers, learned, sizeof(float) * numbers.num_learned);
-  model->network.spec = network.spec, model->num_learned = numbers.num_learned;
-  numbers.learned = model->numbers, numbers.packed = model->numbers + numbers.num_learned;
-  build_network(&model->network, &numbers);
+  model->network.spec = network.spec, model->num_learned = numbers.num_learned, model->rooms = NULL;
+  pthread_mutex_init(&model->lock, NULL);
+  EXPORT(set)(model, learned);
   return model;
 }
 
-void EXPORT(close)(Model *model) { free(model); }
+void EXPORT(close)(Model *model) {
+  free_rooms(model->rooms);
+  pthread_mutex_destroy(&model->lock);
+  free(model);
+}
 
 // ---- streams -------------------------------------------------------------------------------------------------------
 

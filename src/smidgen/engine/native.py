@@ -104,14 +104,28 @@ class Engine:
         self.level = level or found[0]
         self.threads = threads or count_cores()
         self._weights = {w.name: np.array(weights[w.name], np.float32) for w in spec.network().weights}
-        learned = np.concatenate([weight.ravel() for weight in self._weights.values()])
-        if learned.size != spec.num_parameters:
-            raise ValueError(f"the weights hold {learned.size:,} numbers, not {spec.num_parameters:,}")
+        learned = self._flatten(self._weights)
         self._close = self._function("close", None)
         start = learned.ctypes.data_as(ctypes.c_void_p)
         self._model = ctypes.c_void_p(self._function("open", ctypes.c_void_p)(_numbers_of(spec), start))
         if not self._model:
             raise MemoryError(f"no memory for a network of {learned.size:,} learned numbers")
+
+    def set_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """Take other learned tensors of the same network; not while it computes.
+
+        Memory that gradients have taken is kept for the next ones, so this is quicker than to load the network again.
+        """
+        taken = {name: np.array(weights[name], np.float32) for name in self._weights}
+        learned = self._flatten(taken)
+        self._function("set", None)(self._model, learned.ctypes.data_as(ctypes.c_void_p))
+        self._weights = taken
+
+    def _flatten(self, weights: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        learned = np.concatenate([weight.ravel() for weight in weights.values()])
+        if learned.size != self.spec.num_parameters:
+            raise ValueError(f"the weights hold {learned.size:,} numbers, not {self.spec.num_parameters:,}")
+        return learned
 
     def _function(self, name: str, result: Any) -> Any:
         function = getattr(_library(), f"smidgen_{self.level}_{name}")
@@ -172,7 +186,7 @@ class Engine:
         order, sums are rounded otherwise.
 
         Args:
-            noisy, clean: `(H, W, C)` float32 each, pairs of one size; the pairs may differ in size.
+            noisy, clean: `(H, W, C)` float32 each, the two of a pair of one size, the pairs of any; or `(N, H, W, C)`.
             loss: "bce", of a sigmoid, or "mse", for a residual network of the difference before it is clipped; the mean
                 over all pixels and channels of the batch.
             stop: ends the computing.
@@ -184,16 +198,17 @@ class Engine:
         """
         if loss not in _LOSSES or (loss == "bce" and self.spec.output == Kind.RESIDUAL):
             raise ValueError(f"there is no loss {loss!r} of a network with the output {self.spec.output}")
-        pairs = [tuple(np.ascontiguousarray(x, np.float32) for x in pair) for pair in zip(noisy, clean, strict=True)]
-        if not pairs:
-            raise ValueError("a batch has no images")
-        examples = np.empty(len(pairs), _EXAMPLE)
-        for example, (before, wanted) in zip(examples, pairs, strict=True):
+        sides = {"noisy": _as_images(noisy), "clean": _as_images(clean)}
+        examples = np.empty(len(sides["noisy"]), _EXAMPLE)
+        for before, wanted in zip(*sides.values(), strict=True):
             self._check(before)
             if wanted.shape != before.shape:
                 raise ValueError(f"a noisy image of shape {before.shape} has a clean one of {wanted.shape}")
-            example["noisy"], example["clean"] = before.ctypes.data, wanted.ctypes.data
-            example["height"], example["width"] = before.shape[:2]
+        if not examples.size:
+            raise ValueError("a batch has no images")
+        for name, images in sides.items():
+            examples[name] = [image.__array_interface__["data"][0] for image in images]
+        examples["height"], examples["width"] = np.transpose([image.shape[:2] for image in sides["noisy"]])
         examples = examples[np.lexsort((examples["width"], examples["height"]))]
         result = np.empty(1 + self.spec.num_parameters)
         stop = stop or Stop()
@@ -297,6 +312,12 @@ class Stream:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Free its memory."""
         self.close()
+
+
+def _as_images(images: Sequence[Image]) -> list[Image]:
+    if isinstance(images, np.ndarray):
+        return list(np.ascontiguousarray(images, np.float32))
+    return [np.ascontiguousarray(image, np.float32) for image in images]
 
 
 def _check_size(height: int, width: int) -> None:

@@ -61,6 +61,7 @@ typedef struct {
   vec *sums, *back_sums;         // in the order of the learned numbers; (outputs, hidden) of a visit
   const float *no_bias;          // zeros
   Scratch scratch;               // only `pitch` and `inputs`
+  size_t zeroed;                 // bytes of its memory
 } Pass;
 
 // ---- weights -------------------------------------------------------------------------------------------------------
@@ -177,10 +178,7 @@ static void place_kept(Pass *pass, int number, Arena *arena) {
     kept->factors = plan_plane(pass, stage->scale, 1, ring);
     kept->seen_gradient = plan_plane(pass, stage->scale, stage->inputs, ring);
   }
-  if (pass->keep && stage->operation == CELL) {
-    kept->source.rows = kept->factors.rows = kept->source.size->height;
-    kept->strips = take_vecs(arena, strip_vecs(pass, stage) * strips->across * strips->down);
-  }
+  if (pass->keep && stage->operation == CELL) kept->source.rows = kept->factors.rows = kept->source.size->height;
   if (first == number || (pass->keep && stage->operation == CELL)) {
     place_plane(&kept->source, arena);
     place_plane(&kept->factors, arena);
@@ -204,7 +202,17 @@ static void place_gradients(Pass *pass, Arena *arena) {
   }
 }
 
-// Lay out the memory of a pass; with a counting arena only how much it needs. Memory must be zeros.
+static void place_strips(Pass *pass, Arena *arena) {
+  for (int i = 0; pass->keep && i < pass->stream.network->num_stages; i++) {
+    const Stage *stage = &pass->stream.network->stages[i];
+    const Strips *strips = &pass->strips[stage->scale];
+    if (stage->operation == CELL)
+      pass->kept[i].strips = take_vecs(arena, strip_vecs(pass, stage) * strips->across * strips->down);
+  }
+}
+
+// Lay out the memory of a pass; with a counting arena only how much it needs. Memory must be zeros, the first `zeroed`
+// bytes of it.
 static void place_pass(Pass *pass, size_t num_learned, Arena *arena) {
   Stream *stream = &pass->stream;
   const Network *network = stream->network;
@@ -235,6 +243,8 @@ static void place_pass(Pass *pass, size_t num_learned, Arena *arena) {
   pass->sums = take_vecs(arena, num_learned), pass->back_sums = take_vecs(arena, (size_t)network->spec.width * hidden);
   pass->no_bias = take_memory(arena, sizeof(float) * most);
   pass->scratch.inputs = take_memory(arena, sizeof(vec *) * most);
+  pass->zeroed = arena->used;
+  place_strips(pass, arena);
 }
 
 #endif

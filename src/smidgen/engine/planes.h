@@ -55,6 +55,13 @@ static void fill_margins(const Plane *plane, int y, int channel, int x0, int x1,
   vec *row = plane_row(plane, y, channel);
   int columns = size->columns;
   if (size->bands == 1) return; // nothing is across, and the margins are zeros from the start
+  if (x0 == 0 && x1 == columns && margin <= columns) { // the usual case, written out
+    for (int i = 0; i < margin; i++) {
+      row[i - margin] = keep(size->inside[i - margin], shift_lanes(row[columns + i - margin], 1));
+      row[columns + i] = keep(size->inside[columns + i], shift_lanes(row[i], -1));
+    }
+    return;
+  }
   for (int x = x0; x < x1; x++) {
     if (x >= margin && x < columns - margin) continue;
     int shift = 1;

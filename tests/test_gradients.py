@@ -72,7 +72,7 @@ def error_of(found: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> floa
 def test_gradients_of_any_network_on_any_sizes_are_those_of_autograd(
     spec: Spec, sizes: list[Size], seed: int, level: str, data: st.DataObject
 ):
-    """Loss and gradients are within 1e-5 of torch's in float64, or not much farther than torch's in float32.
+    """Loss and gradients are within 1e-5 of torch's in float64, or less than ten times as far as torch in float32.
 
     The norm of very few channels takes nearly all of a gradient away, and leaves few digits.
     """
@@ -82,7 +82,7 @@ def test_gradients_of_any_network_on_any_sizes_are_those_of_autograd(
     exact_total, exact = by_torch(spec, weights, batch, loss)
     assert total == pytest.approx(exact_total, rel=1e-5)
     error = error_of(gradients, exact)
-    assert error <= 1e-5 or error <= 4 * error_of(by_torch(spec, weights, batch, loss, torch.float32)[1], exact)
+    assert error <= 1e-5 or error <= 10 * error_of(by_torch(spec, weights, batch, loss, torch.float32)[1], exact)
 
 
 @given(spec=pyramids, sizes=batches, seed=st.integers(0, 99), data=st.data())
@@ -127,19 +127,22 @@ def test_large_images_are_computed_in_tiles_that_change_nothing():
     assert error_of(gradients, exact) <= 1e-5
 
 
-@pytest.mark.slow(8)
-def test_memory_is_bounded():
-    """Gradients of an image of eight megapixels take less than 250 MB beside the image and what Python takes."""
+@pytest.mark.slow(5)
+@pytest.mark.parametrize("size", [(4096, 2048), (1, 10**6)])
+def test_memory_is_bounded(size: Size):
+    """Gradients of an image of eight megapixels, or very wide, take less than 200 MiB beside image and program."""
     program = """
 import numpy, sys
-from tests.test_gradients import *
+from smidgen.engine.native import Engine
+from smidgen.network.spec import PyramidSpec
 spec = PyramidSpec(width=16, hidden=21)
-noisy, clean = (numpy.full((int(sys.argv[1]), 2048, 1), 0.5, "float32") for _ in range(2))
-Engine(spec, calm_weights(spec, 0), threads=1).gradients([noisy], [clean], "bce")
+weights = {weight.name: numpy.full(weight.shape, 0.01, "float32") for weight in spec.network().weights}
+noisy, clean = (numpy.full((*map(int, sys.argv[1:]), 1), 0.5, "float32") for _ in range(2))
+Engine(spec, weights, threads=1).gradients([noisy], [clean], "bce")
 """
-    small, large = (run_measured(program, str(height), folder=ROOT, seconds=60) for height in (16, 4096))
-    assert (small.code, large.code) == (0, 0), large.message
-    assert large.mebibytes - small.mebibytes - 2 * 32 < 250
+    one, large = (run_measured(program, *map(str, s), folder=ROOT, seconds=60) for s in ((1, 1), size))
+    assert (one.code, large.code) == (0, 0), large.message
+    assert large.mebibytes - one.mebibytes - 8 * size[0] * size[1] / 2**20 < 200
 
 
 def test_images_with_more_pixels_weigh_more():

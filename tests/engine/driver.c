@@ -82,7 +82,8 @@ static void compare_gradients(Model *model, const Picture *pictures, int count) 
     examples[i] = (Example){pictures[i].noisy, pictures[(i + 1) % count].noisy,
                             MAX(1, pictures[i].height - (i > 3)), pictures[i].width};
   double *one = gradients(model, examples, count, 1, 1, 0), *many = gradients(model, examples, count, draw(2, 8), 1, 0);
-  double *again = gradients(model, examples, count, draw(1, 8), 0, 0), *tiles = gradients(model, examples, count, 2, 0, 1);
+  double *again = gradients(model, examples, count, draw(1, 8), 0, 0);
+  double *tiles = gradients(model, examples, count, 2, 0, 1);
   if (memcmp(one, many, bytes)) printf("gradients by several threads differ\n"), exit(1);
   if (LANES == 1 && memcmp(one, again, bytes)) printf("gradients made again differ\n"), exit(1);
   double most = 0.0, apart = 0.0;

@@ -72,8 +72,8 @@ INLINE void filter_lines(const int side, const int lines, vec *sums, const vec *
   UNROLL for (int i = 0; i < lines * side; i++) sums[i] = taps[i];
 }
 
-// The gradient of one k x k filter over `height` rows; of each the row of gradients, and rows as in `add_filtered`, which
-// go on to the next ones.
+// The gradient of one k x k filter over `height` rows: of each the gradients of what the filter gave, and rows as in
+// `add_filtered`, which go on to the next ones.
 static void add_filter_gradient(int side, vec *sums, const vec *const *gradients, int gradient_offset,
                                 const vec *const *rows, int offset, int height, int columns) {
   int dy = 0;

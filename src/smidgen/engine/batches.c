@@ -1,7 +1,7 @@
 // Gradients of batches: which images, or tiles of large ones, share a pass, and threads. Part of library.c.
 //
-// The groups depend on the images and the processor's vectors alone. Threads take them as they come; their sums are added
-// one after the other. So the bits do not depend on the threads.
+// The groups depend on the images and the processor's vectors alone. Threads take them as they come; their sums are
+// added one after the other. So the bits do not depend on the threads.
 #ifndef KEPT_BYTES
 #define KEPT_BYTES (32 << 20) // most of a pass that keeps everything
 #define TILE_SIDE 768         // of the tiles that larger images are cut into, their surroundings included
@@ -52,9 +52,9 @@ static int reach_of(const Network *network) {
   for (int i = 0; i < network->num_stages; i++) {
     const Stage *stage = &network->stages[i];
     int pixel = 1 << stage->scale;
-    reach = MAX(stage->from >= 0 ? reaches[stage->from] + pixel : 0, stage->coarse >= 0 ? reaches[stage->coarse] + 2 * pixel : 0);
-    reach += stage_radius(stage) * pixel;
-    reaches[i + 1] = reach;
+    int from = stage->from >= 0 ? reaches[stage->from] + pixel : 0;
+    int coarse = stage->coarse >= 0 ? reaches[stage->coarse] + 2 * pixel : 0;
+    reaches[i + 1] = reach = MAX(from, coarse) + stage_radius(stage) * pixel;
   }
   return reach;
 }
@@ -74,16 +74,17 @@ static int tile_step(const Network *network, int length, int *around) {
 static int cut_example(const Network *network, const Example *example, Region *regions) {
   int height = example->height, width = example->width, channels = network->spec.channels, count = 0;
   int around_y = 0, around_x = 0, down = height, across = width;
-  if ((size_t)height * width > (size_t)TILED_PIXELS)
-    down = tile_step(network, height, &around_y), across = tile_step(network, width, &around_x);
+  int large = (size_t)height * width > (size_t)TILED_PIXELS;
+  if (large) down = tile_step(network, height, &around_y);
+  if (large || width > WIDE) across = tile_step(network, width, &around_x);
   for (int y = 0; y < height; y += down) {
     for (int x = 0; x < width; x += across, count++) {
       if (!regions) continue;
       int y0 = MAX(0, y - around_y), y1 = MIN(height, y + down + around_y);
       int x0 = MAX(0, x - around_x), x1 = MIN(width, x + across + around_x);
       size_t first = ((size_t)y0 * width + x0) * channels;
-      regions[count] = (Region){example->noisy + first, example->clean + first, (size_t)width * channels,
-                                {y1 - y0, x1 - x0, y - y0, x - x0, MIN(height, y + down) - y0, MIN(width, x + across) - x0}};
+      Shape shape = {y1 - y0, x1 - x0, y - y0, x - x0, MIN(height, y + down) - y0, MIN(width, x + across) - x0};
+      regions[count] = (Region){example->noisy + first, example->clean + first, (size_t)width * channels, shape};
     }
   }
   return count;
@@ -94,12 +95,12 @@ static int cut_example(const Network *network, const Example *example, Region *r
 static size_t pass_bytes(const Model *model, const Shape *shape, int bands, int keep) {
   Pass pass;
   Arena arena = {0};
-  plan_pass(&pass, &model->network, shape->height, shape->width, 1, bands, keep);
-  place_pass(&pass, model->num_learned, &arena);
+  plan_pass(&pass, &model->network, NULL, model->num_learned, shape->height, shape->width, 1, bands, keep);
+  place_pass(&pass, &arena);
   return arena.used;
 }
 
-// How many bands of each image share the lanes: the fewest columns to compute among the passes that can keep everything.
+// How many bands of each image share the lanes: the fewest columns to compute among the passes that keep everything.
 static Group choose_group(const Model *model, const Shape *shape, int count) {
   Group best = {.bands = LANES};
   long least = -1;
@@ -117,7 +118,8 @@ static void group_regions(Work *work) {
   for (int first = 0; first < work->num_regions;) {
     const Shape *shape = &work->regions[first].shape;
     int same = 1;
-    while (first + same < work->num_regions && !memcmp(&work->regions[first + same].shape, shape, sizeof *shape)) same++;
+    while (first + same < work->num_regions && !memcmp(shape, &work->regions[first + same].shape, sizeof *shape))
+      same++;
     Group group = choose_group(work->model, shape, same);
     for (int i = 0; i < same; i += LANES / group.bands) {
       group.first = first + i, group.images = MIN(LANES / group.bands, same - i);
@@ -141,7 +143,8 @@ static double *wait_for_slot(Work *work, int group) {
   size_t numbers = 1 + work->model->num_learned;
   double *slot = work->slots + numbers * (group % work->num_slots);
   pthread_mutex_lock(&work->lock);
-  while (group >= work->added + work->num_slots && !atomic_load(&work->status)) pthread_cond_wait(&work->moved, &work->lock);
+  while (group >= work->added + work->num_slots && !atomic_load(&work->status))
+    pthread_cond_wait(&work->moved, &work->lock);
   pthread_mutex_unlock(&work->lock);
   if (atomic_load(&work->status)) return NULL;
   return memset(slot, 0, sizeof(double) * numbers);
@@ -196,9 +199,11 @@ static int make_room(const Work *work, Room *room, const Shape *shape, const Gro
   int same = room->memory && stream->height == shape->height && stream->width == shape->width &&
              stream->bands == group->bands && pass->keep == group->keep;
   if (!same) {
-    plan_pass(pass, &work->model->network, shape->height, shape->width, group->images, group->bands, group->keep);
+    const Model *model = work->model;
+    plan_pass(pass, &model->network, model->numbers, model->num_learned, shape->height, shape->width, group->images,
+              group->bands, group->keep);
     Arena arena = {0};
-    place_pass(pass, work->model->num_learned, &arena);
+    place_pass(pass, &arena);
     if (arena.used + 64 > room->size) {
       free(room->memory);
       room->size = arena.used + 64, room->memory = zeros(room->size);
@@ -207,7 +212,7 @@ static int make_room(const Work *work, Room *room, const Shape *shape, const Gro
       memset(room->memory, 0, pass->zeroed + 64);
     }
     arena = (Arena){.start = (char *)ROUND_UP((uintptr_t)room->memory, 64)};
-    place_pass(pass, work->model->num_learned, &arena);
+    place_pass(pass, &arena);
   }
   pass->turned = work->turned, pass->stream.images = group->images;
   return 1;
@@ -231,7 +236,7 @@ static void share_passes(void *job, Team *team, int number) {
     Job pass = {.loss = work->loss, .row = regions->row, .top = regions->shape.top, .left = regions->shape.left,
                 .bottom = regions->shape.bottom, .right = regions->shape.right};
     for (int k = 0; k < group->images; k++) pass.noisy[k] = regions[k].noisy, pass.clean[k] = regions[k].clean;
-    run_pass(&room->pass, &pass, work->model->numbers, work->model->num_learned, slot, &alone);
+    run_pass(&room->pass, &pass, slot, &alone);
     if (is_stopped(&alone)) {
       end_work(work, STOPPED);
       break;
@@ -269,8 +274,8 @@ static int turn_and_run(Work *work, int threads, const atomic_int *stop) {
   return status;
 }
 
-// The loss of a batch, the mean over all its pixels and channels, then its gradients in the order of the learned numbers.
-// Examples of one size must follow each other. `stop` may be NULL. DONE, NO_MEMORY or STOPPED.
+// The loss of a batch, the mean over all its pixels and channels, then its gradients in the order of the learned
+// numbers. Examples of one size must follow each other. `stop` may be NULL. DONE, NO_MEMORY or STOPPED.
 int EXPORT(gradients)(Model *model, const Example *examples, int count, int threads, int loss, double *result,
                       const atomic_int *stop) {
   const Network *network = &model->network;

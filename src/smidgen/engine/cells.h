@@ -99,7 +99,7 @@ static void cell_forward(Pass *pass, int number, Team *team) {
 }
 
 // A strip's part of the way back to what it saw, with the sums of its matrices and biases.
-static void strip_backward(Pass *pass, int number, const Strip *strip, const float *learned) {
+static void strip_backward(Pass *pass, int number, const Strip *strip) {
   const Stage *stage = &pass->stream.network->stages[number];
   const Turned *turned = &pass->turned[number];
   const Plane *gradient = &pass->gradients[stage->to], *seen_gradient = &pass->kept[number].seen_gradient;
@@ -129,10 +129,10 @@ static void strip_backward(Pass *pass, int number, const Strip *strip, const flo
              strip_channels(pass, pass->halves_gradient, 2 * hidden, pitch, at), 2 * hidden, stage->inputs,
              turned->mix_back, (Start){.bias = pass->no_bias}, count);
   }
-  vec *bias = sum_of(pass, learned, stage->learned.bias);
+  vec *bias = sum_of(pass, stage->learned.bias);
   for (int h = 0; h < 2 * hidden; h++) add_values(bias + h, pass->halves_gradient + h * pitch, strip->count);
   add_outer(pass->back_sums, 1, hidden, pass->gated, pitch, hidden, above, above_pitch, stage->outputs, strip->count);
-  add_outer(sum_of(pass, learned, stage->learned.matrix), stage->inputs, 1, pass->halves_gradient, pitch, 2 * hidden,
+  add_outer(sum_of(pass, stage->learned.matrix), stage->inputs, 1, pass->halves_gradient, pitch, 2 * hidden,
             strip->seen, pitch, stage->inputs, strip->count);
   for (int c = 0; !direct && c < stage->inputs; c++)
     for (int r = 0; r < strip->rows; r++)
@@ -158,7 +158,7 @@ static void row_backward(Pass *pass, int number, int y) {
 }
 
 // The gradient of a cell's filters from rows y0 to y1 of what it saw.
-static void filters_gradient(Pass *pass, int number, int y0, int y1, const float *learned) {
+static void filters_gradient(Pass *pass, int number, int y0, int y1) {
   const Stage *stage = &pass->stream.network->stages[number];
   const Kept *kept = &pass->kept[number];
   int side = stage->side, radius = stage_radius(stage);
@@ -166,17 +166,18 @@ static void filters_gradient(Pass *pass, int number, int y0, int y1, const float
   for (int y = y0; y < y1; y++) gradients[y - y0] = plane_row(&kept->seen_gradient, y, 0);
   for (int y = y0 - radius; y < y1 + radius; y++)
     rows[y - y0 + radius] = row_or_zeros(&pass->stream, &kept->source, y, 0) - radius;
-  vec *sums = sum_of(pass, learned, stage->filters);
+  vec *sums = sum_of(pass, stage->filters);
   int pitch = plane_pitch(&kept->source);
   for (int c = 0; c < stage->inputs; c++)
     add_filter_gradient(side, sums + c * side * side, gradients, c * pitch, rows, c * pitch, y1 - y0,
                         kept->source.size->columns);
 }
 
-// A visit multiplies the rows of the cell's last matrix by its gain: from the sums of the products' gradients those of both.
-static void gain_gradient(Pass *pass, const Stage *stage, const float *learned, double *result) {
+// A visit multiplies the rows of the cell's last matrix by its gain: from the gradients of the products those of both.
+static void gain_gradient(const Pass *pass, const Stage *stage, double *result) {
   int hidden = pass->stream.network->spec.hidden;
-  double *back = result + (stage->learned.back - learned), *gain = result + (stage->learned.gain - learned);
+  double *back = result + (stage->learned.back - pass->learned);
+  double *gain = result + (stage->learned.gain - pass->learned);
   for (int o = 0; o < stage->outputs; o++) {
     for (int h = 0; h < hidden; h++) {
       int at = o * hidden + h;
@@ -210,7 +211,7 @@ static void bilinear_gradient(const Pass *pass, const Stage *stage, const Plane 
 }
 
 // The gradient of what a visit gave becomes, in place, that of its source, and goes on to what that was made from.
-static void cell_backward(Pass *pass, int number, const float *learned, double *result, Team *team) {
+static void cell_backward(Pass *pass, int number, double *result, Team *team) {
   const Stage *stage = &pass->stream.network->stages[number];
   const Strips *strips = &pass->strips[stage->scale];
   const Plane *gradient = &pass->gradients[stage->to];
@@ -223,14 +224,14 @@ static void cell_backward(Pass *pass, int number, const float *learned, double *
     for (int across = 0; across < strips->across; across++) {
       Strip strip = strip_at(pass, number, down, across);
       if (!pass->keep) look_around(pass, number, &strip);
-      strip_backward(pass, number, &strip, learned);
+      strip_backward(pass, number, &strip);
     }
     for (int y = start; y < end; y++) close_row(&pass->kept[number].seen_gradient, y, radius);
-    filters_gradient(pass, number, start, end, learned);
+    filters_gradient(pass, number, start, end);
     for (; done < (end == height ? height : end - radius); done++) row_backward(pass, number, done);
     meet(team);
   }
-  gain_gradient(pass, stage, learned, result);
+  gain_gradient(pass, stage, result);
   if (stage->source == MEAN_POOL) mean_pool_gradient(pass, stage, gradient);
   if (stage->source == BILINEAR) bilinear_gradient(pass, stage, gradient);
 }

@@ -5,8 +5,8 @@
 #include "backward.h"
 #include "pass.h"
 
-// The gradient of a learned number: where its sum is.
-INLINE vec *sum_of(const Pass *pass, const float *learned, const float *number) { return pass->sums + (number - learned); }
+// Where the gradient of a learned number is summed.
+INLINE vec *sum_of(const Pass *pass, const float *number) { return pass->sums + (number - pass->learned); }
 
 INLINE const Plane *plane_of(const Pass *pass, int number) { return &pass->stream.planes[number]; }
 
@@ -47,9 +47,9 @@ static void gather_taps(const Pass *pass, const Plane *plane, int channels, int 
     taps[tap] = row_or_zeros(&pass->stream, plane, y + tap % 9 / 3 - 1, tap / 9) + x + tap % 3 - 1;
 }
 
-// kernel += gradient row y (outputs) of a convolution of `source`, and bias.
-static void kernel_gradient(const Pass *pass, const Plane *gradient, int outputs, const Plane *source, int inputs, int y,
-                            vec *kernel, vec *bias) {
+// From row y of the gradient of a convolution's outputs, and its source, those of its kernel and bias.
+static void kernel_gradient(const Pass *pass, const Plane *gradient, int outputs, const Plane *source, int inputs,
+                            int y, vec *kernel, vec *bias) {
   const vec *rows[3], *row = plane_row(gradient, y, 0);
   int columns = gradient->size->columns, pitch = plane_pitch(gradient);
   for (int i = 0; i < 3; i++) rows[i] = row_or_zeros(&pass->stream, source, y + i - 1, 0) - 1;
@@ -66,8 +66,8 @@ static void convolution_source_gradient(Pass *pass, const Plane *gradient, int o
   const Size *size = gradient->size;
   for (int x = 0; x < size->columns; x += BLOCK) {
     gather_taps(pass, gradient, outputs, y, x, pass->scratch.inputs);
-    products(BIASED, (Target){.values = to + x, .pitch = pitch, .inside = size->inside + x}, pass->scratch.inputs, 9 * outputs, inputs, mix_back,
-             (Start){.bias = pass->no_bias}, size->columns - x > 4 ? BLOCK : 4);
+    products(BIASED, (Target){.values = to + x, .pitch = pitch, .inside = size->inside + x}, pass->scratch.inputs,
+             9 * outputs, inputs, mix_back, (Start){.bias = pass->no_bias}, size->columns - x > 4 ? BLOCK : 4);
   }
 }
 
@@ -83,18 +83,19 @@ static void convolution_forward(Pass *pass, int number, Team *team) {
     if (y < 0) continue;
     for (int x = 0; x < size->columns; x += BLOCK) {
       gather_taps(pass, source, stage->inputs, y, x, pass->scratch.inputs);
-      products(RELU, (Target){.values = plane_row(to, y, 0) + x, .pitch = plane_pitch(to), .inside = size->inside + x}, pass->scratch.inputs,
-               9 * stage->inputs, stage->outputs, stage->weights, (Start){.bias = stage->bias},
-               size->columns - x > 4 ? BLOCK : 4);
+      Target target = {.values = plane_row(to, y, 0) + x, .pitch = plane_pitch(to), .inside = size->inside + x};
+      products(RELU, target, pass->scratch.inputs, 9 * stage->inputs, stage->outputs, stage->weights,
+               (Start){.bias = stage->bias}, size->columns - x > 4 ? BLOCK : 4);
     }
     close_row(to, y, 1);
     meet(team);
   }
 }
 
-static void convolution_backward(Pass *pass, int number, const float *learned, Team *team) {
+static void convolution_backward(Pass *pass, int number, Team *team) {
   const Stage *stage = &pass->stream.network->stages[number];
-  const Plane *source = &pass->kept[number].source, *to = plane_of(pass, stage->to), *gradient = &pass->gradients[stage->to];
+  const Plane *source = &pass->kept[number].source, *to = plane_of(pass, stage->to);
+  const Plane *gradient = &pass->gradients[stage->to];
   int height = to->size->height, pitch = plane_pitch(source);
   for (int y = 0; y < height; y++) {
     for (int c = 0; c < stage->outputs; c++) {
@@ -111,8 +112,8 @@ static void convolution_backward(Pass *pass, int number, const float *learned, T
       make_source(pass, stage, y + 1, plane_row(source, y + 1, 0), pitch);
       close_row(source, y + 1, 1);
     }
-    kernel_gradient(pass, gradient, stage->outputs, source, stage->inputs, y, sum_of(pass, learned, stage->learned.matrix),
-                    sum_of(pass, learned, stage->learned.bias));
+    kernel_gradient(pass, gradient, stage->outputs, source, stage->inputs, y, sum_of(pass, stage->learned.matrix),
+                    sum_of(pass, stage->learned.bias));
     if (number) {
       convolution_source_gradient(pass, gradient, stage->outputs, stage->inputs, y, pass->turned[number].mix_back,
                                   pass->row, pitch);
@@ -152,7 +153,7 @@ static double loss_row(Pass *pass, const Job *job, const Stage *head, const Plan
 }
 
 // The last stage: the loss, of which it gives the sum, and the gradients of the head and of what it read.
-static double head_gradient(Pass *pass, const Job *job, int number, const float *learned, Team *team) {
+static double head_gradient(Pass *pass, const Job *job, int number, Team *team) {
   const Stage *stage = &pass->stream.network->stages[number];
   const Plane *source = &pass->kept[number].source;
   int height = source->size->height, pitch = plane_pitch(source);
@@ -171,7 +172,7 @@ static double head_gradient(Pass *pass, const Job *job, int number, const float 
       }
       close_row(&pass->slopes, y, 1);
       kernel_gradient(pass, &pass->slopes, stage->outputs, source, stage->inputs, y,
-                      sum_of(pass, learned, stage->learned.matrix), sum_of(pass, learned, stage->learned.bias));
+                      sum_of(pass, stage->learned.matrix), sum_of(pass, stage->learned.bias));
     }
     if (y >= 1) { // row y - 1 has all its neighbours
       int direct = stage->source == AS_IS;

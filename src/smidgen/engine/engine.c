@@ -75,13 +75,14 @@ static void mask_outside(vec *values, const bits *inside, int count) {
 static void through_stem(const Stream *stream, int y, int x, int count, vec *raw, Scratch *scratch) {
   const Network *network = stream->network;
   const bits *inside = stream->sizes[0].inside + x;
+  const Plane *noisy = &stream->planes[0];
   int channels = network->spec.channels, width = network->spec.width;
   for (int at = 0; at < count; at += BLOCK) {
     int columns = count - at > 4 ? BLOCK : 4;
     for (int tap = 0; tap < 9 * channels; tap++)
-      scratch->inputs[tap] = row_or_zeros(stream, &stream->planes[0], y + tap % 9 / 3 - 1, tap / 9) + x + at + tap % 3 - 1;
-    products(BIASED, (Target){.values = raw + at, .pitch = scratch->pitch, .inside = inside + at}, scratch->inputs, 9 * channels, width, network->stem,
-             (Start){.bias = network->stem_bias}, columns);
+      scratch->inputs[tap] = row_or_zeros(stream, noisy, y + tap % 9 / 3 - 1, tap / 9) + x + at + tap % 3 - 1;
+    products(BIASED, (Target){.values = raw + at, .pitch = scratch->pitch, .inside = inside + at}, scratch->inputs,
+             9 * channels, width, network->stem, (Start){.bias = network->stem_bias}, columns);
   }
 }
 
@@ -128,8 +129,8 @@ static void cell_block(const Network *network, const Stage *stage, const vec *co
   int hidden = network->spec.hidden, pitch = scratch->pitch;
   depthwise(stage->side, scratch->seen, BLOCK, norm, pitch, stage->inputs, stage->filters, count);
   for (int c = 0; c < stage->inputs; c++) scratch->inputs[c] = scratch->seen + c * BLOCK;
-  products(GATED, (Target){.values = scratch->gated, .pitch = BLOCK}, scratch->inputs, stage->inputs, 2 * hidden, stage->weights,
-           (Start){.bias = stage->bias}, count);
+  products(GATED, (Target){.values = scratch->gated, .pitch = BLOCK}, scratch->inputs, stage->inputs, 2 * hidden,
+           stage->weights, (Start){.bias = stage->bias}, count);
   for (int h = 0; h < hidden; h++) scratch->inputs[h] = scratch->gated + h * BLOCK;
   products(ADDED, target, scratch->inputs, hidden, stage->outputs, stage->back,
            (Start){.values = raw, .pitch = pitch}, count);

@@ -1,20 +1,20 @@
 // A pass over a group of images of one size: forwards, the loss, and backwards to the gradients of the learned numbers.
 //
-// The layers are those of engine.c, row by row in the same lanes, but of every row of an image at once: the way back needs
+// The layers are those of engine.c, row by row in the same lanes, but every row of an image is held: the way back needs
 // them all. A stage and its way back stand together. Every sum runs in one order: along a row, row after row, then over
-// the lanes; a pass is one thread's.
+// the lanes. A pass is one thread's.
 //
 //   engine.c, layers.h -> backward.h -> pass.h, losses.h -> convolutions.h -> cells.h -> gradients.c -> batches.c
 #include "engine.c"
 
 #include "cells.h"
 
-static void stem_gradient(Pass *pass, const float *learned) {
+static void stem_gradient(const Pass *pass) {
   const Network *network = pass->stream.network;
   const Plane *gradient = &pass->gradients[1];
   for (int y = 0; y < gradient->size->height; y++)
     kernel_gradient(pass, gradient, network->spec.width, plane_of(pass, 0), network->spec.channels, y, pass->sums,
-                    sum_of(pass, learned, network->stem_bias));
+                    sum_of(pass, network->stem_bias));
 }
 
 static void read_images(Pass *pass, const Job *job) {
@@ -39,19 +39,19 @@ static void read_images(Pass *pass, const Job *job) {
 
 // Add to `result` the loss of a group of images, summed over its pixels and channels, and then its gradients, in the
 // order of the learned numbers. Less or nothing where the team is stopped.
-static void run_pass(Pass *pass, const Job *job, const float *learned, size_t num_learned, double *result, Team *team) {
+static void run_pass(Pass *pass, const Job *job, double *result, Team *team) {
   int stages = pass->stream.network->num_stages, pyramid = pass->stream.network->spec.kind == PYRAMID;
-  memset(pass->sums, 0, sizeof(vec) * num_learned);
+  memset(pass->sums, 0, sizeof(vec) * pass->num_learned);
   read_images(pass, job);
   for (int i = 0; i < stages - 1; i++) {
     if (pyramid) cell_forward(pass, i, team);
     else convolution_forward(pass, i, team);
   }
-  result[0] += head_gradient(pass, job, stages - 1, learned, team);
+  result[0] += head_gradient(pass, job, stages - 1, team);
   for (int i = stages - 2; i >= 0; i--) {
-    if (pyramid) cell_backward(pass, i, learned, result + 1, team);
-    else convolution_backward(pass, i, learned, team);
+    if (pyramid) cell_backward(pass, i, result + 1, team);
+    else convolution_backward(pass, i, team);
   }
-  if (pyramid) stem_gradient(pass, learned);
-  for (size_t i = 0; i < num_learned; i++) result[1 + i] += add_lanes(pass->sums[i]);
+  if (pyramid) stem_gradient(pass);
+  for (size_t i = 0; i < pass->num_learned; i++) result[1 + i] += add_lanes(pass->sums[i]);
 }

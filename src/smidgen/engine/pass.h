@@ -6,16 +6,19 @@
 //   seen       of a cell, before the mix; in strips of about STRIP pixels
 //   sums       the gradients of the learned numbers so far, a vec each
 //
-// Norm and seen of every visit are kept where the pass is small. Else they are made again from the planes on the way back,
-// strip by strip: the same bits, some more work, and half the memory. What follows the mix is always made again: that takes
-// less time than to write and read it.
+// Norm and seen of every visit are kept where the pass is small. Else they are made again from the planes on the way
+// back, strip by strip: the same bits, some more work, and half the memory. What follows the mix is always made again:
+// that takes less time than to write and read it.
 #ifndef SMIDGEN_PASS_H
 #define SMIDGEN_PASS_H
 
 #include "losses.h"
 #include "stream.h"
 
-enum { STRIP = 32, LEAST_MARGIN = 4 };
+enum {
+  STRIP = 32,       // pixels
+  LEAST_MARGIN = 4, // what is made four columns at a time runs up to three behind the last one
+};
 
 // The weights of a stage as the way back reads them; packed.
 typedef struct {
@@ -40,13 +43,15 @@ typedef struct {
 // What is computed, and where in the images.
 typedef struct {
   Loss loss;
-  const float *noisy[MOST_IMAGES], *clean[MOST_IMAGES]; // from the first pixel on, (height, row), of which width * channels
+  const float *noisy[MOST_IMAGES], *clean[MOST_IMAGES]; // (height, width, channels), from the first pixel on
   size_t row;                                           // numbers from a row to the next
   int top, left, bottom, right;                         // the pixels whose loss counts
 } Job;
 
 typedef struct {
-  Stream stream; // sizes and planes, all of whose rows are held
+  Stream stream;                 // sizes and planes, all of whose rows are held
+  const float *learned;          // the network's numbers
+  size_t num_learned;
   const Turned *turned;
   int keep;
   Strips strips[MOST_SCALES];
@@ -54,7 +59,7 @@ typedef struct {
   Plane gradients[MOST_STAGES];  // of each plane
   Plane slopes;                  // of the loss
   bits *counted;                 // the columns whose loss counts
-  vec *clean, *values;           // a row: (channels, columns)
+  vec *clean, *values;           // a row of a channel; BLOCK of its columns, of what the network makes
   vec *row;                      // a row of gradients, of any stage's source
   vec *seen, *above, *gated, *halves_gradient, *seen_strip; // of a strip: (channels, pitch)
   vec *block, *gated_gradient;   // (inputs, BLOCK), (hidden, BLOCK)
@@ -108,7 +113,8 @@ static void turn_network(const Network *network, Numbers *numbers, Turned *turne
       turned[i].filters = turn_filters(numbers, stage->filters, stage->inputs, stage->side);
       turned[i].mix_back = pack_transposed(numbers, stage->learned.matrix, 2 * hidden, stage->inputs, NULL, room);
     }
-    turned[i].gate_back = pack_transposed(numbers, stage->learned.back, stage->outputs, hidden, stage->learned.gain, room);
+    turned[i].gate_back =
+        pack_transposed(numbers, stage->learned.back, stage->outputs, hidden, stage->learned.gain, room);
   }
 }
 
@@ -135,9 +141,11 @@ static Plane plan_plane(const Pass *pass, int scale, int channels, int rows) {
                  .margin = pass->stream.margin - SLACK};
 }
 
-static void plan_pass(Pass *pass, const Network *network, int height, int width, int images, int bands, int keep) {
+// `learned` are the network's `num_learned` numbers.
+static void plan_pass(Pass *pass, const Network *network, const float *learned, size_t num_learned, int height,
+                      int width, int images, int bands, int keep) {
   Stream *stream = &pass->stream;
-  *pass = (Pass){.keep = keep};
+  *pass = (Pass){.keep = keep, .learned = learned, .num_learned = num_learned};
   *stream = (Stream){.network = network, .height = height, .width = width, .images = images, .bands = bands,
                      .num_scales = scales_of(&network->spec)};
   plan_sizes(stream);
@@ -156,34 +164,24 @@ static void place_plane(Plane *plane, Arena *arena) {
 
 static vec *take_vecs(Arena *arena, size_t count) { return take_memory(arena, sizeof(vec) * (count + SLACK)); }
 
-// The first stage whose rows lie where those of stage `number` lie: cells at one scale come one after the other.
-static int first_alike(const Network *network, int number) {
-  const Stage *stages = network->stages;
-  int first = 0;
-  while (stages[first].operation != CELL || stages[number].operation != CELL ? first < number
-                                                                            : stages[first].scale != stages[number].scale)
-    first++;
-  return first;
-}
-
+// Where nothing is kept, cells at one scale share their rows, one after the other: those of the first of them.
 static void place_kept(Pass *pass, int number, Arena *arena) {
-  const Stage *stage = &pass->stream.network->stages[number];
-  const Strips *strips = &pass->strips[stage->scale];
+  const Stage *stages = pass->stream.network->stages, *stage = &stages[number];
+  int is_cell = stage->operation == CELL, whole = pass->keep && is_cell, first = is_cell ? 0 : number;
+  while (stages[first].scale != stage->scale) first++;
+  int ring = pass->strips[stage->scale].rows + stage->side - 1;
   Kept *kept = &pass->kept[number];
-  int first = first_alike(pass->stream.network, number), ring = strips->rows + stage->side - 1;
-  if (first < number) {
-    *kept = pass->kept[first];
-  } else {
-    kept->source = plan_plane(pass, stage->scale, stage->inputs, ring);
-    kept->factors = plan_plane(pass, stage->scale, 1, ring);
-    kept->seen_gradient = plan_plane(pass, stage->scale, stage->inputs, ring);
-  }
-  if (pass->keep && stage->operation == CELL) kept->source.rows = kept->factors.rows = kept->source.size->height;
-  if (first == number || (pass->keep && stage->operation == CELL)) {
+  *kept = pass->kept[first];
+  if (first == number || whole) {
+    kept->source = plan_plane(pass, stage->scale, stage->inputs, whole ? pass->stream.height : ring);
+    kept->factors = plan_plane(pass, stage->scale, 1, whole ? pass->stream.height : ring);
     place_plane(&kept->source, arena);
     place_plane(&kept->factors, arena);
   }
-  if (first == number) place_plane(&kept->seen_gradient, arena);
+  if (first == number) {
+    kept->seen_gradient = plan_plane(pass, stage->scale, stage->inputs, ring);
+    place_plane(&kept->seen_gradient, arena);
+  }
 }
 
 static void place_gradients(Pass *pass, Arena *arena) {
@@ -213,7 +211,7 @@ static void place_strips(Pass *pass, Arena *arena) {
 
 // Lay out the memory of a pass; with a counting arena only how much it needs. Memory must be zeros, the first `zeroed`
 // bytes of it.
-static void place_pass(Pass *pass, size_t num_learned, Arena *arena) {
+static void place_pass(Pass *pass, Arena *arena) {
   Stream *stream = &pass->stream;
   const Network *network = stream->network;
   int hidden = network->spec.hidden, channels = network->spec.channels;
@@ -234,13 +232,15 @@ static void place_pass(Pass *pass, size_t num_learned, Arena *arena) {
   place_plane(&pass->slopes, arena);
   bits *counted = take_memory(arena, sizeof(bits) * (stream->sizes[0].columns + 2 * stream->margin));
   if (arena->start) pass->counted = counted + stream->margin;
-  pass->clean = take_vecs(arena, row), pass->values = take_vecs(arena, row), pass->row = take_vecs(arena, row + SLACK);
+  pass->clean = take_vecs(arena, stream->sizes[0].columns), pass->values = take_vecs(arena, BLOCK);
+  pass->row = take_vecs(arena, row + SLACK);
   pass->above = take_vecs(arena, inputs * pitch), pass->seen_strip = take_vecs(arena, inputs * pitch);
   pass->seen = take_vecs(arena, inputs * pitch);
   pass->gated = take_vecs(arena, hidden * pitch), pass->gated_gradient = take_vecs(arena, hidden * BLOCK);
   pass->halves_gradient = take_vecs(arena, 2 * hidden * pitch);
   pass->block = take_vecs(arena, inputs * BLOCK);
-  pass->sums = take_vecs(arena, num_learned), pass->back_sums = take_vecs(arena, (size_t)network->spec.width * hidden);
+  pass->sums = take_vecs(arena, pass->num_learned);
+  pass->back_sums = take_vecs(arena, (size_t)network->spec.width * hidden);
   pass->no_bias = take_memory(arena, sizeof(float) * most);
   pass->scratch.inputs = take_memory(arena, sizeof(vec *) * most);
   pass->zeroed = arena->used;

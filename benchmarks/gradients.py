@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 
 from smidgen.engine.native import Engine, levels
+from smidgen.export.torch import TorchNetwork
 from smidgen.network.spec import PlainSpec, Spec, default_spec
-from smidgen.training.torch_network import TorchNetwork, to_tensor
 
 PRODUCT = 1536
 NETWORKS: dict[str, Spec] = {
@@ -45,6 +45,11 @@ def measure(function: Callable[[], object]) -> float:
     return time.process_time() - begun
 
 
+def to_tensor(images: np.ndarray) -> torch.Tensor:
+    """(N, H, W, C) as torch has them, in the memory layout that its convolutions prefer."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
 def random_weights(spec: Spec) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
     return {
@@ -55,8 +60,7 @@ def random_weights(spec: Spec) -> dict[str, np.ndarray]:
 
 def torch_step(spec: Spec, noisy: np.ndarray, clean: np.ndarray) -> Callable[[], object]:
     """Loss and gradients of a batch, as `Loop` computes them in one part."""
-    model = TorchNetwork(spec.network())
-    model.import_weights(random_weights(spec))
+    model = TorchNetwork(spec.network(), random_weights(spec))
     parameters = list(model.parameters())
 
     def step() -> object:

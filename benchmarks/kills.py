@@ -72,9 +72,8 @@ def check_readable(folder: Path) -> None:
     """Every file under its own name can be read."""
     identity = None
     if (folder / CHECKPOINT).exists():
-        import torch
-
-        identity = json.loads(torch.load(folder / CHECKPOINT, weights_only=True)["identity"])
+        with np.load(folder / CHECKPOINT, allow_pickle=False) as content:
+            identity = json.loads(content["told"].tobytes())["identity"]
         load_checkpoint(folder / CHECKPOINT, identity)
     if (folder / "model.onnx").exists():
         read_model(folder / "model.onnx")

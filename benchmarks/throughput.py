@@ -87,11 +87,10 @@ def run_openvino(content: bytes, images: np.ndarray, threads: int) -> Callable[[
 def run_torch(spec: Spec, weights: dict[str, np.ndarray], images: np.ndarray, threads: int) -> Callable[[], object]:
     import torch
 
-    from smidgen.training.torch_network import TorchNetwork
+    from smidgen.export.torch import TorchNetwork
 
     torch.set_num_threads(threads)
-    module = TorchNetwork(spec.network())
-    module.import_weights(weights)
+    module = TorchNetwork(spec.network(), weights)
     tensor = torch.from_numpy(images).to(memory_format=torch.channels_last)
 
     def run() -> None:

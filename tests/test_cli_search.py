@@ -98,7 +98,7 @@ def test_interrupted_search_goes_on(pickled: Path, tmp_path: Path, capsys: pytes
     os.close(theirs)
     progress: list[bytes] = []
     threading.Thread(target=lambda: progress.extend(_read_all(ours)), daemon=True).start()
-    while not list(out.glob("trials/*/checkpoint.pt")):
+    while not list(out.glob("trials/*/checkpoint.npz")):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)

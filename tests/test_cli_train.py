@@ -156,9 +156,9 @@ def test_stopped_training_keeps_the_best_model(pickled: Path, tmp_path: Path, nu
     )
     try:
         deadline = time.monotonic() + 120
-        while not (tmp_path / "run" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        while not (tmp_path / "run" / "checkpoint.npz").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert (tmp_path / "run" / "checkpoint.pt").exists()
+        assert (tmp_path / "run" / "checkpoint.npz").exists()
         process.send_signal(number)
         out, err = process.communicate(timeout=120)
     finally:

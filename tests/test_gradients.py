@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from smidgen.engine.native import Engine, Stop, levels
 from smidgen.errors import StoppedError
+from smidgen.export.torch import TorchNetwork
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec
-from smidgen.training.torch_network import TorchNetwork
 from tests.measured import run_measured
 from tests.reference import batch_loss
 from tests.test_engine import calm_weights, image_of, plains, pyramids
@@ -45,8 +45,7 @@ def by_torch(
     dtype: torch.dtype = torch.float64,
 ) -> tuple[float, dict[str, np.ndarray]]:  # fmt: skip
     """The same by torch's autograd."""
-    model = TorchNetwork(spec.network())
-    model.import_weights(weights)
+    model = TorchNetwork(spec.network(), weights)
     model.to(dtype)
     total = torch.zeros((), dtype=dtype)
     for pair in zip(*batch, strict=True):

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from smidgen.data.origin import Found, Origin
 from smidgen.data.scale import Scale, Scales
 from smidgen.errors import FileError, SmidgenError
+from smidgen.export.torch import TorchNetwork
 from smidgen.model.file import describe_model, parse_model, read_model, write_model
 from smidgen.model.records import Interval, Judged, Legibility, ModelInfo, Scores, from_plain, to_plain
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
 from smidgen.network.spec import OUTPUTS, PlainSpec, PyramidSpec, default_spec
 from smidgen.training.recipe import Recipe
-from smidgen.training.torch_network import TorchNetwork, to_tensor
 from tests.conftest import TINY, random_weights
 
 SPECS = [PlainSpec(), PlainSpec(channels=3, widths=(4,)), default_spec(3600), PyramidSpec(width=3, scales=1),
@@ -52,8 +52,7 @@ def both(request, tmp_path_factory) -> tuple[TorchNetwork, Runtime]:
     path = tmp_path_factory.mktemp("model") / "m.onnx"
     weights = random_weights(request.param, np.random.default_rng(0))
     write_model(path, ModelInfo(spec=request.param, budget=10**6), weights)
-    model = TorchNetwork(request.param.network())
-    model.import_weights(weights)
+    model = TorchNetwork(request.param.network(), weights)
     return model, Runtime(path, threads=1)
 
 
@@ -65,7 +64,7 @@ def test_file_answers_as_torch_does(both, n: int, height: int, width: int, seed:
     shape = n, height, width, runtime.info.spec.channels
     noisy = np.random.default_rng(seed).uniform(-0.5, 1.5, shape).astype(np.float32)
     with torch.no_grad():
-        expected = model.denoise(to_tensor(noisy)).permute(0, 2, 3, 1).numpy()
+        expected = model.denoise(torch.from_numpy(noisy).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(runtime.denoise(noisy), expected, atol=1e-5)
 
 

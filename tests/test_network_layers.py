@@ -3,8 +3,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from smidgen.export.torch import TorchNetwork
 from smidgen.network.spec import PlainSpec, PyramidSpec
-from smidgen.training.torch_network import TorchNetwork
+from smidgen.training.start import draw_weights
 
 SPECS = [
     PlainSpec(),
@@ -21,7 +22,7 @@ SPECS = [
 def test_reach_is_never_exceeded(spec: PlainSpec | PyramidSpec):
     """Changing one pixel changes nothing further away than the reach, and reaches nearly that far."""
     network = spec.network()
-    model = TorchNetwork(network, torch.Generator().manual_seed(0)).double()
+    model = TorchNetwork(network, draw_weights(network, 0)).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
@@ -42,7 +43,7 @@ def test_cost_agrees_with_torch(spec: PlainSpec | PyramidSpec):
     """Multiply-accumulates a pixel are half the floating-point operations torch counts."""
     network = spec.network()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        TorchNetwork(network)(torch.zeros(1, spec.channels, 64, 64))
+        TorchNetwork(network, draw_weights(network, 0))(torch.zeros(1, spec.channels, 64, 64))
     assert network.multiply_accumulates_per_pixel == pytest.approx(counter.get_total_flops() / 2 / 64**2)
 
 

@@ -31,7 +31,7 @@ def run_folder(small_dataset: Dataset, tmp_path: Path) -> Path:
 def test_a_run_leaves_everything(run_folder: Path):
     """Model, history, checkpoint, figures, settings and report are all in the folder, nothing else."""
     names = {path.name for path in run_folder.iterdir()}
-    assert names == {"model.onnx", "history.jsonl", "checkpoint.pt", "run.json", "report.html", ".lock", "strip.png",
+    assert names == {"model.onnx", "history.jsonl", "checkpoint.npz", "run.json", "report.html", ".lock", "strip.png",
                      "worst.png", "median.png", "curves.png", "pairs.png"}  # fmt: skip
     content = json.loads((run_folder / "run.json").read_text())
     info = Runtime(run_folder).info

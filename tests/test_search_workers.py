@@ -69,7 +69,7 @@ def test_a_stopped_slot_goes_on_from_where_it_stood(plan: Plan):
     study = prepare(plan)
     work(plan, stop_soon)
     assert states(study) == [[TrialState.FAIL]]
-    assert (plan.folder / "trials" / "0000" / "checkpoint.pt").exists()
+    assert (plan.folder / "trials" / "0000" / "checkpoint.npz").exists()
     work(plan)
     first, second = slots_of(study)[0]
     assert (first.user_attrs["stopped"], second.user_attrs["retry_of"]) == (True, first.number)

@@ -2,28 +2,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from smidgen.errors import FileError
-from smidgen.training.checkpoint import TrainingState, load_checkpoint, restore_generator, save_checkpoint
+from smidgen.training.checkpoint import Keeper, TrainingState, load_checkpoint, restore_generator, save_checkpoint
 
 
 def state() -> TrainingState:
     generator = np.random.default_rng(3)
     generator.random(5)
     return TrainingState(
-        epoch=2, step=20, weights={"a": torch.ones(2)}, optimizer={"state": {}, "param_groups": []},
-        best_weights={"a": torch.zeros(2)}, best_epoch=1, best_val_loss=0.5,
+        epoch=2, step=20, weights={"a": np.ones(2, np.float32)}, optimizer={"steps": np.array(20)},
+        best_weights={"a": np.zeros(2, np.float32)}, best_epoch=1, best_val_loss=0.5,
         generator=dict(generator.bit_generator.state), history=[{"epoch": 1.0}], seconds=3.5,
     )  # fmt: skip
 
 
 def test_state_comes_back_whole(tmp_path: Path):
     """Everything that changes while training comes back, the generator to the next number."""
-    save_checkpoint(tmp_path / "c.pt", state(), {"seed": 1})
-    loaded = load_checkpoint(tmp_path / "c.pt", {"seed": 1})
+    save_checkpoint(tmp_path / "c.npz", state(), {"seed": 1})
+    loaded = load_checkpoint(tmp_path / "c.npz", {"seed": 1})
     assert (loaded.epoch, loaded.step, loaded.best_epoch, loaded.history) == (2, 20, 1, [{"epoch": 1.0}])
-    assert torch.equal(loaded.weights["a"], torch.ones(2))
+    np.testing.assert_array_equal(loaded.weights["a"], np.ones(2))
+    assert loaded.optimizer["steps"] == 20
     expected = np.random.default_rng(3)
     expected.random(5)
     assert restore_generator(loaded.generator).random() == expected.random()
@@ -31,16 +31,24 @@ def test_state_comes_back_whole(tmp_path: Path):
 
 def test_checkpoint_of_another_training_is_refused(tmp_path: Path):
     """Going on with other settings names the setting that differs."""
-    save_checkpoint(tmp_path / "c.pt", state(), {"seed": 1, "epochs": 3})
+    save_checkpoint(tmp_path / "c.npz", state(), {"seed": 1, "epochs": 3})
     with pytest.raises(FileError, match="epochs was 3 and is now 4"):
-        load_checkpoint(tmp_path / "c.pt", {"seed": 1, "epochs": 4})
+        load_checkpoint(tmp_path / "c.npz", {"seed": 1, "epochs": 4})
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_damaged_checkpoint(tmp_path: Path, share: float):
     """A checkpoint cut off anywhere is an error that says what to do."""
-    path = tmp_path / "c.pt"
+    path = tmp_path / "c.npz"
     save_checkpoint(path, state(), {})
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(FileError, match="Delete it"):
         load_checkpoint(path, {})
+
+
+def test_a_checkpoint_of_torch_is_refused(tmp_path: Path):
+    """Who goes on with a training of a version that needed torch is told so, and begins anew elsewhere."""
+    (tmp_path / "checkpoint.pt").write_bytes(b"old")
+    with pytest.raises(FileError, match="trained with torch"):
+        Keeper(tmp_path, {}).open(resume=True)
+    assert Keeper(tmp_path, {}).open(resume=False) is None

@@ -17,9 +17,9 @@ def test_time_is_told_beforehand(generator: np.random.Generator, monkeypatch: py
     dataset = Dataset(name="noise", train=FixedSource(pairs), val=pairs.first(3), test=pairs)
     experiment = Experiment.plan(dataset, default_spec(900), 900, epochs=7, threads=1)
     assert 0 < forecast(experiment).seconds < 1000
-    tried = iter([0.5, 0.08, 0.5, 0.08])  # seconds for a step on 96 x 96 pixels, and to denoise eight times as many
+    tried = iter([0.5, 0.08, 0.5, 0.08])  # seconds for a step on eight images of 64 x 64, and to denoise them
     monkeypatch.setattr(module, "_time", lambda work: (work(), next(tried))[1])
-    of_an_epoch = (30 * 0.5 + 3 * 0.01) * 48 * 64 / 96**2
+    of_an_epoch = (30 * 0.5 + 3 * 0.08) * 48 * 64 / (8 * 64**2)
     assert forecast(experiment).seconds == pytest.approx(7 * of_an_epoch)
     longer = replace(experiment, recipe=replace(experiment.recipe, epochs=70))
     assert forecast(longer).seconds == pytest.approx(70 * of_an_epoch)

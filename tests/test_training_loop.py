@@ -69,16 +69,6 @@ def test_clipped_values_are_trained_too(small_dataset: Dataset):
     assert trained.history[-1]["loss"] < 0.5 * trained.history[0]["loss"]
 
 
-def test_parts_of_a_batch_sum_to_the_whole(small_dataset: Dataset, monkeypatch: pytest.MonkeyPatch):
-    """Cutting a batch into more parts changes the first step by rounding only."""
-    settings = replace(SETTINGS, epochs=1, batch_size=40, optimizer="sgd", learning_rate=0.1)
-    whole = train(small_dataset, TINY, settings)
-    monkeypatch.setattr("smidgen.training.loop._PIXELS_A_PART", 300)
-    parted = train(small_dataset, TINY, replace(settings, threads=3))
-    for name in whole.weights:
-        np.testing.assert_allclose(parted.weights[name], whole.weights[name], atol=1e-5)
-
-
 def test_colour_images(generator: np.random.Generator):
     """Three channels train like one."""
     clean = generator.random((16, 6, 5, 3), dtype=np.float32)

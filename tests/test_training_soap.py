@@ -1,6 +1,6 @@
 import torch
 
-from smidgen.training.soap import SOAP
+from tests.torch_soap import SOAP
 
 
 def loss_after(optimizer_class: type, steps: int, **settings: float) -> float:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from smidgen.data.corruptions import Wish
     from smidgen.data.pairs import Dataset
     from smidgen.estimator import Denoiser as Denoiser
+    from smidgen.export.torch import TorchNetwork
     from smidgen.judging.evaluate import Evaluation
     from smidgen.model.model import Model as Model
-    from smidgen.training.torch_network import TorchNetwork
 
 __version__ = "0.1.0"
 __all__ = ["Denoiser", "Model", "evaluate", "load", "load_torch", "open_pairs", "train"]
@@ -183,12 +183,12 @@ def load_torch(model: "str | Path") -> "TorchNetwork":
     try:
         from smidgen.export.torch import load_torch
     except ModuleNotFoundError as error:
-        raise MissingPartError(str(error.name), "Loading a model into torch", "train") from None
+        raise MissingPartError(str(error.name), "Loading a model into torch", "torch") from None
     return load_torch(find_model(model))
 
 
 def __getattr__(name: str) -> Any:
-    """The classes, imported when they are asked for; `Denoiser` needs scikit-learn and torch."""
+    """The classes, imported when they are asked for; `Denoiser` needs scikit-learn."""
     if name == "Model":
         from smidgen.model.model import Model
 

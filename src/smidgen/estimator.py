@@ -72,7 +72,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         image_shape: `(H, W)` or `(H, W, C)` of flat rows, -1 for one length to be worked out;
             None takes them for square.
         random_state: of weights, order and the validation share.
-        n_jobs: cores to train on, part of the result; None is 1, -1 all.
+        n_jobs: cores to train on; None is 1, -1 all.
 
     Attributes:
         model_: the content of the model file.

@@ -72,8 +72,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--epochs": _NUMBER
     | {"help": "how many times to show all pairs, or 50 million pixels of them (default: set by the recipe)"},
     "--seed": _NUMBER | {"default": 0, "help": "random seed (default: 0)"},
-    "--threads": _NUMBER
-    | {"default": 0, "help": "processor cores to use; results depend slightly on their number (default: all)"},
+    "--threads": _NUMBER | {"default": 0, "help": "processor cores to use (default: all)"},
     "--split": {
         "choices": ("val", "test"),
         "help": "which pairs to score; keep test for figures that are published (default: val; by evaluate and read "

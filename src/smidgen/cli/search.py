@@ -36,7 +36,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     )
     jobs = "trials to run at a time on this machine (default: one for each core)"
     command.add_argument("--jobs", type=int, metavar="N", help=jobs)
-    threads = "processor cores for each trial; results depend slightly on their number (default: 1)"
+    threads = "processor cores for each trial (default: 1)"
     command.add_argument("--threads", type=int, default=1, metavar="N", help=threads)
     storage = "a database for several machines to share, such as postgresql://user@host/name"
     command.add_argument("--storage", metavar="URL", help=storage)

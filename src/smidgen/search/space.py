@@ -124,7 +124,7 @@ class Space:
         output = {} if self.output == OUTPUTS[0] else {"output": self.output}
         return output | {
             "budget": self.budget,
-            "common": self.common,
+            "common": {name: value for name, value in self.common.items() if name != "threads"},  # which change nothing
             "choices": {name: list(options) for name, options in self.choices.items()},
             "ranges": {name: list(ends) for name, ends in self.ranges.items()},
         }

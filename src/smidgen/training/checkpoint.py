@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from smidgen.errors import FileError
 from smidgen.files import make_folder, write_whole
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT = "checkpoint.npz"
+_OLD_CHECKPOINT = "checkpoint.pt"  # of versions that trained with torch
 HISTORY = "history.jsonl"
-_FORMAT = 1
+_FORMAT = 2
+_ARRAYS = ("weights", "best_weights", "optimizer")
+Arrays = dict[str, NDArray[Any]]
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
 
 
@@ -28,8 +30,8 @@ class TrainingState:
     Attributes:
         epoch: epochs finished.
         step: steps made.
-        weights: of the network, as `state_dict` gives them.
-        optimizer: as `state_dict` gives it.
+        weights: of the network, by name.
+        optimizer: its `state`; empty before the first step.
         best_weights, best_epoch, best_val_loss: of the epoch with the lowest validation loss.
         generator: the state of the one source of order, pairing and noise.
         history: one record an epoch.
@@ -39,9 +41,9 @@ class TrainingState:
 
     epoch: int
     step: int
-    weights: dict[str, Tensor]
-    optimizer: dict[str, Any]
-    best_weights: dict[str, Tensor]
+    weights: Arrays
+    optimizer: Arrays
+    best_weights: Arrays
     best_epoch: int
     best_val_loss: float
     generator: dict[str, Any]
@@ -50,15 +52,18 @@ class TrainingState:
     rollbacks: int = 0
 
 
+def copy_arrays(arrays: Arrays) -> Arrays:
+    """The same numbers in arrays of their own."""
+    return {name: array.copy() for name, array in arrays.items()}
+
+
 def save_checkpoint(path: Path, state: TrainingState, identity: dict[str, Any]) -> None:
     """Write the state; `identity` says which training it belongs to."""
+    plain = {name: value for name, value in vars(state).items() if name not in _ARRAYS}
+    told = json.dumps({"format": _FORMAT, "identity": identity, "state": plain}, sort_keys=True)
+    arrays = {f"{part}/{name}": array for part in _ARRAYS for name, array in getattr(state, part).items()}
     buffer = io.BytesIO()
-    content = dict(vars(state)) | {
-        "generator": json.dumps(state.generator),
-        "identity": json.dumps(identity, sort_keys=True),
-        "format": _FORMAT,
-    }
-    torch.save(content, buffer)
+    np.savez(buffer, **arrays, told=np.frombuffer(told.encode(), np.uint8))
     write_whole(path, buffer.getvalue())
 
 
@@ -69,15 +74,20 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> TrainingState:
         FileError: damaged, or of a training with other pairs, spec or settings.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if content.pop("format") != _FORMAT:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+        told = json.loads(content.pop("told").tobytes())
+        if told["format"] != _FORMAT:
             raise FileError(f"{path} was written by another version", remedy="Delete it to start over")
-        found = json.loads(content.pop("identity"))
-        content["generator"] = json.loads(content["generator"])
-        state = TrainingState(**content)
+        found = told["identity"]
+        parts: dict[str, Arrays] = {part: {} for part in _ARRAYS}
+        for name, array in content.items():
+            part, _, own = name.partition("/")
+            parts[part][own] = array
+        state = TrainingState(**(told["state"] | parts))
     except FileError:
         raise
-    except Exception as error:  # torch raises nearly anything on damaged input
+    except Exception as error:  # numpy raises nearly anything on damaged input
         raise FileError(f"{path} cannot be read ({type(error).__name__})", remedy="Delete it to start over") from None
     wanted = json.loads(json.dumps(identity))
     different = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
@@ -112,6 +122,11 @@ class Keeper:
         """The state to go on from, if there is one and it is wanted."""
         make_folder(self._folder)
         if not (self._folder / CHECKPOINT).exists():
+            if resume and (self._folder / _OLD_CHECKPOINT).exists():
+                raise FileError(
+                    f"{self._folder / _OLD_CHECKPOINT} was written by a version that trained with torch",
+                    remedy="Begin anew in another folder; the model that lies there can be used as it is",
+                )
             return None
         if not resume:
             raise FileError(

@@ -2,19 +2,16 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from smidgen.data.collection import shapes_of
 from smidgen.engine.native import Engine
 from smidgen.training.experiment import Experiment
-from smidgen.training.torch_network import TorchNetwork
+from smidgen.training.start import draw_weights
 
-_TRIED_SIDE = 96
-_BYTES_A_PIXEL = 1300  # of activations, measured with the default network
+_TRIED_SIDE = 64
 _BYTES_A_VALIDATED_PIXEL = 60  # of the largest image: noisy, clean, denoised, and float64 for its scores
 
 
@@ -30,24 +27,15 @@ def forecast(experiment: Experiment) -> Forecast:
     """Try a step and a validation on a little noise, and multiply."""
     dataset, spec, recipe = experiment.dataset, experiment.spec, experiment.recipe
     examples, each = dataset.measure(recipe.crop)
-    network = TorchNetwork(spec.network(), torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    noise = np.random.default_rng(0).random((1, _TRIED_SIDE, _TRIED_SIDE, spec.channels), dtype=np.float32)
-    images = torch.from_numpy(noise).permute(0, 3, 1, 2)
-    engine = Engine(spec, network.export_weights(), recipe.threads)
-
-    def step(_: int = 0) -> None:
-        torch.set_num_threads(1)
-        torch.autograd.grad(network(images).square().mean(), list(network.parameters()))
-
-    with ThreadPoolExecutor(recipe.threads) as pool:
-        stepping = _time(lambda: list(pool.map(step, range(recipe.threads)))) / recipe.threads
-    validating = _time(lambda: engine.denoise_batch(np.repeat(noise, 8, 0))) / 8
+    engine = Engine(spec, draw_weights(spec.network(), 0), recipe.threads)
+    noise = np.random.default_rng(0).random((8, _TRIED_SIDE, _TRIED_SIDE, spec.channels), dtype=np.float32)
+    stepping = _time(lambda: engine.gradients(list(noise), list(noise), "mse")) / noise[..., 0].size
+    validating = _time(lambda: engine.denoise_batch(noise)) / noise[..., 0].size
     shapes = shapes_of(dataset.val.clean)
     areas = shapes[:, 0] * shapes[:, 1]
-    pixels = recipe.epochs * np.array([examples * each, int(areas.sum())])
-    seconds = float(pixels @ np.array([stepping, validating])) / _TRIED_SIDE**2
-    activations = min(recipe.batch_size * each, 100_000 * recipe.threads) * _BYTES_A_PIXEL
-    return Forecast(seconds, int(max(activations, int(areas.max()) * _BYTES_A_VALIDATED_PIXEL)))
+    pixels = np.array([examples * each, int(areas.sum())])
+    seconds = recipe.epochs * float(pixels @ np.array([stepping, validating]))
+    return Forecast(seconds, int(areas.max()) * _BYTES_A_VALIDATED_PIXEL)
 
 
 def _time(work: Callable[[], object]) -> float:

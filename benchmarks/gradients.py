@@ -1,6 +1,6 @@
-"""A training step's gradients by the engine beside torch's, as `training/loop.py` computes them.
+"""A training step's gradients by the engine beside those by torch, as trainings computed them before.
 
-    pip install 'smidgen[train]'
+    pip install 'smidgen[torch]'
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/gradients.py [--rounds 7] [--no-torch]
 
 One thread each, in turns; medians by processor time of images and megapixels a second, and the share of the rate of a
@@ -15,9 +15,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch_step import OldNetwork, to_tensor
 
 from smidgen.engine.native import Engine, levels
-from smidgen.export.torch import TorchNetwork
 from smidgen.network.spec import PlainSpec, Spec, default_spec
 
 PRODUCT = 1536
@@ -45,11 +45,6 @@ def measure(function: Callable[[], object]) -> float:
     return time.process_time() - begun
 
 
-def to_tensor(images: np.ndarray) -> torch.Tensor:
-    """(N, H, W, C) as torch has them, in the memory layout that its convolutions prefer."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2)
-
-
 def random_weights(spec: Spec) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
     return {
@@ -60,7 +55,7 @@ def random_weights(spec: Spec) -> dict[str, np.ndarray]:
 
 def torch_step(spec: Spec, noisy: np.ndarray, clean: np.ndarray) -> Callable[[], object]:
     """Loss and gradients of a batch, as `Loop` computes them in one part."""
-    model = TorchNetwork(spec.network(), random_weights(spec))
+    model = OldNetwork(spec.network(), random_weights(spec))
     parameters = list(model.parameters())
 
     def step() -> object:

@@ -159,6 +159,7 @@ def assert_same_steps(shapes: Shapes, steps: int, seed: int) -> int:
     return compared
 
 
+@pytest.mark.slow(10)
 def test_soap_takes_the_oracles_steps_on_the_default_network():
     """From each of 200 states of the oracle, weights and state come where the oracle's do."""
     assert assert_same_steps(shapes_of(default_spec()), 200, 0) > 1000
@@ -318,8 +319,7 @@ print(hashlib.sha256(b"".join(array.tobytes() for array in [*weights.values(), *
 def test_the_bits_do_not_depend_on_threads(name: str):
     """With BLAS on one thread or more, weights and state are the same to the bit, also of larger networks."""
     shapes = [*shapes_of(default_spec()).values(), *shapes_of(PlainSpec()).values()]
-    if name != "soap":
-        shapes.append((11000,))
+    shapes += [(130, 65), (65, 1, 13, 13), (1, 20, 3, 3), (300,)] if name == "soap" else [(11000,)]
     words = [f"{number}x{'x'.join(map(str, shape))}" for number, shape in enumerate(shapes)]
 
     def run(threads: int) -> str:

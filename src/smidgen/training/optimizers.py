@@ -8,18 +8,17 @@ order on any number of threads, so that a repeated training gives the same bits.
 import abc
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from smidgen.training.matrices import Floats, find_eigenvectors, multiply, orthonormalise, transpose
+
 Gradients = Mapping[str, NDArray[np.floating]]
 
 _EPSILON = 1e-8
-# Multiplications that BLAS never spreads over threads, whose number would decide how it rounds.
-_MOST_AT_ONCE = 2**17
-_SIDES = (("left", "left_basis"), ("right", "right_basis"))
+_SIDES = ("left", "right")
 
 
 class Optimizer(abc.ABC):
@@ -183,57 +182,57 @@ class Soap(Optimizer):
         self._make_groups()
 
     def _make_groups(self) -> None:
-        """Lay out factors and bases, those of one size side by side, so that they are renewed together."""
-        alike = [(shape, list(names)) for shape, names in itertools.groupby(self._weights, self._shape_of)]
-        sides = sorted((shape[side], number, side) for number, (shape, _) in enumerate(alike) for side in (0, 1))
-        sides = [(n, number, side) for n, number, side in sides if n > 1]
-        numbers = sum(n**2 * len(alike[number][1]) for n, number, _ in sides)
-        self._factors, self._products, self._bases = (np.zeros(numbers, np.float32) for _ in range(3))
         self._groups: list[_Group] = []
+        sides = []  # each as its size, its group, 0 or 1, the group's part of the squares and its names
         end = 0
-        for shape, names in alike:
-            start, end = end, end + len(names) * math.prod(shape)
-            self._groups.append(_Group((len(names), *shape), slice(start, end)))
+        for shape, members in itertools.groupby(self._weights, lambda name: _matrix_shape(self._weights[name])):
+            names = list(members)
+            stack = (len(names), *shape)
+            start, end = end, end + math.prod(stack)
+            vectors = (self._both, self._rotated, self._half, self._update)
+            group = _Group(stack, *(vector[..., start:end] for vector in vectors))
+            self._groups.append(group)
+            square = self._square[start:end].reshape(stack)
+            sides += [(n, group, side, square, names) for side, n in enumerate(shape) if n > 1]
+        # Those of one size lie side by side, so that they are renewed together.
+        sides.sort(key=lambda side: side[0])
+        numbers = sum(n**2 * len(names) for n, *_, names in sides)
+        all_three = self._factors, self._products, self._bases = np.zeros((3, numbers), np.float32)
         self._sizes: list[_Size] = []
         end = 0
         for n, same in itertools.groupby(sides, lambda side: side[0]):
             first, squares = end, []
-            for _, number, side in same:
-                names, group = alike[number][1], self._groups[number]
-                start, end = end, end + len(names) * n**2
-                factor, product, basis = (
-                    vector[start:end].reshape(-1, n, n) for vector in (self._factors, self._products, self._bases)
-                )
+            for _, group, side, square, names in same:
+                start, end = end, end + n**2 * len(names)
+                factor, product, basis = (vector[start:end].reshape(-1, n, n) for vector in all_three)
                 group.products[side], group.bases[side] = product, basis
-                squares.append((self._square[group.part].reshape(group.stack), 1 + side))
-                for name, *kept in zip(names, factor, basis, strict=True):
-                    for quantity, array in zip(_SIDES[side], kept, strict=True):
-                        self._kept[f"{self._name}.{name}.{quantity}"] = array
-            factors, bases = (vector[first:end].reshape(-1, n, n) for vector in (self._factors, self._bases))
+                squares.append((square, 1 + side))
+                for index, name in enumerate(names):
+                    where = f"{self._name}.{name}.{_SIDES[side]}"
+                    self._kept |= {where: factor[index], f"{where}_basis": basis[index]}
+            factors, _, bases = (vector[first:end].reshape(-1, n, n) for vector in all_three)
             self._sizes.append(_Size(factors, bases, squares))
-
-    def _shape_of(self, name: str) -> tuple[int, int]:
-        return _matrix_shape(self._weights[name])
 
     def _find_update(self, rate: float) -> None:
         for group in self._groups:
-            group.multiply(self._gradient)
+            group.multiply()
         step = int(self._steps) - 1
         if step == 0:
             self._factors[...] = self._products
             for size in self._sizes:
                 size.start()
+            self._update[...] = 0
             return
         beta1, beta2 = self.betas
         _approach(self._mean, self._gradient, 1 - beta1, spare=self._update)
         for group in self._groups:
-            group.rotate(self._both, self._rotated, self._half)
+            group.rotate()
         gradient, mean = self._rotated
         _add_square(self._square, gradient, beta2, spare=self._update)
         _normalise(mean, self._square, step, self.betas, out=gradient)
         gradient *= rate
         for group in self._groups:
-            group.rotate_back(gradient, self._update, self._half[0])
+            group.rotate_back()
         _approach(self._factors, self._products, 1 - beta2, spare=self._products)
         if step <= self.warming or step % self.every == 0:
             for size in self._sizes:
@@ -244,46 +243,51 @@ class _Group:
     """Tensors of one matrix shape: a stack (tensors, rows, columns) in one part of each vector.
 
     Attributes:
-        products, bases: of the left side (tensors, rows, rows) and of the right one (tensors, columns, columns); None
-            for a side of one.
+        stack: that shape.
+        products, bases: of the left side (tensors, rows, rows) and of the right one (tensors, columns, columns); none
+            of a side of one.
     """
 
-    def __init__(self, stack: tuple[int, int, int], part: slice) -> None:
-        self.stack, self.part = stack, part
-        self.products: list[Floats | None] = [None, None]
-        self.bases: list[Floats | None] = [None, None]
+    def __init__(self, stack: tuple[int, int, int], *vectors: Floats) -> None:
+        """Take this group's part, (tensors · rows · columns,), of `both`, `rotated`, `half` and `update`."""
+        self.stack = stack
+        self._both, self._rotated, self._half, self._update = (
+            vector.reshape(*vector.shape[:-1], *stack) for vector in vectors
+        )
+        self.products: dict[int, Floats] = {}
+        self.bases: dict[int, Floats] = {}
 
-    def multiply(self, gradient: Floats) -> None:
+    def multiply(self) -> None:
         """Make the products G Gᵀ and Gᵀ G."""
-        stack = gradient[self.part].reshape(self.stack)
-        left, right = self.products
-        if left is not None:
-            _multiply(stack, _transpose(stack), left)
-        if right is not None:
-            _multiply(_transpose(stack), stack, right)
+        gradient, turned = self._both[0], transpose(self._both[0])
+        for side, product in self.products.items():
+            if side:
+                multiply(turned, gradient, product)
+            else:
+                multiply(gradient, turned, product)
 
-    def rotate(self, values: Floats, out: Floats, half: Floats) -> None:
-        """Leftᵀ V Right of this group's part of `values`, one vector or several."""
-        left, right = self.bases
-        self._between(None if left is None else _transpose(left), values, right, out, half)
+    def rotate(self) -> None:
+        """Leftᵀ V Right of the gradients and their means, from `both` into `rotated`."""
+        left, right = self.bases.get(0), self.bases.get(1)
+        self._between(None if left is None else transpose(left), self._both, right, self._rotated, self._half)
 
-    def rotate_back(self, values: Floats, out: Floats, half: Floats) -> None:
-        """Left V Rightᵀ of this group's part of `values`."""
-        left, right = self.bases
-        self._between(left, values, None if right is None else _transpose(right), out, half)
+    def rotate_back(self) -> None:
+        """Left V Rightᵀ of the first half of `rotated`, into `update`."""
+        left, right = self.bases.get(0), self.bases.get(1)
+        turned = None if right is None else transpose(right)
+        self._between(left, self._rotated[0], turned, self._update, self._half[0])
 
-    def _between(self, left: Floats | None, values: Floats, right: Floats | None, out: Floats, half: Floats) -> None:
-        shape = (*values.shape[:-1], *self.stack)
-        v, o, h = (vector[..., self.part].reshape(shape) for vector in (values, out, half))
+    @staticmethod
+    def _between(left: Floats | None, values: Floats, right: Floats | None, out: Floats, half: Floats) -> None:
         if left is not None and right is not None:
-            _multiply(v, right, h)
-            _multiply(left, h, o)
+            multiply(values, right, half)
+            multiply(left, half, out)
         elif left is not None:
-            _multiply(left, v, o)
+            multiply(left, values, out)
         elif right is not None:
-            _multiply(v, right, o)
+            multiply(values, right, out)
         else:
-            o[...] = v
+            out[...] = values
 
 
 class _Size:
@@ -299,11 +303,11 @@ class _Size:
 
     def start(self) -> None:
         """The eigenvectors of the first factors."""
-        self._bases[...] = np.linalg.eigh(self._factors)[1] if np.isfinite(self._factors).all() else np.nan
+        self._bases[...] = self._guard(find_eigenvectors, self._factors)
 
     def renew(self) -> None:
         """One step of power iteration towards the eigenvectors, largest eigenvalue first."""
-        _multiply(self._factors, self._bases, self._products)
+        multiply(self._factors, self._bases, self._products)
         order = (-(self._bases * self._products).sum(1)).argsort(1, kind="stable")
         end = 0
         for square, axis in self._squares:
@@ -311,23 +315,16 @@ class _Size:
             index = np.expand_dims(order[start:end], 3 - axis)
             square[...] = np.take_along_axis(square, index, axis)
         products = np.take_along_axis(self._products, order[:, None, :], 2)
-        self._bases[...] = np.linalg.qr(products)[0] if np.isfinite(products).all() else np.nan
+        self._bases[...] = self._guard(orthonormalise, products)
+
+    @staticmethod
+    def _guard(find: Callable[[Floats], Floats], matrices: Floats) -> Floats | float:
+        """What is found, or that it is no number, for LAPACK may not end or raise on such."""
+        return find(matrices) if np.isfinite(matrices).all() else np.nan
 
 
 def _matrix_shape(weight: Floats) -> tuple[int, int]:
     return (1, len(weight)) if weight.ndim == 1 else (len(weight), weight[0].size)
-
-
-def _transpose(matrices: Floats) -> Floats:
-    return matrices.swapaxes(-1, -2)
-
-
-def _multiply(a: Floats, b: Floats, out: Floats) -> None:
-    """Each matrix of `a` times that of `b`, by as many rows at once as one thread is sure to take."""
-    rows, inner = a.shape[-2:]
-    most = max(1, _MOST_AT_ONCE // (inner * b.shape[-1]))
-    for start in range(0, rows, most):
-        np.matmul(a[..., start : start + most, :], b, out=out[..., start : start + most, :])
 
 
 def _approach(mean: Floats, values: Floats, share: float, *, spare: Floats) -> None:

@@ -102,18 +102,20 @@ def test_what_is_no_image_is_refused(bad: np.ndarray):
 
 
 def test_the_output_is_chosen_with_the_pairs(tmp_path: Path, generator: np.random.Generator):
-    """Asked for, or chosen by the clean images: grey ones make a residual with X on y's scale, black on white none."""
+    """Asked for, or chosen by the pairs: grey ones on one scale make a residual, sums and black on white none."""
     grey = generator.random((30, 8, 8))
     np.savez(tmp_path / "sums.npz", X=grey + generator.random(grey.shape), y=grey)
+    np.savez(tmp_path / "noise.npz", X=grey + 0.1 * generator.standard_normal(grey.shape), y=grey)
     with pytest.raises(InputError, match="sigmoid or residual"):
         smidgen.open_pairs(tmp_path / "sums.npz", output="difference")
-    pairs = smidgen.open_pairs(tmp_path / "sums.npz")
+    assert "sigmoid, since X is on the scale 0..2" in smidgen.open_pairs(tmp_path / "sums.npz").output_reason
+    pairs = smidgen.open_pairs(tmp_path / "noise.npz")
     assert "residual, since only" in pairs.output_reason
     model = smidgen.train(pairs, tmp_path / "run", budget=300, epochs=1, threads=1)
     assert model.info.spec.output == "residual"
     assert model.info.scales.noisy == model.info.scales.clean == Scale()
-    asked = smidgen.open_pairs(tmp_path / "sums.npz", output="sigmoid")
-    assert (asked.output, asked.scales.noisy) == ("sigmoid", Scale(0, 2))
+    asked = smidgen.open_pairs(tmp_path / "sums.npz", output="residual")
+    assert (asked.output, asked.scales.noisy) == ("residual", Scale())
     np.savez(tmp_path / "ink.npz", X=grey, y=(grey > 0.5) * 1.0)
     assert smidgen.open_pairs(tmp_path / "ink.npz").output == "sigmoid"
 

@@ -46,7 +46,9 @@ def test_another_search_in_the_same_place_is_refused(plan: Plan, small_dataset: 
         (replace(plan, seed=1), "seed"),
         (replace(plan, space=full_space(small_dataset, 400, epochs=3)), "budget"),
         (
-            replace(plan, space=full_space(small_dataset, 300, output="residual", epochs=3, seed=0, threads=1)),
+            replace(
+                plan, space=full_space(replace(small_dataset, output="residual"), 300, epochs=3, seed=0, threads=1)
+            ),
             "output",
         ),
         (replace(plan, dataset=replace(small_dataset, fingerprint="others")), "pairs"),

@@ -1,4 +1,4 @@
-"""Which kind of output suits some pairs: the image painted anew, or what is to be taken from the noisy one."""
+"""Which kind of output suits some clean images: the image painted anew, or what is to be taken from the noisy one."""
 
 import numpy as np
 

@@ -16,7 +16,7 @@ from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.data.raw_pairs import RawPairs, count_outside, fingerprint
 from smidgen.data.scale import Scale, Scales, fit_scales
 from smidgen.errors import plural
-from smidgen.network.spec import needs_one_scale
+from smidgen.network.spec import OUTPUTS, needs_one_scale
 
 _MOST_VALUES = 100_000_000
 
@@ -38,7 +38,7 @@ def split_pairs(
         raw: the pairs to split.
         val, test: used whole instead of a tenth of `raw`.
         scales: a model's, used as long as the values are on them; None fits scales to the training part.
-        output: of the network; None chooses it by `choose_output`. For a residual X is taken on y's scale in any case.
+        output: of the network; None chooses it by the pairs. For a residual X is taken on y's scale in any case.
         draw: `group`, `apart`, `seed`, `val_share` and `test_share`, as of `draw_parts`.
 
     Raises:
@@ -62,7 +62,7 @@ def is_foreign(raw: RawPairs, trained_on: Origin) -> bool:
 
 def _make_dataset(raw: RawPairs, drawn: Drawn, scales: Scales | None, output: str | None) -> Dataset:
     parts = train, val, test = drawn.parts
-    chosen, reason = choose_output(train) if output is None else (output, "")
+    chosen, reason = _choose_output(train) if output is None else (output, "")
     scales, warnings = _choose_scales(train, scales, needs_one_scale(chosen))
     warnings += [
         f"the values of X in {part.source} do not match those in training, {scales.seen}"
@@ -97,18 +97,27 @@ def _normalise(raw: RawPairs, scales: Scales) -> Pairs:
     return Pairs(noisy, clean, raw.labels, names=raw.names)
 
 
+def _choose_output(train: RawPairs) -> tuple[str, str]:
+    """A residual needs X and y on one scale; where they are, the clean images decide."""
+    own = _fit(train, one_scale=False)
+    if own.noisy != own.clean:
+        return OUTPUTS[0], f"output: sigmoid, since X is on the scale {own.noisy} and y on {own.clean}"
+    return choose_output(train)
+
+
+def _fit(train: RawPairs, one_scale: bool) -> Scales:
+    noisy, clean = (seen.extent for seen in train.surveys)
+    return fit_scales(noisy, clean, functools.partial(_squared_error, train), one_scale=one_scale)
+
+
 def _choose_scales(train: RawPairs, given: Scales | None, one_scale: bool) -> tuple[Scales, list[str]]:
     """The model's scales where they suit the values, else the values' own with a warning."""
     noisy, clean = (seen.extent for seen in train.surveys)
     if given is not None and given.suit(noisy, clean):
         return given, []
-
-    def fit(one_scale: bool) -> Scales:
-        return fit_scales(noisy, clean, functools.partial(_squared_error, train), one_scale=one_scale)
-
-    own = fit(one_scale)
+    own = _fit(train, one_scale)
     if given is None:
-        usual = fit(False).noisy if one_scale else own.noisy
+        usual = _fit(train, False).noisy if one_scale else own.noisy
         warning = f"X is read on y's scale, {own.clean}, though it lies nearer to y on its own, {usual}"
         return own, [] if usual == own.noisy else [warning]
     warning = (

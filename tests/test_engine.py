@@ -273,7 +273,7 @@ def test_memory_follows_the_width_not_the_height():
     assert held(102_400) == held(1024)
 
 
-@pytest.mark.slow(10)
+@pytest.mark.slow(18)
 @pytest.mark.parametrize(("sanitizer", "lanes"), [("address,undefined", 1), ("address,undefined", 8), ("thread", 8)])
 def test_sanitizers_find_nothing(tmp_path: Path, sanitizer: str, lanes: int):
     """Random networks, sizes and threads, forwards and back, touch no memory that is not theirs and race for none."""

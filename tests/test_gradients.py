@@ -60,10 +60,15 @@ def by_torch(
     return total.item(), {w.name: g.numpy() for w, g in zip(spec.network().weights, gradients, strict=True)}
 
 
-def error_of(found: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> float:
-    """The largest difference in any number, by the largest number of its tensor, or by a thousandth of the largest."""
-    most = max(np.abs(x).max() for x in exact.values())
-    return max(np.abs(found[n] - x).max() / max(np.abs(x).max(), 1e-3 * most, 1e-30) for n, x in exact.items())
+def errors_of(found: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> tuple[float, float]:
+    """The largest difference in any number: by the largest of all, and by the largest of its tensor.
+
+    By a thousandth of the largest of all where its tensor has but smaller ones.
+    """
+    most = max(1e-30, *(np.abs(x).max() for x in exact.values()))
+    apart = {name: np.abs(found[name] - x).max() for name, x in exact.items()}
+    own = max(apart[name] / max(np.abs(x).max(), 1e-3 * most) for name, x in exact.items())
+    return max(apart.values()) / most, own
 
 
 @given(spec=pyramids | plains, sizes=batches, seed=st.integers(0, 99), level=st.sampled_from(levels()), data=st.data())
@@ -71,17 +76,21 @@ def error_of(found: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> floa
 def test_gradients_of_any_network_on_any_sizes_are_those_of_autograd(
     spec: Spec, sizes: list[Size], seed: int, level: str, data: st.DataObject
 ):
-    """Loss and gradients are within 1e-5 of torch's in float64, or less than ten times as far as torch in float32.
+    """Gradients are within 1e-5 of the largest of torch's in float64, and each tensor's within 1e-3 of its own.
 
-    The norm of very few channels takes nearly all of a gradient away, and leaves few digits.
+    Or less than ten times as far as torch in float32: the norm of very few channels, and slopes that add up to nearly
+    nothing, leave few digits.
     """
     loss = data.draw(st.sampled_from(losses_of(spec)))
     weights, batch = calm_weights(spec, seed), batch_of(spec, sizes, seed)
     total, gradients = Engine(spec, weights, 2, level).gradients(*batch, loss)
     exact_total, exact = by_torch(spec, weights, batch, loss)
     assert total == pytest.approx(exact_total, rel=1e-5)
-    error = error_of(gradients, exact)
-    assert error <= 1e-5 or error <= 10 * error_of(by_torch(spec, weights, batch, loss, torch.float32)[1], exact)
+    errors = errors_of(gradients, exact)
+    if errors[0] > 1e-5 or errors[1] > 1e-3:
+        bounds = errors_of(by_torch(spec, weights, batch, loss, torch.float32)[1], exact)
+        assert errors[0] <= 10 * bounds[0]
+        assert errors[1] <= 10 * bounds[1]
 
 
 @given(spec=pyramids, sizes=batches, seed=st.integers(0, 99), data=st.data())
@@ -123,7 +132,7 @@ def test_large_images_are_computed_in_tiles_that_change_nothing():
     total, gradients = Engine(spec, weights).gradients(*batch, "bce")
     exact_total, exact = by_torch(spec, weights, batch, "bce")
     assert total == pytest.approx(exact_total, rel=1e-6)
-    assert error_of(gradients, exact) <= 1e-5
+    assert max(errors_of(gradients, exact)) <= 1e-5
 
 
 @pytest.mark.slow(5)

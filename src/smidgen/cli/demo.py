@@ -10,7 +10,7 @@ from smidgen.engine.native import count_cores
 from smidgen.network.spec import DEFAULT_BUDGET, default_spec
 from smidgen.training.experiment import Experiment
 
-_EPOCHS = 14
+_EPOCHS = 20
 
 
 def add_options(command: argparse.ArgumentParser) -> None:

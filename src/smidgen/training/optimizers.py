@@ -1,8 +1,7 @@
 """How gradients change a network's weights: SOAP, Adam, AdamW and gradient descent with momentum, in numpy.
 
-A network this small has a few thousand numbers in some twenty tensors, so a step costs what its calls cost. All
-tensors lie in one vector, where rules for single numbers are applied to all of them at once. Every sum is made in one
-order on any number of threads, so that a repeated training gives the same bits.
+A network this small has a few thousand numbers in some twenty tensors, so a step costs what its calls cost: all lie in
+one vector. Every sum is made in one order on any number of threads, so that a repeated training gives the same bits.
 """
 
 import abc

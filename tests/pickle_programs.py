@@ -14,8 +14,8 @@ import numpy as np
 
 from smidgen.data.checks import make_raw_pairs
 from smidgen.data.parts import take_apart
-from smidgen.data.unpickle import read_pickle
 from smidgen.errors import SmidgenError
+from smidgen.pickles.unpickle import read_pickle
 from tests import opcodes
 
 MOST_DEPTH = 5

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.mapped import read_npy
-from smidgen.data.packing import GZIP_START, PACKING_SUFFIXES
-from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError, PairsError, plural
 from smidgen.files import check_memory, refuse_bomb
+from smidgen.pickles.packing import GZIP_START, PACKING_SUFFIXES
+from smidgen.pickles.unpickle import read_pickle
 
 MOST_BYTES = 16 * 2**30
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".p", ".joblib", ".pt", ".pth")

@@ -16,10 +16,10 @@ from smidgen.data.groups import name_pages
 from smidgen.data.parts import quote, take_apart
 from smidgen.data.pictures import Watch, decode_pictures
 from smidgen.data.raw_pairs import RawPairs
-from smidgen.data.unpickle import read_pickle
 from smidgen.data.zarr_images import is_zarr, open_zarr
 from smidgen.errors import FileError, PairsError, plural
 from smidgen.images.kinds import IMAGE_SUFFIXES
+from smidgen.pickles.unpickle import read_pickle
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from smidgen.data.pickle_parts import Made, Meter, Named, set_items
-from smidgen.data.pickle_tables import read_arrow_text, read_categories, read_index, read_nullable, read_table
-from smidgen.data.pickle_tensors import TENSOR_NAMES, are_sizes, read_parameter, read_storage, read_tensor
 from smidgen.errors import FileError
+from smidgen.pickles.parts import Made, Meter, Named, set_items
+from smidgen.pickles.tables import read_arrow_text, read_categories, read_index, read_nullable, read_table
+from smidgen.pickles.tensors import TENSOR_NAMES, are_sizes, read_parameter, read_storage, read_tensor
 
 _ALLOWED = frozenset(
     {

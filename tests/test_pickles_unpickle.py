@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError
+from smidgen.pickles.unpickle import read_pickle
 from tests.opcodes import PROTOCOLS, write
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.pickle_parts import Made, Meter
 from smidgen.errors import FileError
+from smidgen.pickles.parts import Made, Meter
 
 # Bytes, for the time that each takes: a table or column, another part of it, another use of a category.
 _A_TABLE, _A_PART, _A_LABEL = 1024, 64, 16

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError
+from smidgen.pickles.unpickle import read_pickle
 from tests.opcodes import PROTOCOLS, write
 
 

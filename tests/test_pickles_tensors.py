@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import TensorDataset
 
 from smidgen.data.formats import read_array, read_pairs
-from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError
+from smidgen.pickles.unpickle import read_pickle
 from tests.opcodes import content as binary
 from tests.opcodes import pair, storage, tensor
 

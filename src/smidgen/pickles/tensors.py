@@ -13,8 +13,8 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.pickle_parts import Made, Meter, Named
 from smidgen.errors import FileError
+from smidgen.pickles.parts import Made, Meter, Named
 
 MOST_DIMENSIONS = 32
 # What a storage's numbers are; those of bfloat16 are the upper halves of float32.

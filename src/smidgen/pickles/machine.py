@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from smidgen.data.pickle_forms import allow, build, call, make_array
-from smidgen.data.pickle_parts import USE_AN_ARRAY, Made, Meter, Named, set_items
-from smidgen.data.pickle_tensors import are_sizes, find_storage
 from smidgen.errors import FileError
+from smidgen.pickles.forms import allow, build, call, make_array
+from smidgen.pickles.parts import USE_AN_ARRAY, Made, Meter, Named, set_items
+from smidgen.pickles.tensors import are_sizes, find_storage
 
 _HIGHEST_PROTOCOL = 5
 _MOST_MARKS = 128

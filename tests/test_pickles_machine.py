@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smidgen.data.pickle_parts import Meter, set_items
-from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError
+from smidgen.pickles.parts import Meter, set_items
+from smidgen.pickles.unpickle import read_pickle
 from tests.opcodes import PROTOCOLS, write
 
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from smidgen.data.formats import read_array, read_pairs
-from smidgen.data.packing import read_unpacked
-from smidgen.data.unpickle import read_pickle
 from smidgen.errors import FileError
+from smidgen.pickles.packing import read_unpacked
+from smidgen.pickles.unpickle import read_pickle
 
 X = np.random.default_rng(0).integers(0, 255, (6, 4, 4), np.uint8)
 Y = (X / 255).astype(np.float32)
@@ -70,7 +70,7 @@ def test_torn_packing(tmp_path: Path, suffix: str):
 @pytest.mark.parametrize("suffix", PACKERS)
 def test_packing_has_its_bounds(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch):
     """A file that unpacks to more than it may is refused; what it holds then is not unpacked any further."""
-    monkeypatch.setattr("smidgen.data.packing.most_unpacked", lambda _: 2000)
+    monkeypatch.setattr("smidgen.pickles.packing.most_unpacked", lambda _: 2000)
     (tmp_path / "a").write_bytes(PACKERS[suffix](bytes(1000)))
     assert read_unpacked(tmp_path / "a") == (bytes(1000), (tmp_path / "a").stat().st_size)
     (tmp_path / "a").write_bytes(PACKERS[suffix](bytes(1001)))

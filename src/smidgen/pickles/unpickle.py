@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from smidgen.data.packing import read_unpacked
-from smidgen.data.pickle_forms import explain
-from smidgen.data.pickle_machine import Machine
-from smidgen.data.pickle_parts import Meter
-from smidgen.data.pickle_tensors import OLD_START
-from smidgen.data.torch_archive import TorchArchive
 from smidgen.errors import FileError
+from smidgen.pickles.forms import explain
+from smidgen.pickles.machine import Machine
+from smidgen.pickles.packing import read_unpacked
+from smidgen.pickles.parts import Meter
+from smidgen.pickles.tensors import OLD_START
+from smidgen.pickles.torch_archive import TorchArchive
 
 _ZIP_START = b"PK\x03\x04"
 _MOST_NESTING = 32

@@ -1,0 +1,1 @@
+"""Pickles and what holds them, read without running anything in them."""

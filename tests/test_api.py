@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import smidgen
+from smidgen.data.formats import read_pairs
 from smidgen.data.origin import Found, Origin
 from smidgen.data.scale import Scale, Scales
+from smidgen.data.split import is_foreign
 from smidgen.errors import InputError
 from smidgen.model.file import pack_model
 from smidgen.model.records import ModelInfo
@@ -154,3 +157,16 @@ def test_other_pairs_are_scored_whole(tmp_path: Path, generator: np.random.Gener
         return judged.split, judged.n
 
     assert [judge("own"), judge("other"), judge("other", split="test")] == [("val", 4), ("all", 40), ("test", 4)]
+
+
+def test_pairs_that_look_alike_are_other_pairs(tmp_path: Path, generator: np.random.Generator):
+    """As many 8-bit pairs, of the same sizes and from black to white too, are not those that a model was trained on."""
+    images = generator.integers(0, 256, (2, 20, 8, 8), dtype=np.uint8)
+    images[:, 0, 0, :2] = 0, 255
+    np.savez(tmp_path / "own.npz", X=images[0], y=images[0])
+    np.savez(tmp_path / "other.npz", X=images[1], y=images[1])
+    model = smidgen.train(smidgen.open_pairs(tmp_path / "own.npz"), tmp_path / "run", budget=300, epochs=1, threads=1)
+    judged = [smidgen.evaluate(model, tmp_path / f"{name}.npz", baselines=False) for name in ("own", "other")]
+    assert [(one.split, one.n) for one in judged] == [("val", 2), ("all", 20)]
+    older = replace(model.info.origin, source_fingerprint="0" * 16)
+    assert not is_foreign(read_pairs(tmp_path / "own.npz"), older)

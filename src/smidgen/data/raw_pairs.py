@@ -13,6 +13,7 @@ from smidgen.data.scale import Extent, Scale
 from smidgen.errors import PairsError, plural
 
 _DIGEST = 16  # bytes
+_FINGERPRINT = 20  # hexadecimal digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +133,16 @@ def count_outside(scale: Scale, raw: RawPairs) -> int:
 
 
 def fingerprint(*parts: RawPairs) -> str:
-    """A short hash of the images' content and sizes."""
+    """A short hash of the images' content and sizes; see `is_of_this_make`."""
     digest = hashlib.sha256()
     for raw in parts:
         for seen, images in zip(raw.surveys, (raw.noisy, raw.clean), strict=True):
             digest.update(f"{seen.dtype}".encode())
             digest.update(np.ascontiguousarray(shapes_of(images)).data)
             digest.update(seen.digest.tobytes())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:_FINGERPRINT]
+
+
+def is_of_this_make(made: str) -> bool:
+    """Whether `fingerprint` made this; version 0.1 hashed otherwise, to 16 digits."""
+    return len(made) == _FINGERPRINT

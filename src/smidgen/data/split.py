@@ -13,7 +13,7 @@ from smidgen.data.oddities import different, odd_things
 from smidgen.data.origin import Origin
 from smidgen.data.output import choose_output
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
-from smidgen.data.raw_pairs import RawPairs, count_outside, fingerprint
+from smidgen.data.raw_pairs import RawPairs, count_outside, fingerprint, is_of_this_make
 from smidgen.data.scale import Scale, Scales, fit_scales
 from smidgen.errors import plural
 from smidgen.network.spec import OUTPUTS, needs_one_scale
@@ -56,8 +56,13 @@ def keep_whole(
 
 
 def is_foreign(raw: RawPairs, trained_on: Origin) -> bool:
-    """Whether these are other pairs than a model was trained on; equal facts are enough to take them for the same."""
-    return trained_on.source_fingerprint != fingerprint(raw) and trained_on.found != raw.found
+    """Whether these are other pairs than a model was trained on.
+
+    Of a model of version 0.1, whose fingerprint says nothing here, equal facts are enough to take them for the same.
+    """
+    if is_of_this_make(trained_on.source_fingerprint):
+        return trained_on.source_fingerprint != fingerprint(raw)
+    return trained_on.found != raw.found
 
 
 def _make_dataset(raw: RawPairs, drawn: Drawn, scales: Scales | None, output: str | None) -> Dataset:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,14 @@ def test_refusals(folder: Path, tmp_path: Path, words: list[str], message: str, 
     assert main(["train", *words, "--out", str(tmp_path / "run")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_noisy_images_are_not_taken_for_clean(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A folder of pairs is refused as one of clean images, and the clean ones in it are named."""
+    for name in ("noisy", "clean"):
+        shutil.copytree(folder, tmp_path / "pairs" / name)
+    assert main(["inspect", "--clean", str(tmp_path / "pairs"), *NOISE]) == 2
+    assert f"Name {tmp_path / 'pairs' / 'clean'}." in capsys.readouterr().err
 
 
 def test_help_lists_the_kinds(capsys: pytest.CaptureFixture[str]):

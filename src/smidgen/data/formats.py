@@ -161,8 +161,12 @@ def read_clean(path: Path, labels: Path | None = None, *, keeping: Keeping = ANY
     """Clean images alone, from one file or folder, and labels from another; they stand as X and as y.
 
     Raises:
-        FileError, PairsError: they cannot be read, or make no images.
+        FileError, PairsError: they cannot be read, or make no images, or lie beside noisy ones.
     """
+    if _is_folder(path) and (path / "noisy").is_dir() and (path / "clean").is_dir():
+        raise PairsError(
+            f"{path} holds noisy images, too", expected="clean images alone", remedy=f"Name {path / 'clean'}"
+        )
     (side,) = _make_alike([_read_side(path, keeping)])
     files = list(find_images(path)) if _is_folder(path) else [path.stem]
     known: object = None

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,6 +51,18 @@ def test_large_sets_are_shown_evenly(monkeypatch: pytest.MonkeyPatch):
     area = np.array([block.size for block in blocks], float)
     mean_weight = sum(count.sum() for count in seen) / epochs
     assert chisquare(found / mean_weight, area / area.sum() * found.sum() / mean_weight).pvalue > 1e-3
+
+
+def test_a_huge_set_costs_an_epoch_no_more_than_it_shows():
+    """Of a store of 10 terapixels no more cells are drawn than an epoch needs, and these fill it."""
+    huge = np.broadcast_to(np.array([10_000, 10_000, 1]), (100_000, 3))
+    tracemalloc.start()
+    cells = draw_cells(huge, 500, np.random.default_rng(0))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.98 * crops.MOST_PIXELS_AN_EPOCH < cells.pixels.sum() <= crops.MOST_PIXELS_AN_EPOCH
+    assert len(np.unique(cells.number)) > 0.95 * len(cells)
+    assert peak < 300_000_000
 
 
 @given(SIZES, st.integers(16, 40), st.integers(1, 9), st.integers(0, 9))

@@ -10,6 +10,7 @@ from smidgen.data.collection import Image, Images, Shapes, Window
 
 # A training on stamps validates and saves about as often as one on pages.
 MOST_PIXELS_AN_EPOCH = 50_000_000
+_SPARE, _SPARE_CELLS = 1.1, 1000
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,10 @@ def draw_cells(shapes: Shapes, crop: int, generator: np.random.Generator) -> Cel
     """
     grid = count_cells(shapes, crop)
     cells_before = np.concatenate([[0], np.cumsum(grid.prod(1))])
-    order = generator.permutation(int(cells_before[-1]))
+    every, pixels = int(cells_before[-1]), int(shapes[:, :2].prod(1).sum())
+    # A few more than an epoch holds, since some are small: of a store without end not all need be drawn.
+    enough = min(every, _SPARE_CELLS + int(_SPARE * every * (MOST_PIXELS_AN_EPOCH / pixels)))
+    order = generator.choice(every, enough, replace=False) if enough < every else generator.permutation(every)
     number = np.searchsorted(cells_before, order, side="right") - 1
     place = order - cells_before[number]
     ends: list[NDArray[np.int64]] = []

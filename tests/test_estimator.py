@@ -194,6 +194,11 @@ def test_images_of_several_sizes(generator: np.random.Generator):
     errors = [np.square((answer - image) / 255).mean() for answer, image in zip(answers, clean, strict=True)]
     assert denoiser.score(noisy, clean) == pytest.approx(np.mean(-10 * np.log10(errors)), abs=1e-3)
     assert denoiser.predict(noisy[0][None]).shape == (1, 20, 30)
+    held = np.empty(12, object)
+    held[:] = noisy
+    assert all(map(np.array_equal, denoiser.predict(held), answers))
+    with pytest.raises(ValueError, match="a list of them"):
+        denoiser.predict(noisy[0])
 
 
 def test_clean_images_alone(images: tuple[np.ndarray, np.ndarray]):

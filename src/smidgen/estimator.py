@@ -165,7 +165,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def predict(self, X: ArrayLike) -> NDArray[np.float32] | list[NDArray[np.float32]]:  # noqa: N803
         """Denoised images for noisy ones, in y's units and in the form y had: flat rows, or with a channel axis or not.
 
-        A list for a list.
+        A list for images of several sizes.
 
         Raises:
             ValueError: the images are not of the kind that was learned from.
@@ -181,10 +181,12 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if not isinstance(noisy, np.ndarray):
             images = self._pairs(noisy, noisy).noisy
             return [self._as_answer(model.denoise_values(read_whole(image)[None]))[0] for image in images]
-        if noisy.ndim == 2 and noisy.shape[1] != self.n_features_in_:
+        expected = getattr(self, "n_features_in_", None)  # of images of several sizes there is no such number
+        if noisy.ndim == 2 and expected is None:
+            raise PairsError(f"X has shape {noisy.shape}", expected="images: a list of them, or (N, H, W)")
+        if noisy.ndim == 2 and noisy.shape[1] != expected:
             raise PairsError(
-                f"X has {noisy.shape[1]} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input"
+                f"X has {noisy.shape[1]} features, but {type(self).__name__} is expecting {expected} features as input"
             )
         return self._as_answer(model.denoise_values(np.asarray(self._pairs(noisy, noisy).noisy)))
 
@@ -256,6 +258,8 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 def _check(images: Any, name: str, **more: Any) -> _Given:
     """An array as scikit-learn checks it, or a list of images of several sizes."""
+    if isinstance(images, np.ndarray) and images.dtype == object and images.ndim == 1:
+        images = list(images)
     if isinstance(images, list | tuple) and len({np.shape(image) for image in images}) > 1:
         return [np.asarray(image) for image in images]
     return np.asarray(check_array(images, dtype="numeric", allow_nd=True, input_name=name, **more))

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from smidgen.data.collection import ScaledImages
 from smidgen.data.pairs import Dataset, Pairs
 from smidgen.data.tasks import SAMPLE_TASK, load_task
 from smidgen.judging.baselines import choose_baselines
@@ -54,6 +55,20 @@ def test_json_has_the_promised_shape(tmp_path: Path, generator: np.random.Genera
         mean = sum(group["n"] * group["mse"] for group in groups) / 60
         assert mean == pytest.approx(content["scores"]["mse"])
     assert (content["n"], content["budget"]) == (60, 3600)
+
+
+def test_tiny_images_among_others(tiny_model: Path, generator: np.random.Generator):
+    """An image too small for an SSIM leaves that of the others, and lines of pixels disturb no classical denoiser."""
+    sizes = [(20, 20), (1, 20), (5, 1)]
+    clean = ScaledImages([generator.random((*size, 1)) for size in sizes])
+    noisy = ScaledImages([image + 0.1 for image in clean.kept])
+    runtime = Runtime(tiny_model)
+    judged, alone = (
+        evaluate(runtime, pairs, name="sizes", split="val", val=Pairs(noisy, clean)).evaluation
+        for pairs in (Pairs(noisy, clean), Pairs(noisy, clean).first(1))
+    )
+    assert judged.scores.ssim == alone.scores.ssim
+    assert judged.baselines["wavelet"].ssim == alone.baselines["wavelet"].ssim
 
 
 def test_strengths_are_chosen_on_validation_and_help():

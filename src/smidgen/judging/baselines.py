@@ -42,7 +42,9 @@ def _total_variation(image: NDArray[np.float32], strength: float) -> NDArray[np.
 
 
 def _wavelet(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
-    """Soft thresholds by BayesShrink for noise of this standard deviation."""
+    """Soft thresholds by BayesShrink for noise of this standard deviation; lines of pixels stay as they are."""
+    if min(image.shape[:2]) == 1:
+        return image
     return np.asarray(denoise_wavelet(image, sigma=strength, channel_axis=-1), np.float32)
 
 

@@ -226,7 +226,7 @@ class _Scorer:
             bce_floor=self._floor,
             mse=float(errors.mean()),
             psnr_db=_finite(psnr_of(errors).mean()),
-            ssim=_finite(similarity.mean()),
+            ssim=_finite(_mean_of_known(similarity)),
             legibility=legible,
         )
         return _Scored(errors, reading, scores)
@@ -234,6 +234,12 @@ class _Scorer:
 
 def _finite(score: float) -> float | None:
     return float(score) if math.isfinite(score) else None
+
+
+def _mean_of_known(scores: PerImage) -> float:
+    """Without those of images that are too small to have one; NaN where all are."""
+    known = scores[~np.isnan(scores)]
+    return float(known.mean()) if len(known) else math.nan
 
 
 def _error_by(errors: PerImage, labels: Labels) -> dict[str, GroupError]:

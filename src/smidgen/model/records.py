@@ -57,7 +57,8 @@ class Scores:
     Attributes:
         bce, bce_floor: binary cross-entropy in nats, and the lowest that any output can reach.
         mse: mean squared error.
-        psnr_db, ssim: means over images; None where that is no number: of identical or tiny images.
+        psnr_db: mean over images; None where that is no number, since one is identical.
+        ssim: mean over images of at least 7 x 7 pixels; None where there are none.
         legibility: None where no reader can be asked.
     """
 

@@ -25,6 +25,18 @@ def test_training_images_are_not_scored(pickled: Path, run: Path, capsys: pytest
     assert main(["evaluate", str(run), str(pickled), "--val", str(pickled), "--no-baselines"]) == 0
 
 
+def test_test_pairs_alone_are_the_test_part(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """`--test FILE` needs no PAIRS beside it; `--split test` says the same."""
+    assert main(small_training(pickled, tmp_path / "run")) == 0
+    noisy, clean = np.random.default_rng(1).random((2, 7, 8, 8))
+    np.savez(tmp_path / "other.npz", X=noisy, y=clean)
+    capsys.readouterr()
+    for more in ([], ["--split", "test"]):
+        words = ["evaluate", str(tmp_path / "run"), "--test", str(tmp_path / "other.npz"), "--no-baselines", "--json"]
+        assert main([*words, *more]) == 0
+        assert json.loads(capsys.readouterr().out)["n"] == 7
+
+
 def test_json_is_the_only_output(pickled: Path, run: Path, capsys: pytest.CaptureFixture[str]):
     """With --json standard output is one object; baselines can be left out."""
     arguments = ["evaluate", str(run), str(pickled), "--val", str(pickled), "--split", "test", "--json"]

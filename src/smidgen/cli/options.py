@@ -154,7 +154,10 @@ def open_pairs(
     given["apart"] = arguments.colour == "apart"
     if model is not None:
         given["apart"] = model.spec.channels == 1
-        given |= {"scales": model.scales, "trained_on": None if arguments.split else model.origin}
+        alone = arguments.test and not (arguments.pairs or arguments.noisy or arguments.clean or arguments.val)
+        # Of test pairs alone the test part is all.
+        part = None if alone and arguments.split == "test" else arguments.split
+        given |= {"scales": model.scales, "trained_on": None if part else model.origin}
         output = model.spec.output
     with Display() as display:
         keeping = Keeping(watch=display.decoding)

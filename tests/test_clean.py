@@ -84,6 +84,19 @@ def test_steps_act_in_their_order_each_with_its_strength(generator: np.random.Ge
     assert make_corruption(["blur", ("jpeg", 50), halve]).steps[-1].kind.endswith("halve")
 
 
+def test_blocks_of_jpeg_lie_in_parts_as_in_whole_images():
+    """What is shown of a large image that is blurred and packed has its blocks where a whole image has them."""
+    ramp = np.linspace(0, 1, 200, dtype=np.float32)
+    clean = np.repeat(((ramp[:, None] + ramp) / 2)[None], 5, 0)
+    dataset = smidgen.open_pairs(clean=clean, corruption=[("blur", 1), ("jpeg", 99)])
+    parts = [
+        part for batch in dataset.train.batches(9, np.random.default_rng(0), 64) for noisy, _ in batch for part in noisy
+    ]
+    borders = np.concatenate([np.flatnonzero(np.ptp(np.diff(part[..., 0], axis=1), 0)) + 1 for part in parts])
+    assert len(borders) > 100
+    assert not (borders % 8).any()
+
+
 def test_a_function_of_ones_own(clean: np.ndarray):
     """It gets images and a generator, may work in place, and what it draws follows the seed."""
     seen = []

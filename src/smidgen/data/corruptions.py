@@ -17,6 +17,7 @@ SIGMA = 0.4
 
 # Fainter noise is lost in float32, and needs more photons than can be counted.
 _FAINTEST = 1e-7
+_BLOCK = 8  # pixels, of JPEG
 
 Overlay = Callable[[Images, Images], Images]
 Damage = Callable[[Images, float, np.random.Generator], Images]
@@ -156,11 +157,13 @@ class Corruption:
 
     @property
     def reach(self) -> int:
-        """How many pixels away a pixel's neighbours still count in what becomes of it, as far as is known."""
-        blurs = [
-            part.strength[1] for part in self.parts if isinstance(part, Step) and part.kind == "blur" and part.strength
-        ]
-        return sum(_blur_radius(strength) for strength in blurs)
+        """How many pixels away a pixel's neighbours still count in what becomes of it, as far as is known.
+
+        Whole blocks where there is JPEG, so that these lie in a window with its surroundings as in one without.
+        """
+        steps = [part for part in self.parts if isinstance(part, Step)]
+        far = sum(_blur_radius(step.strength[1]) for step in steps if step.kind == "blur" and step.strength)
+        return -(-far // _BLOCK) * _BLOCK if any(step.kind == "jpeg" for step in steps) else far
 
     @property
     def steps(self) -> tuple[Step, ...]:

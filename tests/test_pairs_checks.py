@@ -90,6 +90,13 @@ def test_swapped_pairs_are_noticed():
     assert "swapped" in odd(clean, noisy)[0]
 
 
+def test_dim_clean_images_are_noticed():
+    """Clean images that fill next to nothing of 0..1, the least scale there is, draw a warning; a shade does not."""
+    noisy, clean = noisy_and_clean(30)
+    assert "y (clean) reaches 0.01 only, and is taken on the scale 0..1" in odd(noisy / 100, clean / 100)[0]
+    assert odd(noisy / 4, clean / 4) == []
+
+
 def test_constant_and_repeated_images_are_counted():
     """Constant images and images that stand in two splits are reported with their number."""
     noisy, clean = noisy_and_clean(30)

@@ -23,7 +23,7 @@ from smidgen.data.collection import (
 from smidgen.data.corruptions import Corruption
 from smidgen.data.crops import draw_batches
 from smidgen.data.draw import draw_parts, keep_all
-from smidgen.data.oddities import different, odd_clean_images
+from smidgen.data.oddities import different, dim, odd_clean_images
 from smidgen.data.origin import Corrupted
 from smidgen.data.output import choose_output
 from smidgen.data.pairs import Batch, Dataset, Labels, Pairs
@@ -135,7 +135,7 @@ def split_clean(
         output=chosen,
         output_reason=reason,
         whole=whole,
-        warnings=(*drawn.warnings, *warnings, *odd_clean_images(*parts)),
+        warnings=(*drawn.warnings, *warnings, *odd_clean_images(*parts), *dim(scale, parts[0].surveys[1].extent)),
     )
 
 

@@ -9,17 +9,28 @@ from numpy.typing import NDArray
 from smidgen.data.collection import Kept, ScaledImages, shapes_of, whole
 from smidgen.data.likeness import find_likenesses
 from smidgen.data.raw_pairs import RawPairs, Survey
-from smidgen.data.scale import Scale, Scales
+from smidgen.data.scale import Extent, Scale, Scales
 from smidgen.errors import plural
 
 _PIXELS_LOOKED_AT = 500_000
 _MOST_NAMED = 3
 
 
+def dim(scale: Scale, values: Extent) -> list[str]:
+    """A warning about clean images whose scale, which is never below 0..1, they hardly fill."""
+    if scale.is_filled_to(values.high):
+        return []
+    return [
+        f"y (clean) reaches {values.high:.3g} only, and is taken on the scale {scale}: all of it is nearly black; "
+        "multiply X and y where that is not meant"
+    ]
+
+
 def odd_things(train: RawPairs, val: RawPairs, test: RawPairs, scales: Scales) -> list[str]:
     """Warnings about constant images, swapped X and y, pairs that occur again, and images that are in two splits."""
     warnings = _constant("noisy", [part.surveys[0] for part in different((train, val, test))])
     warnings += odd_clean_images(train, val, test)
+    warnings += dim(scales.clean, train.surveys[1].extent)
     if _look_swapped(train, scales):
         warnings.append("X looks cleaner than y: are X (noisy) and y (clean) swapped?")
     return warnings

@@ -75,8 +75,13 @@ class Scale:
     def suits(self, values: Extent) -> bool:
         """Whether these values are on this scale: none stands out by half the range, nor do all lie near its foot."""
         span = self.high - self.low
-        reached = self.low + _LEAST_FILLED * span <= values.high <= self.high + span / 2
-        return values.low >= self.low - span / 2 and reached
+        return (
+            values.low >= self.low - span / 2 and values.high <= self.high + span / 2 and self.is_filled_to(values.high)
+        )
+
+    def is_filled_to(self, value: float) -> bool:
+        """Whether this value is no longer near the foot of the range."""
+        return value >= self.low + _LEAST_FILLED * (self.high - self.low)
 
     def restore(self, values: NDArray[np.float32], dtype: Any = np.float32) -> NDArray[Any]:
         """The inverse of `normalise`, as numbers of a type: whole ones are rounded and kept within it."""
@@ -153,8 +158,7 @@ def fit_scales(
         return Scales(shared, shared, on_shared, f"X is read on y's scale, {shared}, as a residual network must")
     apart, together = error(own, shared), error(shared, shared)
     # Where X hardly leaves the foot of y's scale, the error there is that of a blank image and says nothing.
-    visible = noisy.high > shared.low + _LEAST_FILLED * (shared.high - shared.low)
-    if visible and together < apart:
+    if shared.is_filled_to(noisy.high) and together < apart:
         reason = f"X is read on y's scale, {shared}, which brings it closer to y (MSE {together:.4g}) "
         reason += f"than its own, {own} ({apart:.4g})"
         return Scales(shared, shared, on_shared, reason)

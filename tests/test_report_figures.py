@@ -44,6 +44,14 @@ def test_strip_of_chosen_images(generator: np.random.Generator):
     assert draw_strip(Pairs(images, images), images, read, truth, order) == expected
 
 
+def test_strips_of_wide_images_are_as_low(generator: np.random.Generator):
+    """Above and below a strip there is no more white than between its images."""
+    images = generator.random((4, 20, 60, 1), dtype=np.float32) / 2
+    shown = picture(draw_strip(Pairs(images, images), images, None, None, np.arange(4)))
+    rows = np.flatnonzero((shown < 250).any((1, 2)))
+    assert max(rows[0], len(shown) - 1 - rows[-1]) <= 5
+
+
 def test_strip_of_few_and_of_colour_images(generator: np.random.Generator):
     """Fewer than ten images, of two, three or four channels, are drawn as well."""
     for channels in (2, 3, 4):

@@ -33,7 +33,7 @@ RUN = RunRecord(
     ending="finished", best_epoch=1, best_val_loss=0.1, epochs_done=1, seconds=60.0, floor=0.05,
     verdict=Verdict(Fit.CONVERGED, ("a", "b")), history=HISTORY, names={"labels": (), "partners": ("T-shirt",)},
     evaluation=Evaluation(
-        model="m", num_parameters=1234, budget=3600, pairs="p", split="val", n=10, truth_by="reader", scores=SCORES,
+        model="m", num_parameters=1234, budget=3600, pairs="p", split="val", n=11, truth_by="reader", scores=SCORES,
         baselines={"median": SCORES}, strengths={"median": 2}, legibility_by_digit={"3": INTERVAL},
         error_by={"labels": {"3": GroupError(0.01, 10)},
                   "partners": {"0": GroupError(0.012, 4), "1": GroupError(0.03, 6)}},
@@ -80,11 +80,14 @@ def test_shows_scores_intervals_warnings_and_what_is_missing():
 
 
 def test_what_a_run_has_not_is_left_out():
-    """Pairs without labels have no tables by label, and a picture that is not there has no heading."""
+    """Pairs without labels have no tables by label, pictures not there no heading; of few pairs all are shown once."""
     run = replace(RUN, evaluation=replace(RUN.evaluation, error_by={}, confusion=None))
     page = render_report(run, {name: FIGURES[name] for name in ("strip", "pairs")})
     assert "The worst ten" not in page
     assert "Where the error is" not in page
+    few = replace(RUN, evaluation=replace(RUN.evaluation, n=10))
+    assert "<figcaption>All</figcaption>" in render_report(few, FIGURES)
+    assert "The worst ten" not in render_report(few, FIGURES)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -44,7 +44,8 @@ def draw_strip(
     across, down = width * (1 + _GAP), height * (1 + _GAP)  # from one image to the next
     room = _MARK if reading is not None and truth is not None else 0
     inches = 0.95 * len(order) * max(1, min(2, width / _WIDE))
-    figure = Figure(figsize=(inches + 0.9, 3.35 * max(1, min(2, width / _WIDE))))
+    high = inches * (3 * down + (room - _GAP) * height) / (len(order) * across - _GAP * width)
+    figure = Figure(figsize=(inches + 0.9, min(high, 3.35 * max(1, min(2, width / _WIDE)))))
     # One for all images: thirty would take matplotlib a quarter of a second.
     axes = figure.add_axes((0.85 / (inches + 0.9), 0, inches / (inches + 0.9), 1), anchor="W")
     axes.axis("off")

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import smidgen
+from smidgen.data.origin import Origin
 from smidgen.data.scale import Scale, Scales
 from smidgen.data.tasks import SAMPLE_TASK, load_task
 from smidgen.errors import InputError, SmidgenError
@@ -53,6 +54,15 @@ def test_impossible_exports(tmp_path: Path, tiny_model: Path, to: str, settings:
     """Formats, sizes and bits that there are not are errors of the input."""
     with pytest.raises(InputError, match=message):
         export_model(tiny_model, to, tmp_path / f"m.{to}", **settings)
+
+
+def test_images_of_several_sizes_leave_none_to_export(tmp_path: Path, generator: np.random.Generator):
+    """A C file for a model of images that differ in size has the size that is given, and needs it."""
+    info = ModelInfo(spec=TINY, budget=3600, origin=Origin(extent=((1, 1), (640, 480))))
+    write_model(tmp_path / "m.onnx", info, random_weights(TINY, generator))
+    with pytest.raises(InputError, match="differ in size, 1 x 1 to 640 x 480"):
+        export_model(tmp_path / "m.onnx", "c", tmp_path / "m.c")
+    assert export_model(tmp_path / "m.onnx", "c", tmp_path / "m.c", size=(20, 30)).size == (20, 30)
 
 
 @pytest.mark.parametrize("scale", [(0.0, 1e300), (0.0, 1e-300), (1e9, 1e9 + 1)], ids=str)

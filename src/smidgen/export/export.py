@@ -85,6 +85,12 @@ def export_model(model: Path, to: str, out: Path, *, size: tuple[int, int] | Non
     path = model_file(model)
     info, weights = read_model(path)
     _check_scales(info)
+    if size is None and info.origin.extent is not None and to != "html":
+        raise InputError(
+            f"the images it was trained on differ in size, {info.origin.size}",
+            expected="the size that is wanted",
+            remedy="Give it with --size HxW",
+        )
     size = size or info.size
     if min(size) < 1 or size[0] * size[1] > _MOST_PIXELS:
         raise InputError(

@@ -82,6 +82,16 @@ def test_impossible_wishes(
     assert not out.exists()
 
 
+def test_pairs_beyond_memory(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Pairs that would not fit in memory as floats are refused before they are made."""
+    monkeypatch.setattr("smidgen.files.free_memory", lambda: 10_000)
+    assert main(["corrupt", str(images), "--with", "blur", "-o", str(tmp_path / "pairs.npz")]) == 2
+    assert "takes 15,120 bytes" in capsys.readouterr().err
+    assert not (tmp_path / "pairs.npz").exists()
+
+
 def test_pairs_replace_nothing_else(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """A file of another kind and the clean images themselves stay as they were; earlier pairs are renewed."""
     taken, clean, pairs = tmp_path / "taken.npz", tmp_path / "clean.npz", tmp_path / "pairs.npz"

@@ -16,7 +16,7 @@ from smidgen.data.formats import read_clean
 from smidgen.data.origin import Corrupted
 from smidgen.data.scale import fit_scale
 from smidgen.errors import Exit, InputError, PairsError, plural
-from smidgen.files import FileKind, check_target, most_unpacked, write_whole
+from smidgen.files import FileKind, check_memory, check_target, most_unpacked, write_whole
 from smidgen.model.records import to_plain
 
 _NPZ_FILE = FileKind(name="an .npz file", endings=(".npz",), start=re.compile(rb"PK\x03\x04.{26}[^/]*\.npy", re.DOTALL))
@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             expected="images of one size: an .npz holds one array",
             remedy="To train on these, give them to train: --clean DIR --with KIND",
         )
+    check_memory(f"{arguments.clean} as float pairs, packed,", 3 * 4 * int(shapes.prod(1).sum()))
     images = ScaledImages(raw.clean, fit_scale(raw.surveys[1].extent, "the clean images"))
     clean = images.stack(range(len(images)))
     noisy = corruption.apply(clean, np.random.default_rng(arguments.seed))

@@ -11,7 +11,7 @@ from skimage.filters import median
 from skimage.morphology import disk
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
 
-from smidgen.data.collection import CutImages, Images, MadeImages, first, shapes_of
+from smidgen.data.collection import CutImages, Images, MadeImages, ScaledImages, first, shapes_of
 from smidgen.data.pairs import Pairs
 from smidgen.training.losses import mse
 
@@ -88,7 +88,9 @@ def _sample(pairs: Pairs) -> Pairs:
     some = pairs.first(_TUNED_ON)
     shapes = np.minimum(shapes_of(some.clean), (_TUNED_SIDE, _TUNED_SIDE, 4))
     fits = max(1, int((np.cumsum(shapes[:, 0] * shapes[:, 1]) <= _TUNED_PIXELS).sum()))
-    noisy, clean = (CutImages(first(part, fits), shapes[:fits]) for part in (some.noisy, some.clean))
+    cut = (CutImages(first(part, fits), shapes[:fits]) for part in (some.noisy, some.clean))
+    # Kept, since what is made when it is asked for would be made anew for each strength.
+    noisy, clean = (ScaledImages([part[number] for number in range(fits)]) for part in cut)
     return Pairs(noisy, clean)
 
 

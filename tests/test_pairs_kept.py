@@ -72,9 +72,11 @@ def test_folders_within_folders(folder: Path):
 def test_many_pictures_stay_in_one_file(folder: Path, small_is_large: Path):
     """X and y are decoded together into one file, whose place and size are said, and read from there."""
     in_memory = read_clean(folder / "noisy", keeping=Keeping(small_is_large.with_name("elsewhere")))
-    parts = read_parts(folder)
+    said: list[str] = []
+    parts = read_parts(folder, keeping=Keeping(say=said.append))
     (place,) = small_is_large.glob("*.pictures")
-    assert parts.warnings == (f"the decoded pictures, 0 MB, are kept in {place}; it may be deleted afterwards",)
+    assert said == [f"the decoded pictures, 0 MB, are kept in {place}; it may be deleted afterwards"]
+    assert parts.warnings == ()
     assert {type(image) for image in (*parts.train.noisy, *parts.train.clean)} == {MappedImage}
     for image, other in zip(parts.train.noisy, in_memory.train.clean, strict=True):
         np.testing.assert_array_equal(whole(image), whole(other))
@@ -152,10 +154,14 @@ def test_pairs_of_stores(tmp_path: Path):
         array = zarr.create_array(tmp_path / "in" / name, shape=(2, 3, 30, 20), chunks=(1, 1, 16, 16), dtype="u2")
         array[...] = picture(2, 3, 30, 20, dtype="u2")
     (tmp_path / "in" / "labels.csv").write_text("0\n1\n2\n3\n4\n5\n")
-    for parts in (read_parts(tmp_path / "in"), read_two(tmp_path / "in" / "noisy", tmp_path / "in" / "clean")):
+    said: list[str] = []
+    keeping = Keeping(say=said.append)
+    both = tmp_path / "in" / "noisy", tmp_path / "in" / "clean"
+    for parts in (read_parts(tmp_path / "in", keeping=keeping), read_two(*both, keeping=keeping)):
         assert {type(image) for image in (*parts.train.noisy, *parts.train.clean)} == {ZarrImage}
-        assert parts.warnings[0].endswith("noisy: 6 images of 30 x 20, in the order of axis 0 (2), axis 1 (3)")
-        assert len(parts.warnings) == 2
+        assert parts.warnings == ()
+    assert said[0].endswith("noisy: 6 images of 30 x 20, in the order of axis 0 (2), axis 1 (3)")
+    assert len(said) == 4
     np.testing.assert_array_equal(read_parts(tmp_path / "in").train.labels, range(6))
     with pytest.raises(FileError, match="does not hold both noisy and clean images"):
         read_parts(tmp_path / "in" / "noisy")

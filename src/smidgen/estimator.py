@@ -23,6 +23,7 @@ from smidgen.data.raw_pairs import RawPairs
 from smidgen.data.split import split_pairs
 from smidgen.errors import InputError, PairsError
 from smidgen.files import write_whole
+from smidgen.judging.scores import psnr_of
 from smidgen.model.file import pack_model
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
@@ -32,7 +33,6 @@ from smidgen.training.losses import mse
 from smidgen.training.recipe import asked_output
 from smidgen.training.train import train
 
-_LEAST_ERROR = 1e-10
 _Result = TypeVar("_Result")
 _Given = NDArray[Any] | list[NDArray[Any]]  # (N, …), or images of several sizes
 
@@ -206,8 +206,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         pairs = self._pairs(denoised, clean)
         scale = model.info.scales.clean
         errors = mse(ScaledImages(pairs.noisy, scale), ScaledImages(pairs.clean, scale))
-        ratios = -10 * np.log10(np.maximum(errors, _LEAST_ERROR))
-        return float(np.average(ratios, weights=None if sample_weight is None else np.asarray(sample_weight)))
+        return float(np.average(psnr_of(errors), weights=None if sample_weight is None else np.asarray(sample_weight)))
 
     def save(self, path: str | Path) -> None:
         """Write the model file, which every other part of Smidgen takes."""

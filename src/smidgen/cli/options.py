@@ -160,7 +160,7 @@ def open_pairs(
         given |= {"scales": model.scales, "trained_on": None if part else model.origin}
         output = model.spec.output
     with Display() as display:
-        keeping = Keeping(watch=display.decoding)
+        keeping = Keeping(watch=display.decoding, say=display.note)
         dataset = open_dataset(*arguments.pairs, output=output, keeping=keeping, **given)
     for warning in dataset.warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -94,10 +94,13 @@ class Display:
                 leave=stage in ("training", "search"), **_size(),
             )  # fmt: skip
             self._stage, self._said = stage, False
+        new_work = stage == "judging" and self._bar.desc != head  # there is little of it, so each is shown at once
         self._bar.set_description_str(head, refresh=False)
         self._bar.set_postfix_str(text, refresh=False)
         if self._terminal:
             self._bar.update(done - self._bar.n)
+            if new_work:
+                self._bar.refresh()
             return
         self._bar.n = done
         if time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:

@@ -140,7 +140,8 @@ class Cache:
         try:
             yield
         except BaseException:
-            self.place.unlink(missing_ok=True)
+            if not self._index.exists():  # of another process that kept the same
+                self.place.unlink(missing_ok=True)
             raise
 
     def _write(self, temporary: Path, images: Iterable[DecodedImage]) -> _Index:

@@ -1,6 +1,7 @@
 """Read pairs and clean images from the files people keep them in."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,17 @@ class RawParts:
 
 @dataclass(frozen=True)
 class Keeping:
-    """How many pictures are decoded: the folder they are kept in, see `Cache`, and who is told how far it is."""
+    """How many pictures are decoded.
+
+    Attributes:
+        folder: that they are kept in, see `Cache`.
+        watch: is told how far it is.
+        say: is told where they are, and which of a store are taken.
+    """
 
     folder: Path | None = None
     watch: Watch | None = None
+    say: Callable[[str], None] = lambda text: None
 
 
 ANYWHERE = Keeping()
@@ -189,7 +197,9 @@ def _is_folder(path: Path) -> bool:
 def _read_side(path: Path, keeping: Keeping) -> _Side:
     if is_zarr(path):
         opened = open_zarr(path)
-        return _Side(opened.images, notes=(opened.note,) if opened.note else ())
+        if opened.note:
+            keeping.say(opened.note)
+        return _Side(opened.images)
     if path.is_dir():
         files = {str(file.relative_to(path)): file for file in find_images(path).values()}
         return _decode([files], str(path), keeping)[0]
@@ -209,7 +219,9 @@ def _decode(sides: list[dict[str, Path]], source: str, keeping: Keeping) -> list
     every = list(itertools.chain(*(side.items() for side in sides)))
     decoded = decode_pictures([file for _, file in every], source, cache=keeping.folder, watch=keeping.watch)
     alpha = [name for (name, _), opened in zip(every, decoded.pictures, strict=True) if opened.alpha]
-    notes = [decoded.note] if decoded.note else []
+    if decoded.note:
+        keeping.say(decoded.note)
+    notes = []
     if alpha:
         count = count_some(alpha, len(every), "has one", "have one")
         notes.append(f"left out alpha channels that are opaque everywhere: {count}")

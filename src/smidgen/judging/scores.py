@@ -11,6 +11,7 @@ from smidgen.data.collection import Collection, pieces, read, shapes_of, stacks
 from smidgen.training.losses import PerImage, mse, require_same_shapes
 
 _SSIM_WINDOW = 7
+_LEAST_ERROR = 1e-10  # 100 dB
 _AT_ONCE = 500_000  # values worth computing at once in float64
 
 
@@ -36,7 +37,8 @@ def psnr(denoised: Collection, clean: Collection) -> PerImage:
         denoised, clean: images of the same sizes.
 
     Returns:
-        (N,); +inf where the two are identical. Average these rather than pooling the error.
+        (N,); 100 where the two are identical or nearly so, lest one such image rule a mean. Average these rather than
+        pooling the error.
 
     Raises:
         PairsError: the sizes differ.
@@ -46,8 +48,7 @@ def psnr(denoised: Collection, clean: Collection) -> PerImage:
 
 def psnr_of(errors: PerImage) -> PerImage:
     """The same from mean squared errors."""
-    with np.errstate(divide="ignore"):
-        return np.asarray(-10 * np.log10(errors))
+    return np.asarray(-10 * np.log10(np.maximum(errors, _LEAST_ERROR)))
 
 
 def ssim(denoised: Collection, clean: Collection) -> PerImage:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import smidgen
 from smidgen.data.formats import read_pairs
+from smidgen.data.open import open_dataset
 from smidgen.data.origin import Found, Origin
 from smidgen.data.scale import Scale, Scales
 from smidgen.data.split import is_foreign
@@ -170,3 +171,17 @@ def test_pairs_that_look_alike_are_other_pairs(tmp_path: Path, generator: np.ran
     assert [(one.split, one.n) for one in judged] == [("val", 2), ("all", 20)]
     older = replace(model.info.origin, source_fingerprint="0" * 16)
     assert not is_foreign(read_pairs(tmp_path / "own.npz"), older)
+
+
+def test_pairs_that_changed_since_training_draw_a_warning(tmp_path: Path, generator: np.random.Generator):
+    """Where the pairs of training lay there are others now: all are scored, and some may be those of training."""
+    bars = np.zeros((40, 8, 8))
+    bars[np.arange(40), generator.integers(0, 8, 40)] = 1
+    noisy = bars + 0.3 * generator.standard_normal(bars.shape)
+    place = tmp_path / "pairs.npz"
+    np.savez(place, X=noisy[:30], y=bars[:30])
+    model = smidgen.train(smidgen.open_pairs(place), tmp_path / "run", budget=300, epochs=1, threads=1)
+    np.savez(place, X=noisy, y=bars)
+    found = open_dataset(str(place), scales=model.info.scales, trained_on=model.info.origin)
+    assert found.whole
+    assert any("may be among these" in warning for warning in found.warnings)

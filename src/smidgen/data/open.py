@@ -97,7 +97,7 @@ def open_dataset(
         dataset = split_pairs(
             raw.train, val=val_part, test=test_part, group=group, apart=apart, scales=scales, output=output
         )
-    return _warn(dataset, raw, *aside.values())
+    return _warn(dataset, raw, *aside.values(), trained_on=trained_on)
 
 
 def open_clean(
@@ -128,12 +128,15 @@ def open_clean(
     aside = {name: part.train for name, part in read.items()}
     whole = trained_on is not None and not aside and is_foreign(raw.train, trained_on)
     dataset = split_clean(raw.train, made, group=group, apart=apart, scales=scales, output=output, whole=whole, **aside)
-    return _warn(dataset, raw, *read.values())
+    return _warn(dataset, raw, *read.values(), trained_on=trained_on)
 
 
-def _warn(dataset: Dataset, *read: RawParts) -> Dataset:
-    """Add what was said of the files, each sentence once."""
+def _warn(dataset: Dataset, *read: RawParts, trained_on: Origin | None = None) -> Dataset:
+    """Add what was said of the files, each sentence once, and that a place holds other pairs than in training."""
     said = dict.fromkeys(warning for parts in read for warning in parts.warnings)
+    if dataset.whole and trained_on is not None and dataset.name == trained_on.name:
+        changed = f"{dataset.name} has changed since the model was trained on it: images of training may be among these"
+        said[changed] = None
     return replace(dataset, warnings=(*said, *dataset.warnings))
 
 

@@ -8,7 +8,6 @@ and stretching are scored on other whole pages.
 """
 
 import argparse
-import functools
 import json
 import re
 import shutil
@@ -23,7 +22,7 @@ from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter, grey_closing
 
-from smidgen.data.collection import MadeImages
+from smidgen.data.collection import map_images
 from smidgen.data.open import open_dataset
 from smidgen.judging.baselines import choose_baselines, tune_baseline
 from smidgen.model.runtime import Runtime
@@ -138,13 +137,9 @@ def main() -> None:
     }
     ways |= {f"{b.name} {b.strength:g}": b.denoise for b in choose_baselines(val) if b.name == "non-local means"}
     for name, denoise in ways.items():
-        errors = mse(MadeImages(tests.noisy, functools.partial(_apply, denoise)), tests.clean)
+        errors = mse(map_images(denoise, tests.noisy), tests.clean)
         found[name] = float(np.sqrt(errors.mean()))
     print(json.dumps(found, indent=1))
-
-
-def _apply(denoise: "functools.partial[np.ndarray]", noisy: np.ndarray, _: object) -> np.ndarray:
-    return denoise(noisy)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ class ScaledImages(ImageCollection):
 
 @dataclass(frozen=True, eq=False)
 class MadeImages(ImageCollection):
-    """What a function makes of images, such as a model: of the same size.
+    """What a function makes of images and their places, of the same sizes; see `map_images` for one that needs none.
 
     Attributes:
         images: to be made from.
@@ -123,29 +123,6 @@ class MadeImages(ImageCollection):
 
 
 @dataclass(frozen=True, eq=False)
-class CutImages(ImageCollection):
-    """The middle of each image, of the sizes given."""
-
-    images: Collection
-    shapes: Shapes
-
-    def read(self, windows: Sequence[Window]) -> Images:
-        """Parts of images, all of one size."""
-        moved = []
-        for number, rows, columns in windows:
-            down, across = ((shapes_of(self.images)[number] - self.shapes[number])[:2] // 2).tolist()
-            rows, columns = (
-                slice(part.start + shift, part.stop + shift) for part, shift in ((rows, down), (columns, across))
-            )
-            moved.append((number, rows, columns))
-        return read(self.images, moved)
-
-    def first(self, n: int) -> "CutImages":
-        """The first `n`."""
-        return CutImages(first(self.images, n), self.shapes[:n])
-
-
-@dataclass(frozen=True, eq=False)
 class PickedImages(ImageCollection):
     """The images at some places of a collection."""
 
@@ -166,6 +143,11 @@ class PickedImages(ImageCollection):
     def first(self, n: int) -> "PickedImages":
         """The first `n`."""
         return PickedImages(self.images, self.places[:n])
+
+
+def map_images(function: Callable[[Images], Images], images: Collection) -> MadeImages:
+    """What a function of several images of one size makes of all, such as a model, whenever it is asked for."""
+    return MadeImages(images, lambda some, _: function(some))
 
 
 @dataclass(frozen=True)
@@ -267,6 +249,17 @@ def pieces(shapes: Shapes, most_values: int = _STACK_VALUES) -> Iterator[list[Wi
             continue
         for top in range(0, height, rows):
             yield [(span.start, slice(top, min(top + rows, height)), slice(0, width))]
+
+
+def first_pieces(shapes: Shapes, most: int) -> Iterator[list[Window]]:
+    """The `pieces` of the first images, until they hold more than so many values together."""
+    count = 0
+    for windows in pieces(shapes):
+        yield windows
+        for number, rows, columns in windows:
+            count += (rows.stop - rows.start) * (columns.stop - columns.start) * int(shapes[number, 2])
+        if count > most:
+            break
 
 
 def stacks(*collections: Collection, most_values: int = _STACK_VALUES) -> Iterator[tuple[slice, tuple[Images, ...]]]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from smidgen.data.collection import ScaledImages, pieces
+from smidgen.data.collection import ScaledImages, first_pieces
 from smidgen.data.raw_pairs import RawPairs
 from smidgen.data.scale import fit_scale
 from smidgen.network.spec import OUTPUTS
@@ -24,12 +24,10 @@ def choose_output(train: RawPairs) -> tuple[str, str]:
     """
     clean = ScaledImages(train.clean, fit_scale(train.surveys[1].extent, "y (clean)"))
     at_ends = count = 0
-    for windows in pieces(clean.shapes):
+    for windows in first_pieces(clean.shapes, _MOST_VALUES):
         values = clean.read(windows)
         at_ends += int(np.count_nonzero((values < _END) | (values > 1 - _END)))
         count += values.size
-        if count > _MOST_VALUES:
-            break
     share = at_ends / count
     if share > _MOST_AT_ENDS:
         return _SIGMOID, f"output: sigmoid, since {share:.0%} of the clean values are black or white"

@@ -13,9 +13,9 @@ from smidgen.data.collection import (
     Images,
     Shapes,
     first,
+    first_pieces,
     group_by_size,
     pick,
-    pieces,
     read,
     shapes_of,
     spread_places,
@@ -208,9 +208,7 @@ class Dataset:
 def _mean(images: Collection) -> float:
     """Of the first images, as far as they are soon read."""
     total, count = 0.0, 0
-    for windows in pieces(shapes_of(images)):
+    for windows in first_pieces(shapes_of(images), _EXAMPLE_VALUES):
         part = read(images, windows)
         total, count = total + float(part.sum(dtype=np.float64)), count + part.size
-        if count > _EXAMPLE_VALUES:
-            break
     return total / max(1, count)

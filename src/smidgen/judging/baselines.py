@@ -11,7 +11,7 @@ from skimage.filters import median
 from skimage.morphology import disk
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
 
-from smidgen.data.collection import CutImages, Images, MadeImages, ScaledImages, first, shapes_of
+from smidgen.data.collection import Images, ScaledImages, map_images, middle, read, shapes_of
 from smidgen.data.pairs import Pairs
 from smidgen.training.losses import mse
 
@@ -76,8 +76,7 @@ def tune_baseline(name: str, filter_: Filter, strengths: Sequence[float], pairs:
     """A filter with the strength of lowest MSE on these pairs."""
     errors = {}
     for strength in strengths:
-        denoise = functools.partial(_apply, filter_, strength)
-        denoised = MadeImages(pairs.noisy, lambda noisy, _, denoise=denoise: denoise(noisy))  # type: ignore[misc]
+        denoised = map_images(functools.partial(_apply, filter_, strength), pairs.noisy)
         errors[strength] = float(mse(denoised, pairs.clean).mean())
     strength = min(errors, key=errors.__getitem__)
     return Baseline(name, strength, functools.partial(_apply, filter_, strength), errors[strength])
@@ -86,11 +85,11 @@ def tune_baseline(name: str, filter_: Filter, strengths: Sequence[float], pairs:
 def _sample(pairs: Pairs) -> Pairs:
     """The first 200, large ones cut around their middle, and no more than are soon filtered many times."""
     some = pairs.first(_TUNED_ON)
-    shapes = np.minimum(shapes_of(some.clean), (_TUNED_SIDE, _TUNED_SIDE, 4))
-    fits = max(1, int((np.cumsum(shapes[:, 0] * shapes[:, 1]) <= _TUNED_PIXELS).sum()))
-    cut = (CutImages(first(part, fits), shapes[:fits]) for part in (some.noisy, some.clean))
+    shapes = shapes_of(some.clean)
+    fits = max(1, int((np.cumsum(np.minimum(shapes[:, :2], _TUNED_SIDE).prod(1)) <= _TUNED_PIXELS).sum()))
+    windows = [(number, *middle(shape, _TUNED_SIDE)) for number, shape in enumerate(shapes[:fits].tolist())]
     # Kept, since what is made when it is asked for would be made anew for each strength.
-    noisy, clean = (ScaledImages([part[number] for number in range(fits)]) for part in cut)
+    noisy, clean = (ScaledImages([read(part, [one])[0] for one in windows]) for part in (some.noisy, some.clean))
     return Pairs(noisy, clean)
 
 

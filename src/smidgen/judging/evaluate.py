@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from smidgen.data.collection import Collection, MadeImages, stacks
+from smidgen.data.collection import Collection, map_images, stacks
 from smidgen.data.pairs import Labels, Pairs
 from smidgen.judging.baselines import Baseline, choose_baselines
 from smidgen.judging.legibility import (
@@ -118,7 +118,7 @@ def evaluate(
     Raises:
         PairsError: the model does not take images of this kind.
     """
-    denoised = MadeImages(pairs.noisy, lambda noisy, _: runtime.denoise(noisy))
+    denoised = map_images(runtime.denoise, pairs.noisy)
     return judge(
         denoised, pairs, name=name, split=split, baselines=choose_baselines(val) if with_baselines else (),
         model=runtime.name, num_parameters=runtime.info.spec.num_parameters, budget=runtime.info.budget, watch=watch,
@@ -160,9 +160,8 @@ def judge(
     interrupted = True
     with contextlib.suppress(KeyboardInterrupt):
         for baseline in baselines:
-            of_baseline = MadeImages(pairs.noisy, lambda noisy, _, denoise=baseline.denoise: denoise(noisy))  # type: ignore[misc]
             tell = functools.partial(watch, baseline.name)
-            beside[baseline.name] = scorer.score(of_baseline, tell).scores
+            beside[baseline.name] = scorer.score(map_images(baseline.denoise, pairs.noisy), tell).scores
             strengths[baseline.name] = baseline.strength
         interrupted = False
     evaluation = Evaluation(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from smidgen.data.collection import Collection, Image
+from smidgen.data.collection import Collection, middle
 from smidgen.data.pairs import Pairs
 from smidgen.judging.legibility import Reading, Truth
 from smidgen.runs.chart import loss_limits
@@ -39,7 +39,10 @@ def draw_strip(
     Below is what the reader read in the denoised one: green where that is the truth, red with a cross
     where not, grey where the truth is not sure.
     """
-    columns = [[_middle(images[int(place)]) for images in (pairs.noisy, denoised, pairs.clean)] for place in order]
+    parts = pairs.noisy, denoised, pairs.clean
+    columns = [
+        [image[middle(image.shape, _MOST_SHOWN)] for image in (part[int(place)] for part in parts)] for place in order
+    ]
     height, width = (max(column[0].shape[axis] for column in columns) for axis in (0, 1))
     across, down = width * (1 + _GAP), height * (1 + _GAP)  # from one image to the next
     room = _MARK if reading is not None and truth is not None else 0
@@ -59,8 +62,8 @@ def draw_strip(
             digit, right = int(reading.digits[place]), reading.digits[place] == truth.digits[place]
             colour = (_RIGHT if right else _WRONG) if truth.counted[place] else _QUIET
             mark = f"reads {digit}" + ("" if right or not truth.counted[place] else " ✗")
-            middle, below = column * across + width / 2, 2 * down + (_MARK - _GAP) * height / 2
-            axes.text(middle, below, mark, color=colour, fontsize=9, ha="center", va="center")
+            centre, below = column * across + width / 2, 2 * down + (_MARK - _GAP) * height / 2
+            axes.text(centre, below, mark, color=colour, fontsize=9, ha="center", va="center")
     axes.set_xlim(0, len(order) * across - _GAP * width)
     axes.set_ylim(3 * down + (room - _GAP) * height, 0)
     return _png(figure)
@@ -146,12 +149,6 @@ def _make_logarithmic(axes: Axes, side: Literal["x", "y"], values: Sequence[floa
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
     axis.set_minor_locator(NullLocator())
-
-
-def _middle(image: Image) -> Image:
-    """The part of an image that can be seen in a strip."""
-    top, left = ((side - min(side, _MOST_SHOWN)) // 2 for side in image.shape[:2])
-    return image[top : top + _MOST_SHOWN, left : left + _MOST_SHOWN]
 
 
 def _show(axes: Axes, image: NDArray[np.float32], extent: tuple[float, float, float, float] | None = None) -> None:

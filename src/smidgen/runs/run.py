@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import smidgen
-from smidgen.data.collection import MadeImages
+from smidgen.data.collection import map_images
 from smidgen.files import lock_folder, make_folder, write_whole
 from smidgen.judging.evaluate import Judgement, Watch, evaluate
 from smidgen.judging.verdict import judge_history
@@ -124,7 +124,7 @@ def _draw(experiment: Experiment, trained: Trained, judged: Judgement, floor: fl
 def _describe(experiment: Experiment, trained: Trained, judged: Judgement) -> RunRecord:
     dataset, recipe, clean = experiment.dataset, experiment.recipe, experiment.dataset.val.clean
     mean = dataset.origin.means["clean"]
-    blank = MadeImages(clean, lambda images, _: np.full_like(images, mean))
+    blank = map_images(lambda images: np.full_like(images, mean), clean)
     if recipe.loss == "bce":
         floor, start = bce_floor(clean), bce(blank, clean)
     else:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from smidgen.data.collection import MadeImages
+from smidgen.data.collection import map_images
 from smidgen.data.crops import turn
 from smidgen.data.pairs import Batch, Dataset
 from smidgen.engine.native import Engine
@@ -143,7 +143,7 @@ class Loop:
 
     def _validate(self) -> float:
         self._engine.set_weights(self._weights)
-        denoised = MadeImages(self._dataset.val.noisy, lambda noisy, _: self._engine.denoise_batch(noisy))
+        denoised = map_images(self._engine.denoise_batch, self._dataset.val.noisy)
         loss = bce_of_each if self._settings.loss == "bce" else mse
         return float(loss(denoised, self._dataset.val.clean).mean())
 

@@ -1,13 +1,14 @@
 """Raw pairs into a data set: split, scales fitted to the training part, warnings gathered."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from smidgen.data.alignment import shifted_pairs
-from smidgen.data.collection import ScaledImages, pieces
+from smidgen.data.collection import ScaledImages, first_pieces
 from smidgen.data.draw import Drawn, draw_parts, keep_all
 from smidgen.data.oddities import different, odd_things
 from smidgen.data.origin import Origin
@@ -67,8 +68,9 @@ def is_foreign(raw: RawPairs, trained_on: Origin) -> bool:
 
 def _make_dataset(raw: RawPairs, drawn: Drawn, scales: Scales | None, output: str | None) -> Dataset:
     parts = train, val, test = drawn.parts
-    chosen, reason = _choose_output(train) if output is None else (output, "")
-    scales, warnings = _choose_scales(train, scales, needs_one_scale(chosen))
+    fit = functools.cache(functools.partial(_fit, train))  # which may go through all values twice
+    chosen, reason = _choose_output(train, fit(False)) if output is None else (output, "")
+    scales, warnings = _choose_scales(train, scales, needs_one_scale(chosen), fit)
     warnings += [
         f"the values of X in {part.source} do not match those in training, {scales.seen}"
         for part in (val, test)
@@ -102,9 +104,8 @@ def _normalise(raw: RawPairs, scales: Scales) -> Pairs:
     return Pairs(noisy, clean, raw.labels, names=raw.names)
 
 
-def _choose_output(train: RawPairs) -> tuple[str, str]:
+def _choose_output(train: RawPairs, own: Scales) -> tuple[str, str]:
     """A residual needs X and y on one scale; where they are, the clean images decide."""
-    own = _fit(train, one_scale=False)
     if own.noisy != own.clean:
         return OUTPUTS[0], f"output: sigmoid, since X is on the scale {own.noisy} and y on {own.clean}"
     return choose_output(train)
@@ -115,14 +116,16 @@ def _fit(train: RawPairs, one_scale: bool) -> Scales:
     return fit_scales(noisy, clean, functools.partial(_squared_error, train), one_scale=one_scale)
 
 
-def _choose_scales(train: RawPairs, given: Scales | None, one_scale: bool) -> tuple[Scales, list[str]]:
+def _choose_scales(
+    train: RawPairs, given: Scales | None, one_scale: bool, fit: Callable[[bool], Scales]
+) -> tuple[Scales, list[str]]:
     """The model's scales where they suit the values, else the values' own with a warning."""
     noisy, clean = (seen.extent for seen in train.surveys)
     if given is not None and given.suit(noisy, clean):
         return given, []
-    own = _fit(train, one_scale)
+    own = fit(one_scale)
     if given is None:
-        usual = _fit(train, False).noisy if one_scale else own.noisy
+        usual = fit(False).noisy if one_scale else own.noisy
         warning = f"X is read on y's scale, {own.clean}, though it lies nearer to y on its own, {usual}"
         return own, [] if usual == own.noisy else [warning]
     warning = (
@@ -136,9 +139,7 @@ def _squared_error(train: RawPairs, noisy: Scale, clean: Scale) -> float:
     """Mean over all values of X and y, both normalised; of many more than are soon read, over those of the first."""
     x, y = ScaledImages(train.noisy, noisy), ScaledImages(train.clean, clean)
     total, count = 0.0, 0
-    for windows in pieces(x.shapes):
+    for windows in first_pieces(x.shapes, _MOST_VALUES):
         difference = x.read(windows).astype(np.float64) - y.read(windows)
         total, count = total + float(np.square(difference, out=difference).sum()), count + difference.size
-        if count > _MOST_VALUES:
-            break
     return total / count

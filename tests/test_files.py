@@ -2,6 +2,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -44,6 +45,39 @@ def test_failure_leaves_the_old_content(tmp_path: Path):
         fill_whole(path, fill)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_at_any_line(tmp_path: Path):
+    """Wherever an interruption falls, the file holds the old or the new content whole, and nothing else is left."""
+    path = tmp_path / "a.txt"
+    lines, tracer = 0, sys.gettrace()
+
+    def trace(frame: FrameType, event: str, _: object):
+        nonlocal lines
+        if frame.f_code is not fill_whole.__code__:
+            return None
+        if event == "line":
+            lines -= 1
+            if lines == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    for number in range(1, 100):
+        lines = number
+        path.write_text("old")
+        sys.settrace(trace)
+        try:
+            fill_whole(path, lambda temporary: temporary.write_text("new"))
+        except KeyboardInterrupt:
+            assert path.read_text() in {"old", "new"}
+        else:
+            break
+        finally:
+            sys.settrace(tracer)
+        assert list(tmp_path.iterdir()) == [path]
+    assert 5 < number < 99
+    assert path.read_text() == "new"
 
 
 @pytest.mark.parametrize("name", ["new.txt", "empty.txt", "old.md", "OLD.MD"])

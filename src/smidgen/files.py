@@ -2,10 +2,10 @@
 
 import os
 import re
-import tempfile
+import secrets
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,23 +72,19 @@ def fill_whole(path: Path, fill: Callable[[Path], object]) -> None:
     Raises:
         FileError: the folder cannot be written to or the disk is full.
     """
-    temporary: Path | None = None
+    # The name is known before there is such a file, so that an interruption at any moment removes it.
+    temporary = path.parent / f".{path.stem[:40]}-{secrets.token_hex(8)}{path.suffix.lower()}"
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix.lower(), dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary.touch(exist_ok=False)
         fill(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
         raise FileError(f"{path} cannot be written ({error.strerror or error})") from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def most_unpacked(packed: int) -> int:

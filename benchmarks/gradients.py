@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch_step import OldNetwork, to_tensor
 
 from smidgen.engine.native import Engine, levels
-from smidgen.network.spec import PlainSpec, Spec, default_spec
+from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
 
 PRODUCT = 1536
 NETWORKS: dict[str, Spec] = {
@@ -27,16 +27,14 @@ NETWORKS: dict[str, Spec] = {
     "two passes": default_spec(passes=2),
     "450 numbers": default_spec(450),
     "10,000 numbers": default_spec(10_000),
+    **{f"width {width}": PyramidSpec(width=width, hidden=width) for width in (8, 12, 20, 32)},
     "plain": PlainSpec(),
 }
 BATCHES = {  # by network: images and their side
     "default": ((64, 28), (12, 64), (3, 128), (1, 512)),
     "residual": ((12, 64),),
-    "two passes": ((64, 28),),
-    "450 numbers": ((64, 28),),
-    "10,000 numbers": ((64, 28),),
-    "plain": ((64, 28),),
 }
+BATCH = ((64, 28),)  # of the others
 
 
 def measure(function: Callable[[], object]) -> float:
@@ -103,13 +101,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--no-torch", action="store_true")
-    parser.add_argument("--only", choices=NETWORKS)
+    parser.add_argument("--only", nargs="+", choices=NETWORKS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     print(f"engine level {levels()[0]}, one thread, medians of {args.rounds} rounds")
     for name, spec in NETWORKS.items():
-        if args.only in (None, name):
-            for count, side in BATCHES[name]:
+        if not args.only or name in args.only:
+            for count, side in BATCHES.get(name, BATCH):
                 compare(name, spec, count, side, args.rounds, with_torch=not args.no_torch)
 
 

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from smidgen.data.pairs import Dataset, FixedSource
-from smidgen.data.tasks import DEFAULT_TASK, FreshSource, load_task
+from smidgen.data.stamps import FreshSource
+from smidgen.data.tasks import DEFAULT_TASK, load_task
 from smidgen.engine.native import Engine
 from smidgen.network.layers import Kind, Layer, Network
 from smidgen.network.spec import DEFAULT_BUDGET, PyramidSpec

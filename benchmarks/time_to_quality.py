@@ -19,7 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from smidgen.data.pairs import Dataset
-from smidgen.data.tasks import DEFAULT_TASK, FreshSource, load_task
+from smidgen.data.stamps import FreshSource
+from smidgen.data.tasks import DEFAULT_TASK, load_task
 from smidgen.network.spec import PlainSpec, Spec, default_spec
 from smidgen.training.loop import Progress
 from smidgen.training.recipe import default_recipe

@@ -12,7 +12,8 @@ from sklearn.datasets import load_digits
 from smidgen.data.collection import Images
 from smidgen.data.corruptions import add_noise
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
-from smidgen.data.tasks import DEFAULT_TASK, SAMPLE_TASK, FreshSource, load_task
+from smidgen.data.stamps import FreshSource
+from smidgen.data.tasks import DEFAULT_TASK, SAMPLE_TASK, load_task
 from smidgen.network.spec import PlainSpec, default_spec
 from smidgen.training.losses import bce, bce_floor, mse
 from smidgen.training.recipe import default_recipe

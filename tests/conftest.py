@@ -57,6 +57,14 @@ def full_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture
+def photographs_data(full_data: Path) -> Path:
+    """The data folder, where it holds the photographs."""
+    if not (full_data / "bsd").is_dir():
+        pytest.skip("SMIDGEN_DATA has no folder bsd/ with train400/, bsd68/, set12/ and live1/")
+    return full_data
+
+
 def needs_debian(program: str, package: str = "") -> str:
     """The path of a program from a Debian package, of its name unless another is given.
 

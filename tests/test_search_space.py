@@ -50,6 +50,15 @@ def test_all_proposals_have_the_output_asked_for(tmp_path: Path, output: str):
     assert ("output" in space.describe()) == (output == "residual")
 
 
+def test_photographs_are_turned_in_a_search_too(tmp_path: Path):
+    """Pairs that are to be mirrored and turned are, in every trial, unless the search is told otherwise."""
+    (tmp_path / "grid.toml").write_text("passes = 1")
+    for flips, asked in ((True, {}), (False, {"flips": False})):
+        for space in (full_space, lambda *a, **k: read_grid(tmp_path / "grid.toml", *a, **k)):
+            found = space(replace(bars(), flips=True), 3600, **asked)
+            assert found.build(found.default_values()).settings.flips == flips
+
+
 def test_proposals_use_the_budget_up():
     """What is left after the width goes into the hidden channels: nearly all of 3,600 is used."""
     space = full_space(bars(), 3600, epochs=9)

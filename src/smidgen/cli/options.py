@@ -56,7 +56,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "together: one network takes all channels of a picture; apart: each channel is a grey image of its own "
         f"(default: {COLOURS[0]}; a grey model that is scored takes them apart)",
     },
-    "--data": {"type": Path, "metavar": "DIR", "help": "folder with mnist/ and fashion-mnist/, for the named tasks"},
+    "--data": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "folder with mnist/, fashion-mnist/ and bsd/, for the named tasks",
+    },
     "--out": {"type": Path, "metavar": "RUN", "help": "folder for the results (default: a folder in runs/)"},
     "--budget": {
         "type": parse_budget,

@@ -38,8 +38,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--patience", type=int, metavar="N", help=patience)
     crop = f"side of the parts that large images are shown in, about; 0 shows them whole (default: {CROP})"
     command.add_argument("--crop", type=int, metavar="PIXELS", help=crop)
-    flips = "mirror and turn the images by quarters at random, where that makes images like them: photographs, not text"
-    command.add_argument("--flips", action="store_true", default=None, help=flips)
+    flips = "mirror and turn the images by quarters at random, where that makes images like them: photographs, not "
+    flips += "text (default: for the tasks on photographs)"
+    command.add_argument("--flips", action=argparse.BooleanOptionalAction, help=flips)
     options.add(command, "--seed", "--threads", "--split", "--json")
 
 

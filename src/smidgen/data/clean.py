@@ -20,7 +20,7 @@ from smidgen.data.collection import (
     spread_places,
     stacks,
 )
-from smidgen.data.corruptions import Corruption
+from smidgen.data.corruptions import SEED, Corruption
 from smidgen.data.crops import draw_batches
 from smidgen.data.draw import draw_parts, keep_all
 from smidgen.data.oddities import different, dim, odd_clean_images
@@ -29,7 +29,6 @@ from smidgen.data.output import choose_output
 from smidgen.data.pairs import Batch, Dataset, Labels, Pairs
 from smidgen.data.raw_pairs import RawPairs, count_outside
 from smidgen.data.scale import Scale, Scales, fit_scale
-from smidgen.data.tasks import SEED
 from smidgen.errors import plural
 
 _MOST_VALUES_HELD = 16_000_000

@@ -14,6 +14,7 @@ from smidgen.data.origin import Step
 from smidgen.errors import InputError, PairsError
 
 SIGMA = 0.4
+SEED = 0  # of what is drawn once: validation and test
 
 # Fainter noise is lost in float32, and needs more photons than can be counted.
 _FAINTEST = 1e-7

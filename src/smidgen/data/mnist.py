@@ -1,6 +1,5 @@
 """MNIST and Fashion-MNIST: the full sets from a data folder or their homes, and the sample."""
 
-import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -10,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.arrays import read_idx
-from smidgen.errors import FileError, MissingPartError
+from smidgen.data.homes import data_folder, download
+from smidgen.errors import FileError
 
 LICENCE = "MNIST: Yann LeCun, Corinna Cortes, Christopher Burges, CC BY-SA 3.0; Fashion-MNIST: Zalando SE, MIT"
 VAL_SIZE = 5000
@@ -62,7 +62,7 @@ def load_full(name: str, data: Path | None) -> Archive:
     Raises:
         FileError: the files are not there, not whole, or cannot be downloaded.
     """
-    folder = data or (Path(os.environ["SMIDGEN_DATA"]) if os.environ.get("SMIDGEN_DATA") else None)
+    folder = data_folder(data)
 
     def load(file: str, shape: tuple[int, ...]) -> NDArray[Any]:
         path = folder / name / file if folder else _download(name, file)
@@ -98,22 +98,8 @@ def load_sample(name: str) -> Archive:
 
 
 def _download(name: str, file: str) -> Path:
-    try:
-        import pooch
-    except ImportError:
-        raise MissingPartError("pooch", f"Downloading {name}", "train") from None
-    try:
-        return Path(
-            pooch.retrieve(
-                _HOMES[name] + file,
-                known_hash=f"md5:{_MD5[name][file]}",
-                fname=file,
-                path=pooch.os_cache("smidgen") / name,
-            )
-        )
-    except Exception as error:  # requests, urllib3 and pooch each have their own
-        raise FileError(
-            f"{name}/{file} could not be downloaded ({type(error).__name__})",
-            remedy="Name a folder with the original IDX .gz files with --data DIR, or try the task "
-            "digits-on-garments-sample, which needs no download",
-        ) from None
+    remedy = (
+        "Name a folder with the original IDX .gz files with --data DIR, or try the task digits-on-garments-sample, "
+        "which needs no download"
+    )
+    return download(name, file, _HOMES[name], f"md5:{_MD5[name][file]}", remedy)

@@ -139,6 +139,7 @@ class Dataset:
         label_names, partner_names: what labels and partners 0, 1, … mean, where they are not digits.
         output, output_reason: the kind of output that networks are to have, and a sentence that says why, if it was
             chosen here.
+        flips: whether images mirrored and turned by quarters are like these, so that training shows them so by itself.
         whole: whether every part is all of the pairs, to score a model that saw none of them.
         warnings: what looked odd and was let through.
     """
@@ -158,6 +159,7 @@ class Dataset:
     partner_names: tuple[str, ...] = ()
     output: str = OUTPUTS[0]
     output_reason: str = ""
+    flips: bool = False
     whole: bool = False
     warnings: tuple[str, ...] = ()
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from smidgen.data.collection import as_array
 from smidgen.data.corruptions import average
 from smidgen.data.scale import Scale
-from smidgen.data.tasks import TASKS, example_pairs
+from smidgen.data.tasks import STAMP_TASKS, example_pairs
 from smidgen.errors import InputError, SmidgenError
 from smidgen.export.c import C_FILE, compile_c, write_c
 from smidgen.export.check import make_check_images, verify
@@ -159,7 +159,7 @@ def _export_html(source: _Source, out: Path) -> tuple[float, Facts]:
         title=_title(info),
         facts=facts,
         examples=as_array(example_pairs(name, _EXAMPLES).noisy),
-        averaged=name in TASKS and TASKS[name].corruption is average,
+        averaged=name in STAMP_TASKS and STAMP_TASKS[name].corruption is average,
     )
     write_whole(out, page)
     return difference, {"size_bytes": len(page.encode())}

@@ -140,6 +140,7 @@ def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
         BudgetError: no network fits.
     """
     channels, (examples, pixels) = dataset.channels, dataset.measure(CROP)
+    common = _usual_of(dataset) | common
     shapes: dict[str, tuple[Value, ...]] = {"passes": (1, 2), "scales": (2, 3, 4, 5), "kernel": (3, 5, 7)}
     while (largest := _narrowest(shapes, channels)).num_parameters > budget:
         name = max(shapes, key=lambda name: len(shapes[name]))
@@ -159,6 +160,11 @@ def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
         # The narrowest network was tried with as many hidden channels as its width of 1 can ask for.
         ranges={"hidden_ratio": _HIDDEN_RATIOS, "learning_rate_factor": _RATE_FACTORS},
     )
+
+
+def _usual_of(dataset: Dataset) -> dict[str, Any]:
+    """What these pairs ask of a recipe."""
+    return {"flips": True} if dataset.flips else {}
 
 
 def _narrowest(shapes: Mapping[str, tuple[Value, ...]], channels: int) -> PyramidSpec:
@@ -185,6 +191,7 @@ def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space
     if not content:
         raise InputError(f"the grid {path} is empty", expected=f"values for some of {', '.join(_GRID_TYPES)}")
     examples, pixels = dataset.measure(CROP)
+    common = _usual_of(dataset) | common
     default_recipe(PyramidSpec(channels=dataset.channels), examples, pixels, **common)
     choices = {name: _options(path, name, value) for name, value in content.items()}
     number = math.prod(map(len, choices.values()))

@@ -58,6 +58,8 @@ class Experiment:
     ) -> "Experiment":
         """With the default recipe for these pairs; what was `chosen` replaces parts of it, see `default_recipe`."""
         crop = chosen.get("crop")
+        if chosen.get("flips") is None:
+            chosen["flips"] = dataset.flips
         recipe = default_recipe(spec, *dataset.measure(CROP if crop is None else crop), **chosen)
         return Experiment(dataset=dataset, spec=spec, recipe=recipe, budget=budget, command=command, split=split)
 

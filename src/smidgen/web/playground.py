@@ -19,7 +19,7 @@ from smidgen.data.corruptions import CORRUPTIONS
 from smidgen.data.mnist import load_sample
 from smidgen.data.sample_pictures import load_pictures
 from smidgen.data.scale import Scale
-from smidgen.data.tasks import SAMPLE_TASK, TASKS, example_pairs
+from smidgen.data.tasks import SAMPLE_TASK, STAMP_TASKS, example_pairs
 from smidgen.engine.native import Stop
 from smidgen.errors import InputError
 from smidgen.images.kinds import Limits, Picture
@@ -142,7 +142,7 @@ def make_playground(models: Sequence[tuple[str, Runtime]], computing: Computing)
 def _offer(models: Sequence[tuple[str, Runtime]]) -> dict[str, Any]:
     """What the page can choose from."""
     task = models[0][1].info.origin.name
-    known = task if task in TASKS else SAMPLE_TASK
+    known = task if task in STAMP_TASKS else SAMPLE_TASK
     corruptions = [
         {"name": name, "title": kind.title, "unit": kind.unit, "most": kind.most, "usual": kind.usual}
         for name, kind in CORRUPTIONS.items()
@@ -158,7 +158,7 @@ def _offer(models: Sequence[tuple[str, Runtime]]) -> dict[str, Any]:
         "garments-in-noise": "gaussian-noise",
     }
     learned = models[0][1].info
-    digits = task in TASKS or learned.size == (28, 28)
+    digits = task in STAMP_TASKS or learned.size == (28, 28)
     if digits:
         clean = list(as_array(example_pairs(known, _EXAMPLES).clean))
     else:

@@ -31,7 +31,8 @@ DRIVER = Path(__file__).parent / "engine" / "driver.c"
 pyramids = st.builds(
     PyramidSpec,
     channels=st.integers(1, 4), width=st.integers(1, 24), hidden=st.integers(1, 24), scales=st.integers(1, 5),
-    passes=st.integers(1, 3), kernel=st.sampled_from([1, 3, 5, 7, 9, 15]), output=st.sampled_from(OUTPUTS),
+    passes=st.integers(1, 3), kernel=st.sampled_from([1, 3, 5, 7, 9, 15]), tied=st.booleans(),
+    output=st.sampled_from(OUTPUTS),
 )  # fmt: skip
 plains = st.builds(
     PlainSpec,

@@ -8,7 +8,8 @@ from smidgen.export.keras import build_keras, explain_count, import_keras, save_
 from smidgen.network.spec import OUTPUTS, PlainSpec, PyramidSpec, Spec, default_spec
 from tests.conftest import random_weights, runtime_of
 
-SPECS = [PlainSpec(), PyramidSpec(channels=3, width=3, hidden=4, scales=3, passes=2), default_spec(),
+SPECS = [PlainSpec(), PyramidSpec(channels=3, width=3, hidden=4, scales=3, passes=2),
+         PyramidSpec(width=3, hidden=4, scales=2, passes=2, tied=False), default_spec(),
          PlainSpec(channels=3, widths=(4,), output="residual"),
          PyramidSpec(width=3, hidden=4, output="residual")]  # fmt: skip
 

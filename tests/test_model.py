@@ -25,6 +25,7 @@ from tests.conftest import TINY, random_weights
 
 SPECS = [PlainSpec(), PlainSpec(channels=3, widths=(4,)), default_spec(3600), PyramidSpec(width=3, scales=1),
          PyramidSpec(channels=2, width=3, hidden=5, passes=2, scales=3),
+         PyramidSpec(width=3, hidden=5, passes=2, scales=3, tied=False),
          PlainSpec(widths=(4,), output="residual"),
          PyramidSpec(channels=2, width=3, hidden=5, output="residual")]  # fmt: skip
 

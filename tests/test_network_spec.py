@@ -30,6 +30,7 @@ PYRAMID = st.builds(
     scales=st.integers(1, 5),
     passes=st.integers(1, 3),
     kernel=st.sampled_from([1, 3, 5, 7]),
+    tied=st.booleans(),
     output=st.sampled_from(OUTPUTS),
 )
 
@@ -54,6 +55,21 @@ def test_default_is_the_widest_that_fits(budget: int, channels: int):
     assert replace(spec, width=width, hidden=width).num_parameters > budget
     assert replace(spec, hidden=spec.hidden + 1).num_parameters > budget
     assert spec.hidden >= spec.width
+
+
+@given(PYRAMID, st.integers(1, 5))
+def test_more_passes_cost_no_numbers(spec: PyramidSpec, passes: int):
+    """Tied passes share all they learn; a bias and a gain of each pass's own would count."""
+    tied, once = replace(spec, tied=True, passes=passes), replace(spec, passes=1)
+    assert tied.num_parameters == once.num_parameters == replace(once, tied=not once.tied).num_parameters
+    assert replace(tied, tied=False).num_parameters >= tied.num_parameters
+
+
+def test_descriptions_from_before_passes_were_tied_are_read():
+    """A model file that does not say so has a bias and a gain for each pass."""
+    old = spec_to_dict(PyramidSpec(passes=2, tied=False))
+    del old["tied"]
+    assert spec_from_dict(old) == PyramidSpec(passes=2, tied=False)
 
 
 @given(st.one_of(PLAIN, PYRAMID))

@@ -27,7 +27,7 @@ static void draw_spec(int32_t *spec) {
   spec[0] = draw(0, 3) == 0 ? PLAIN : PYRAMID, spec[1] = draw(0, 1), spec[2] = draw(1, 4);
   if (spec[0] == PYRAMID) {
     spec[3] = draw(1, 20), spec[4] = draw(1, 24), spec[5] = draw(1, 5), spec[6] = draw(1, 3);
-    spec[7] = 2 * draw(0, draw(0, 3) ? 3 : 7) + 1;
+    spec[7] = 2 * draw(0, draw(0, 3) ? 3 : 7) + 1, spec[8] = draw(0, 1);
   } else {
     spec[3] = draw(1, 4);
     for (int i = 0; i < spec[3]; i++) spec[4 + i] = draw(1, 12);

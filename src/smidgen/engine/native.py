@@ -329,7 +329,7 @@ def _numbers_of(spec: Spec) -> Any:
     """The spec as `read_spec` in network.h takes it."""
     if isinstance(spec, PyramidSpec):
         shape = [0, OUTPUTS.index(spec.output), spec.channels]
-        shape += [spec.width, spec.hidden, spec.scales, spec.passes, spec.kernel]
+        shape += [spec.width, spec.hidden, spec.scales, spec.passes, spec.kernel, spec.tied]
     else:
         shape = [1, OUTPUTS.index(spec.output), spec.channels, len(spec.widths), *spec.widths]
     return (ctypes.c_int32 * _SPEC_NUMBERS)(*shape)

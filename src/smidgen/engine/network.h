@@ -26,6 +26,7 @@ typedef struct {
   Output output;
   int channels;                                // of the images
   int width, hidden, scales, passes, kernel;   // of a pyramid
+  int tied;                                    // whether its passes share biases and gains
   int depth, widths[MOST_SCALES - 1];          // of a plain network
 } Spec;
 
@@ -58,7 +59,7 @@ static int scales_of(const Spec *spec) { return spec->kind == PYRAMID ? spec->sc
 
 // ---- from numbers ------------------------------------------------------------------------------------------
 
-// 0 if `numbers` (kind, output, channels, then width, hidden, scales, passes, kernel or depth, widths) is no spec.
+// 0 if `numbers` (kind, output, channels, then width, hidden, scales, passes, kernel, tied or depth, widths) is no spec.
 static int read_spec(Spec *spec, const int32_t *numbers) {
   memset(spec, 0, sizeof *spec);
   if (numbers[0] < PYRAMID || numbers[0] > PLAIN || numbers[1] < SIGMOID || numbers[1] > RESIDUAL) return 0;
@@ -66,10 +67,10 @@ static int read_spec(Spec *spec, const int32_t *numbers) {
   if (spec->channels < 1 || spec->channels > 4) return 0;
   if (spec->kind == PYRAMID) {
     spec->width = numbers[3], spec->hidden = numbers[4], spec->scales = numbers[5], spec->passes = numbers[6];
-    spec->kernel = numbers[7];
+    spec->kernel = numbers[7], spec->tied = numbers[8];
     return spec->width >= 1 && spec->width <= 1024 && spec->hidden >= 1 && spec->hidden <= 1024 && spec->scales >= 1 &&
            spec->scales <= 8 && spec->passes >= 1 && spec->passes <= (MOST_STAGES - 2) / (2 * spec->scales - 1) &&
-           spec->kernel % 2 == 1 && spec->kernel >= 1 && spec->kernel <= MOST_SIDE;
+           spec->kernel % 2 == 1 && spec->kernel >= 1 && spec->kernel <= MOST_SIDE && (spec->tied | 1) == 1;
   }
   spec->depth = numbers[3];
   if (spec->depth < 1 || spec->depth >= MOST_SCALES) return 0;
@@ -159,14 +160,19 @@ static void build_pyramid(Network *network, Numbers *numbers) {
         back[rising] = take_learned(numbers, (size_t)hidden * width);
         met[rising] = 1;
       }
-      const float *bias = take_learned(numbers, (size_t)2 * hidden), *gain = take_learned(numbers, width);
       Source source = rising ? BILINEAR : scale ? MEAN_POOL : pass ? AS_IS : STEM;
       Stage *stage = add_stage(network, source, CELL, scale, width, width, side);
       stage->filters = around[rising], stage->weights = mix[rising];
-      stage->learned.matrix = matrix[rising], stage->learned.bias = bias;
-      stage->learned.back = back[rising], stage->learned.gain = gain;
-      stage->bias = pack_products(numbers, bias, 2 * hidden, 1, 1, NULL);
-      stage->back = pack_products(numbers, back[rising], width, hidden, 0, gain);
+      if (pass && spec->tied) {
+        const Stage *first = &network->stages[visit];
+        stage->learned = first->learned, stage->bias = first->bias, stage->back = first->back;
+      } else {
+        const float *bias = take_learned(numbers, (size_t)2 * hidden), *gain = take_learned(numbers, width);
+        stage->learned.matrix = matrix[rising], stage->learned.bias = bias;
+        stage->learned.back = back[rising], stage->learned.gain = gain;
+        stage->bias = pack_products(numbers, bias, 2 * hidden, 1, 1, NULL);
+        stage->back = pack_products(numbers, back[rising], width, hidden, 0, gain);
+      }
       stage->from = rising ? planes[scale] : last;
       stage->coarse = rising ? last : -1;
       last = stage->to;

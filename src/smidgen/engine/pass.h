@@ -106,9 +106,11 @@ static void turn_network(const Network *network, Numbers *numbers, Turned *turne
       turned[i].mix_back = pack_kernel_back(numbers, stage->learned.matrix, stage->outputs, stage->inputs, room);
       continue;
     }
-    int same = 0; // the first visit of the same cell
+    int same = 0, visited = 0; // the first visit of the same cell, and the first with the same gain
     while (network->stages[same].learned.matrix != stage->learned.matrix) same++;
-    turned[i] = turned[same];
+    while (network->stages[visited].learned.gain != stage->learned.gain) visited++;
+    turned[i] = turned[visited < i ? visited : same];
+    if (visited < i) continue;
     if (same == i) {
       turned[i].filters = turn_filters(numbers, stage->filters, stage->inputs, stage->side);
       turned[i].mix_back = pack_transposed(numbers, stage->learned.matrix, 2 * hidden, stage->inputs, NULL, room);

@@ -77,15 +77,12 @@ def build_keras(
 
 def explain_count(network: Network) -> dict[str, int]:
     """The numbers Keras counts, by what they are."""
-    ones = 0
     shapes = {weight.name: weight.shape for weight in network.weights}
-    for layer in network.layers:
-        if layer.bias and not _has_own_bias(network, layer):
-            ones += shapes[layer.bias][0]
+    added = {layer.bias for layer in network.layers if layer.bias and not _has_own_bias(network, layer)}
     normalised = {layer.channels for layer in network.layers if layer.kind is Kind.RMS_NORM}
     return {
         "learned numbers": network.num_parameters,
-        "ones in the layers that add a visit's bias": ones,
+        "ones in the layers that add a visit's bias": sum(shapes[name][0] for name in added),
         "ones in the scales of the normalisation": sum(normalised),
     }
 

@@ -69,10 +69,10 @@ class PlainSpec:
 class PyramidSpec:
     """A multi-scale network that uses two cells over and over.
 
-    One cell on the way down and one on the way up, shared by all scales and passes; each visit has
-    its own bias and gain. A cell normalises each pixel, looks around with one k x k filter a
-    channel, mixes the channels up to twice `hidden`, multiplies the halves and mixes back; its
-    result is added to what came in. Skip connections add what was seen on the way down.
+    One cell on the way down and one on the way up, shared by all scales and passes; each has a bias and a gain for
+    each scale, which passes that are `tied` share, so that more of them cost no number. A cell normalises each pixel,
+    looks around with one k x k filter a channel, mixes the channels up to twice `hidden`, multiplies the halves and
+    mixes back; its result is added to what came in. Skip connections add what was seen on the way down.
     """
 
     kind: ClassVar[str] = "pyramid"
@@ -82,10 +82,12 @@ class PyramidSpec:
     scales: int = 4
     passes: int = 1
     kernel: int = 5
+    tied: bool = True
     output: str = OUTPUTS[0]
 
     def __post_init__(self) -> None:
         _require(self.output in OUTPUTS, f"an output of the kind {' or '.join(OUTPUTS)}", self)
+        _require(type(self.tied) is bool, "tied true or false", self)
         numbers = (self.channels, self.width, self.hidden, self.scales, self.passes, self.kernel)
         _require(_whole(*numbers), "whole numbers", self)
         _require(1 <= self.channels <= MOST_CHANNELS, "channels from 1 to 4", self)
@@ -98,12 +100,12 @@ class PyramidSpec:
 
     @property
     def num_parameters(self) -> int:
-        """Stem and head, one or two cells, and a bias and a gain for each visit."""
+        """Stem and head, one or two cells, and their biases and gains."""
         stem = 9 * self.channels * self.width + self.width
         head = 9 * self.width * self.channels + self.channels
         cell = self.kernel**2 * self.width + 3 * self.hidden * self.width
         cells = 1 if self.scales == 1 else 2
-        visits = self.passes * (2 * self.scales - 1)
+        visits = (1 if self.tied else self.passes) * (2 * self.scales - 1)
         return stem + head + cells * cell + visits * (2 * self.hidden + self.width)
 
     def network(self) -> Network:
@@ -111,7 +113,7 @@ class PyramidSpec:
         builder = _Builder(self.channels)
         value = builder.conv("stem", "noisy", self.width, 0, 3)
         for number in range(self.passes):
-            value = self._descend(builder, value, 0, f"pass{number}")
+            value = self._descend(builder, value, 0, f"pass{0 if self.tied else number}")
         # Starting at zero: grey everywhere by a sigmoid, the noisy image itself by a residual.
         value = builder.conv("head", value, self.channels, 0, 3, std=0.0)
         return builder.finish(value, self.output)
@@ -157,8 +159,7 @@ def default_spec(
 
     Where kernels of 5 x 5 would leave fewer than 6 channels they are 3 x 3: more channels gain more
     than a longer look. From 16 on the width is a multiple of 4, which processors compute faster and which
-    gains as much when it goes into `hidden` (docs/experiments.md). A second pass over the pyramid with the same
-    kernels costs nearly twice the computation and, trained long enough, gains a tenth.
+    gains as much when it goes into `hidden` (docs/experiments.md).
 
     Raises:
         BudgetError: not even the narrowest fits.
@@ -273,6 +274,8 @@ def spec_from_dict(data: dict[str, Any]) -> Spec:
     """
     fields = dict(data)
     kind = fields.pop("kind", None)
+    if kind == PyramidSpec.kind:
+        fields.setdefault("tied", False)  # before there was a choice
     if kind not in _SPECS:
         raise InputError(f"there is no network {kind!r}", expected=" or ".join(NETWORKS))
     if "widths" in fields:

@@ -10,6 +10,7 @@ from smidgen.data.scale import Scale, Scales
 from smidgen.errors import FileError, InputError
 from smidgen.images.kinds import Picture
 from smidgen.model.file import pack_model
+from smidgen.model.model import Model
 from smidgen.model.pictures import DEPTHS, Handling, choose_picture_scales, denoise_large_tiff, denoise_picture
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
@@ -196,6 +197,65 @@ def test_floats_keep_their_scale_in_any_precision(unit: np.ndarray):
     double, _ = denoise_picture(make_runtime(), picture_of((255 * unit).astype(np.float64)), handling)
     np.testing.assert_allclose(double.pages[0], single.pages[0], atol=1e-3)
     assert single.pages[0].max() > 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.float32, np.float64])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_strength_is_exact_at_both_ends(dtype: type, inverted: bool, generator: np.random.Generator):
+    """At 0 the picture stays as it is to the last bit, at 1 it is the denoised one; between them it lies between."""
+    runtime = make_runtime()
+    page = (generator.random((70, 30, 3)) * (1 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max)).astype(dtype)
+
+    def at(strength: float) -> np.ndarray:
+        return denoise_picture(runtime, picture_of(page), Handling(strength=strength, inverted=inverted))[0].pages[0]
+
+    denoised = denoise_picture(runtime, picture_of(page), Handling(inverted=inverted))[0].pages[0]
+    np.testing.assert_array_equal(at(0), page)
+    np.testing.assert_array_equal(at(1), denoised)
+    expected = 0.75 * page.astype(np.float64) + 0.25 * denoised.astype(np.float64)
+    np.testing.assert_allclose(at(0.25).astype(np.float64), expected, rtol=1e-6, atol=1)
+
+
+def test_strength_mixes_on_the_scale_of_the_result(unit: np.ndarray):
+    """Where the result has another depth or scale than the picture, the untouched picture is brought to it."""
+    page = np.rint(unit * 255).astype(np.uint8)
+    deep, _ = denoise_picture(make_runtime(), picture_of(page), Handling(depth=DEPTHS["16"], strength=0))
+    np.testing.assert_array_equal(deep.pages[0], page.astype(np.uint16) * 257)
+    scales = Scales(Scale(0, 2), Scale(0, 1), Scale(0, 2))
+    mixed = Model(make_runtime(scales=scales)).denoise(2 * unit[..., 0], strength=0)
+    np.testing.assert_allclose(mixed, unit[..., 0], atol=1e-6)
+
+
+def test_strength_in_python(generator: np.random.Generator):
+    """`Model.denoise` mixes too, colours wherever they are."""
+    model = Model(make_runtime())
+    image = generator.integers(0, 256, (3, 20, 30), np.uint8)
+    np.testing.assert_array_equal(model.denoise(image, channel_axis=0, strength=0), image)
+    np.testing.assert_array_equal(
+        model.denoise(image, channel_axis=0, strength=1), model.denoise(image, channel_axis=0)
+    )
+    assert np.abs(model.denoise(image, strength=0.5).astype(int) - image).mean() > 0
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
+def test_impossible_strengths(strength: float):
+    """What is no mixture is refused."""
+    with pytest.raises(InputError, match="from 0, the picture as it is, to 1"):
+        Handling(strength=strength)
+    with pytest.raises(InputError, match="from 0, the picture as it is, to 1"):
+        Model(make_runtime()).denoise(np.zeros((9, 9)), strength=strength)
+
+
+@pytest.mark.usefixtures("by_rows")
+def test_strength_by_rows(tmp_path: Path, generator: np.random.Generator):
+    """A large TIFF that goes by strips is mixed as the whole is."""
+    page = generator.integers(0, 65535, (210, 130), np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", page, tile=(32, 32))
+    for strength in (0.0, 0.5):
+        denoise_large_tiff(make_runtime(), tmp_path / "a.tif", tmp_path / "b.tif", Handling(strength=strength))
+        expected, _ = denoise_picture(make_runtime(), picture_of(page[..., None]), Handling(strength=strength))
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), expected.pages[0][..., 0])
+        assert strength or np.array_equal(tifffile.imread(tmp_path / "b.tif"), page)
 
 
 @pytest.mark.usefixtures("by_rows")

@@ -211,6 +211,17 @@ def test_a_model_of_three_channels(tmp_path: Path, generator: np.random.Generato
             assert httpx.post(f"{address}denoise", content=png(image)).status_code == status
 
 
+def test_strength_of_what_is_posted(address: str, generator: np.random.Generator):
+    """A strength of 0 gives the picture back as it came, and the page can ask for a share as well."""
+    image = generator.integers(0, 256, (40, 30), np.uint8)
+    answer = httpx.post(f"{address}denoise?strength=0", content=png(image))
+    np.testing.assert_array_equal(read_picture(answer.content).pages[0][..., 0], image)
+    assert httpx.post(f"{address}denoise?strength=1.5", content=png(image)).status_code == 422
+    model = httpx.post(f"{address}try?share=0", content=png(image)).json()["models"][0]
+    shown = read_picture(base64.b64decode(model["denoised"].split(",")[1])).pages[0][..., 0]
+    np.testing.assert_array_equal(shown, image)
+
+
 @pytest.mark.slow(7)
 def test_the_playground_in_a_browser(address: str, browser: Any, tmp_path: Path):
     """A drawn stroke, another corruption, a dropped picture and one that is none; nothing for axe-core to find."""
@@ -242,6 +253,10 @@ def test_the_playground_in_a_browser(address: str, browser: Any, tmp_path: Path)
         settled(page)
         page.get_by_role("button", name="noise again").click()
         settled(page)
+        page.locator("#share").fill("0")  # what is called denoised is then the noisy image
+        expect(page.locator("#results img").nth(1)).to_have_attribute("src", settled(page))
+        page.locator("#share").fill("100")
+        expect(page.locator("#results img").nth(1)).not_to_have_attribute("src", settled(page))
         picture = png(np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8))
         page.set_input_files("#file", {"name": "c.png", "mimeType": "image/png", "buffer": picture})
         expect(page.locator("#results")).not_to_contain_text("reads")  # it is no 28 x 28 image

@@ -44,6 +44,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--range", type=float, nargs=2, metavar=("LOW", "HIGH"), help=limits)
     invert = "the images are dark on light and the model expects light on dark, or the reverse"
     command.add_argument("--invert", action="store_true", help=invert)
+    strength = "how much is taken away: 1 is all that the model finds, 0 nothing; between them grain stays (default: 1)"
+    command.add_argument("--strength", type=float, default=1.0, metavar="S", help=strength)
     command.add_argument("--threads", type=int, default=0, metavar="N", help="processor cores to use (default: all)")
 
 
@@ -53,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         depth=DEPTHS[arguments.depth] if arguments.depth else None,
         value_scale=_parse_range(arguments.range),
         inverted=arguments.invert,
+        strength=arguments.strength,
     )
     jobs = _plan(arguments.images, arguments.out)
     runtime = Runtime(find_model(arguments.model), arguments.threads)

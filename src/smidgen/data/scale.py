@@ -83,7 +83,7 @@ class Scale:
         """Whether this value is no longer near the foot of the range."""
         return value >= self.low + _LEAST_FILLED * (self.high - self.low)
 
-    def restore(self, values: NDArray[np.float32], dtype: Any = np.float32) -> NDArray[Any]:
+    def restore(self, values: NDArray[np.floating[Any]], dtype: Any = np.float32) -> NDArray[Any]:
         """The inverse of `normalise`, as numbers of a type: whole ones are rounded and kept within it."""
         result = np.empty(values.shape, dtype)
         factor, offset = self.from_unit

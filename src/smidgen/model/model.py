@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smidgen.errors import InputError
-from smidgen.model.pictures import choose_scales
+from smidgen.model.pictures import check_strength, choose_scales, mix
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
@@ -28,7 +28,7 @@ class Model:
         self.runtime = runtime
         self.info = runtime.info
 
-    def denoise(self, image: ArrayLike, *, channel_axis: int | None = None) -> NDArray[Any]:
+    def denoise(self, image: ArrayLike, *, channel_axis: int | None = None, strength: float = 1.0) -> NDArray[Any]:
         """The denoised image, or images.
 
         Values of the type the model was trained on are on X's scale, and the result is in y's units and type.
@@ -38,13 +38,17 @@ class Model:
         Args:
             image: (..., H, W), any number of leading axes; it is not changed.
             channel_axis: where colours are, as in scikit-image; a model of one channel takes them one by one.
+            strength: how much of what the model does is done: 0 leaves the image as it is, on y's scale, 1 is the
+                denoised one, and between them noise stays for those who want its grain.
 
         Returns:
             An array of the same shape.
 
         Raises:
-            InputError: it is no image, holds NaN or infinity, or has other channels than the model.
+            InputError: it is no image, holds NaN or infinity, or has other channels than the model, or the strength is
+                not from 0 to 1.
         """
+        check_strength(strength)
         values = np.asarray(image)
         values = values.astype(np.float32) if values.dtype == bool else values
         if values.dtype.kind not in "uif" or values.ndim < 2 + (channel_axis is not None) or values.size == 0:
@@ -66,7 +70,10 @@ class Model:
             )
         size = ordered.shape[-2:] if channels == 1 else ordered.shape[-3:-1]
         images = ordered.reshape(-1, *size, channels)
-        denoised = self.runtime.denoise_values(images, choose_scales(self.info, values.dtype)).reshape(ordered.shape)
+        scales = choose_scales(self.info, values.dtype)
+        denoised = mix(images, self.runtime.denoise(scales[0].normalise(images)), strength, scales).reshape(
+            ordered.shape
+        )
         return denoised if channel_axis is None else np.moveaxis(denoised, place, channel_axis)
 
 

@@ -1,5 +1,6 @@
 """From a noisy picture to a denoised one: scales, depths, alpha, and what looks odd."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.scale import FULL_SCALES, Scale
+from smidgen.data.scale import FULL_SCALES, UNIT, Scale, chunks
 from smidgen.errors import InputError, plural
 from smidgen.files import fill_whole, make_folder
 from smidgen.images.kinds import Picture
@@ -35,11 +36,48 @@ class Handling:
         depth: of the result, a value of `DEPTHS`; None keeps the picture's.
         value_scale: of the picture's values; None chooses by their type, see `choose_picture_scales`.
         inverted: whether the pictures are dark on light for a model of light on dark, or the reverse.
+        strength: how much of what the model does is done: 0 leaves the picture as it is, 1 is the denoised one.
     """
 
     depth: np.dtype[Any] | None = None
     value_scale: Scale | None = None
     inverted: bool = False
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_strength(self.strength)
+
+
+def check_strength(strength: float) -> None:
+    """Refuse a strength that is no mixture.
+
+    Raises:
+        InputError: it is not from 0 to 1.
+    """
+    if not 0 <= strength <= 1:
+        raise InputError(f"the strength is {strength:g}", expected="from 0, the picture as it is, to 1, denoised")
+
+
+def mix(
+    noisy: NDArray[Any], denoised: NDArray[np.float32], strength: float, scales: tuple[Scale, Scale, np.dtype[Any]]
+) -> NDArray[Any]:
+    """A mixture of noisy values and denoised ones: exactly the noisy at a strength of 0, exactly the denoised at 1.
+
+    Args:
+        noisy: on their own scale, any shape.
+        denoised: of the same shape, in [0, 1].
+        strength: from 0 to 1.
+        scales: of the noisy values and of the result, and the result's type.
+    """
+    taken, given, dtype = scales
+    if strength == 1:
+        return given.restore(denoised, dtype)
+    result = np.empty(noisy.shape, dtype)
+    for part in chunks(noisy):
+        values = noisy[part] if taken == given else given.restore(taken.normalise(noisy[part]), np.float64)
+        mixed = (1 - strength) * values.astype(np.float64) + strength * given.restore(denoised[part], np.float64)
+        result[part] = UNIT.restore(mixed, dtype)
+    return result
 
 
 def choose_scales(info: ModelInfo, dtype: np.dtype[Any]) -> tuple[Scale, Scale, np.dtype[Any]]:
@@ -161,14 +199,15 @@ class _Way:
     """
 
     def __init__(self, runtime: Runtime, dtype: np.dtype[Any], handling: Handling) -> None:
-        self._runtime, self._inverted, scales = runtime, handling.inverted, runtime.info.scales
+        self._runtime, self._inverted, self._strength = runtime, handling.inverted, handling.strength
+        scales = runtime.info.scales
         self._taken, given = choose_picture_scales(runtime.info, dtype, handling.value_scale)
         # Noise may leave the scale as far as in training.
         self._expected = scales.seen if self._taken == scales.noisy else self._taken
         self.depth = handling.depth or dtype
         self.keeps_scale = self._taken == given and self.depth == dtype
         same = self.depth == dtype or self.depth.kind == dtype.kind == "f"
-        self._given = given if same else full_scale(self.depth)
+        self._scales = self._taken, given if same else full_scale(self.depth), self.depth
         self._count = self._outside = 0
         self._total, self._largest = 0.0, -np.inf
 
@@ -178,9 +217,12 @@ class _Way:
 
     def strips(self, read: Callable[[int, int], NDArray[Any]], height: int, width: int) -> Iterator[NDArray[Any]]:
         """Denoised rows `(h, W, C)`, top to bottom; `read` gives rows from one to before another."""
+        to_mix: deque[NDArray[Any]] = deque()  # rows read and not yet given, one by one
 
         def prepare(first: int, last: int) -> NDArray[np.float32]:
             values = read(first, last)
+            if self._strength < 1:
+                to_mix.extend(values)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise InputError("the picture holds values that are not numbers (NaN or infinity)")
             normalised = self._taken.normalise(values)
@@ -190,8 +232,9 @@ class _Way:
             return normalised
 
         for rows in self._runtime.denoise_rows(prepare, height, width):
-            yield self._given.restore(1 - rows if self._inverted else rows, self.depth)
-            del rows  # or it would be kept while the next is made
+            noisy = np.stack([to_mix.popleft() for _ in rows]) if self._strength < 1 else rows
+            yield mix(noisy, 1 - rows if self._inverted else rows, self._strength, self._scales)
+            del rows, noisy  # or it would be kept while the next is made
 
     def _look(self, values: NDArray[Any], normalised: NDArray[np.float32]) -> None:
         if values.size:

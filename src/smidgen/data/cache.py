@@ -12,9 +12,10 @@ from typing import Any, BinaryIO
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 
 from smidgen.data.mapped import MappedFile, MappedImage
-from smidgen.errors import FileError, MissingPartError
+from smidgen.errors import FileError
 from smidgen.files import fill_whole, make_folder, write_whole
 
 FOLDER_VARIABLE = "SMIDGEN_CACHE"
@@ -75,7 +76,6 @@ class Cache:
 
         Raises:
             FileError: one of the files is not there.
-            MissingPartError: no folder is named, and what finds the user's is not installed.
         """
         self._files = files
         self.folder = folder or _find_folder()
@@ -169,13 +169,7 @@ def _write_image(file: BinaryIO, decoded: DecodedImage) -> _Entry:
 
 def _find_folder() -> Path:
     named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named)
-    try:
-        import pooch
-    except ImportError:
-        raise MissingPartError("pooch", f"Keeping large pictures without {FOLDER_VARIABLE}", "train") from None
-    return Path(pooch.os_cache("smidgen")) / "pictures"
+    return Path(named) if named else user_cache_path("smidgen") / "pictures"
 
 
 def _digest(files: Sequence[Path]) -> str:

@@ -102,4 +102,4 @@ def _download(name: str, file: str) -> Path:
         "Name a folder with the original IDX .gz files with --data DIR, or try the task digits-on-garments-sample, "
         "which needs no download"
     )
-    return download(name, file, _HOMES[name], f"md5:{_MD5[name][file]}", remedy)
+    return download(name, file, _HOMES[name], _MD5[name][file], remedy)

@@ -99,7 +99,6 @@ def decode_pictures(
 
     Raises:
         FileError: a picture cannot be read, has transparent pixels, or there is no room for all of them.
-        MissingPartError: there is no folder for that file, see `Cache`.
     """
     packed = sum(map(_file_size, files))
     promises = list(map(_look_at, files))

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,16 +93,20 @@ def ssim(denoised: Collection, clean: Collection) -> PerImage:
 
 def _similarity(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of each window that lies inside, (N, H, W, C) to (N, H - 6, W - 6, C)."""
-    from scipy.ndimage import uniform_filter  # the only part that needs it
-
-    window = (1, _SSIM_WINDOW, _SSIM_WINDOW, 1)
-    edge = _SSIM_WINDOW // 2
     sample = _SSIM_WINDOW**2 / (_SSIM_WINDOW**2 - 1)
     c1, c2 = 0.01**2, 0.03**2
-    mean_x, mean_y = uniform_filter(x, window), uniform_filter(y, window)
-    var_x = sample * (uniform_filter(x * x, window) - mean_x**2)
-    var_y = sample * (uniform_filter(y * y, window) - mean_y**2)
-    cov = sample * (uniform_filter(x * y, window) - mean_x * mean_y)
-    found = ((2 * mean_x * mean_y + c1) * (2 * cov + c2)) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
-    inside: NDArray[np.float64] = found[:, edge:-edge, edge:-edge]
-    return inside
+    mean_x, mean_y = _window_means(x), _window_means(y)
+    var_x = sample * (_window_means(x * x) - mean_x**2)
+    var_y = sample * (_window_means(y * y) - mean_y**2)
+    cov = sample * (_window_means(x * y) - mean_x * mean_y)
+    return np.asarray(
+        ((2 * mean_x * mean_y + c1) * (2 * cov + c2)) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    )
+
+
+def _window_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each window that lies inside, (N, H, W, C) to (N, H - 6, W - 6, C)."""
+    height, width = (size - _SSIM_WINDOW + 1 for size in values.shape[1:3])
+    rows = reduce(np.add, (values[:, start : start + height] for start in range(_SSIM_WINDOW)))
+    both = reduce(np.add, (rows[:, :, start : start + width] for start in range(_SSIM_WINDOW)))
+    return np.asarray(both / _SSIM_WINDOW**2)

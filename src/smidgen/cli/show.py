@@ -69,6 +69,8 @@ def scores_text(judged: "Evaluation") -> str:
         parts.append("no labels: the digit reader's answer for the clean image counts as the truth if it is 99% sure")
     if judged.no_legibility:
         parts.append(f"no legibility: {judged.no_legibility}")
+    if judged.left_out:
+        parts.append(judged.left_out)
     if judged.interrupted:
         parts.append("interrupted: the missing baselines were not scored")
     return "\n\n".join(parts)
@@ -86,8 +88,6 @@ def _cells(scores: Scores) -> list[str]:
 
 def run_text(run: "Run") -> str:
     """The scores of a run, how its training went and where its files are."""
-    from smidgen.runs.run import REPORT_FILE
-
     record = run.record
     facts = {
         "verdict": f"{record.verdict.fit} ({'; '.join(record.verdict.reasons)})",
@@ -96,7 +96,7 @@ def run_text(run: "Run") -> str:
         "scale": record.scales.reason,
         "training": f"{record.ending} after {plural(record.epochs_done, 'epoch')}, {duration(record.seconds)}",
         "model": run.folder / MODEL_FILE,
-        "report": run.folder / REPORT_FILE,
+        "report": run.report,
     }
     lines = [f"{name + ':':<10}{fact}" for name, fact in facts.items() if fact]
     return "\n".join([scores_text(record.evaluation), "", *lines])

@@ -1,4 +1,4 @@
-"""What one gets without learning: doing nothing and the classical denoisers."""
+"""What one gets without learning: doing nothing and the classical denoisers, which come with `smidgen[train]`."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.filters import median
-from skimage.morphology import disk
-from skimage.restoration import denoise_nl_means, denoise_tv_chambolle, denoise_wavelet
 
 from smidgen.data.collection import Images, ScaledImages, map_images, middle, read, shapes_of
 from smidgen.data.pairs import Pairs
+from smidgen.judging.extra import is_extra_installed
 from smidgen.training.losses import mse
 
 _TUNED_ON = 200
@@ -33,22 +31,31 @@ class Baseline:
 
 
 def _median(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+    from skimage.filters import median
+    from skimage.morphology import disk
+
     footprint = disk(int(strength))
     return np.stack([median(channel, footprint) for channel in np.moveaxis(image, -1, 0)], -1)
 
 
 def _total_variation(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+    from skimage.restoration import denoise_tv_chambolle
+
     return np.asarray(denoise_tv_chambolle(image, weight=strength, channel_axis=-1), np.float32)
 
 
 def _wavelet(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
     """Soft thresholds by BayesShrink for noise of this standard deviation; lines of pixels stay as they are."""
+    from skimage.restoration import denoise_wavelet
+
     if min(image.shape[:2]) == 1:
         return image
     return np.asarray(denoise_wavelet(image, sigma=strength, channel_axis=-1), np.float32)
 
 
 def _non_local_means(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+    from skimage.restoration import denoise_nl_means
+
     denoised = denoise_nl_means(image, h=strength, fast_mode=True, channel_axis=-1, **_PATCH)
     return np.asarray(denoised, np.float32).reshape(image.shape)  # it drops a single channel
 
@@ -64,11 +71,11 @@ BASELINES = ("doing nothing", *FILTERS)
 
 
 def choose_baselines(val: Pairs) -> Iterator[Baseline]:
-    """Doing nothing, then each filter with the strength of lowest MSE on a sample of the validation pairs."""
+    """Doing nothing, then each filter that is installed, of lowest MSE on a sample of the validation pairs."""
     some = _sample(val)
     untouched = float(mse(some.noisy, some.clean).mean())
     yield Baseline("doing nothing", 0.0, lambda noisy: noisy, untouched)
-    for name, (filter_, strengths) in FILTERS.items():
+    for name, (filter_, strengths) in FILTERS.items() if is_extra_installed() else ():
         yield tune_baseline(name, filter_, strengths, some)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from smidgen.data.collection import Collection, map_images, stacks
 from smidgen.data.pairs import Labels, Pairs
 from smidgen.judging.baselines import Baseline, choose_baselines
+from smidgen.judging.extra import ADDS, is_extra_installed
 from smidgen.judging.legibility import (
     Reading,
     Truth,
@@ -55,6 +56,7 @@ class Evaluation:
         confusion: how often each digit, by row, was read as which, or None.
         truth_by: how it is known what the images are: from "labels" or the "reader", or None.
         no_legibility: why it is not known.
+        left_out: how to have the baselines that are not installed, where they were asked for.
         interrupted: whether baselines are missing since the judging was interrupted.
     """
 
@@ -72,6 +74,7 @@ class Evaluation:
     confusion: list[list[int]] | None = None
     truth_by: str | None = None
     no_legibility: str | None = None
+    left_out: str | None = None
     interrupted: bool = False
 
 
@@ -111,8 +114,8 @@ def evaluate(
         pairs: what to score on.
         name, split: what to call them.
         val: the validation pairs, on which the baselines' strengths are chosen.
-        with_baselines: score the classical denoisers too, which takes longer than the model. Ctrl-C leaves out
-            those that are missing.
+        with_baselines: score the classical denoisers too, which takes longer than the model; of those only doing
+            nothing where they are not installed. Ctrl-C leaves out those that are missing.
         watch: told what is scored, and how much of it is done.
 
     Raises:
@@ -122,6 +125,7 @@ def evaluate(
     return judge(
         denoised, pairs, name=name, split=split, baselines=choose_baselines(val) if with_baselines else (),
         model=runtime.name, num_parameters=runtime.info.spec.num_parameters, budget=runtime.info.budget, watch=watch,
+        left_out=ADDS if with_baselines and not is_extra_installed() else None,
     )  # fmt: skip
 
 
@@ -136,6 +140,7 @@ def judge(
     num_parameters: int,
     budget: int,
     watch: Watch = lambda name, done: None,
+    left_out: str | None = None,
 ) -> Judgement:
     """Judge denoised images, whatever made them.
 
@@ -146,6 +151,7 @@ def judge(
         baselines: to be scored beside; Ctrl-C leaves out those that are missing.
         model, num_parameters, budget: what made the images.
         watch: told what is scored, and how much of it is done.
+        left_out: as in `Evaluation`.
 
     Raises:
         PairsError: the sizes differ.
@@ -179,6 +185,7 @@ def judge(
         confusion=confusion(reading, truth).tolist() if reading and truth else None,
         truth_by=truth.by if truth else None,
         no_legibility=scorer.no_legibility,
+        left_out=left_out,
         interrupted=interrupted,
     )
     return Judgement(evaluation=evaluation, denoised=denoised, errors=errors, truth=truth, reading=reading)

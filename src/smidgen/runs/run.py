@@ -11,15 +11,13 @@ import smidgen
 from smidgen.data.collection import map_images
 from smidgen.files import lock_folder, make_folder, write_whole
 from smidgen.judging.evaluate import Judgement, Watch, evaluate
+from smidgen.judging.extra import is_extra_installed
 from smidgen.judging.verdict import judge_history
 from smidgen.model.file import Weights, write_model
 from smidgen.model.records import Judged, ModelInfo, to_plain
 from smidgen.model.runtime import MODEL_FILE, Runtime
 from smidgen.network.spec import spec_to_dict
-from smidgen.runs.figures import draw_curves, draw_strip
 from smidgen.runs.record import RUN_FILE, RunRecord, read_run
-from smidgen.runs.report import render_report
-from smidgen.runs.sheet import draw_sheet
 from smidgen.training.experiment import Experiment
 from smidgen.training.loop import Progress
 from smidgen.training.losses import bce, bce_floor, mse
@@ -36,6 +34,12 @@ class Run:
     folder: Path
     record: RunRecord
 
+    @property
+    def report(self) -> Path | None:
+        """Its report, where it has one."""
+        path = self.folder / REPORT_FILE
+        return path if path.exists() else None
+
 
 def make_run(
     experiment: Experiment,
@@ -45,7 +49,7 @@ def make_run(
     watch: Callable[[Progress], None] | None = None,
     watch_judging: Watch = lambda what, done: None,
 ) -> Run:
-    """Train, judge, and leave the model file, figures and report in a folder.
+    """Train, judge, and leave the model file in a folder, with figures and report where their packages are installed.
 
     Args:
         experiment: what to train, on what, and how.
@@ -71,7 +75,7 @@ def make_run(
 
 
 def leave_run(experiment: Experiment, trained: Trained, *, folder: Path, watch: Watch = lambda what, done: None) -> Run:
-    """Judge what a training gave, and leave the model file, figures and report; `watch` as in `evaluate`."""
+    """Judge what a training gave, and leave what `make_run` leaves; `watch` as in `evaluate`."""
     make_folder(folder)
     dataset, pairs = experiment.dataset, experiment.scored
     info = ModelInfo.of(experiment, best_epoch=trained.best_epoch, ending=trained.ending)
@@ -84,12 +88,13 @@ def leave_run(experiment: Experiment, trained: Trained, *, folder: Path, watch: 
     scores = Judged(pairs=dataset.name, split=experiment.split, n=len(pairs), scores=judged.evaluation.scores)
     write_model(folder / MODEL_FILE, replace(info, judged=scores), trained.weights)
     record = _describe(experiment, trained, judged)
-    figures = _draw(experiment, trained, judged, record.floor)
+    figures = _draw(experiment, trained, judged, record.floor) if is_extra_installed() else {}
     content = to_plain(record)
     write_whole(folder / RUN_FILE, json.dumps(content, indent=1) + "\n")
     for name, png in figures.items():
         write_whole(folder / f"{name}.png", png)
-    write_whole(folder / REPORT_FILE, render_report(record, figures))
+    if figures:
+        write_report(folder)
     return Run(folder=folder, record=record)
 
 
@@ -99,6 +104,8 @@ def write_report(folder: Path) -> Path:
     Raises:
         FileError: the folder holds no finished run.
     """
+    from smidgen.runs.report import render_report
+
     record = read_run(folder)
     drawn = {name: folder / f"{name}.png" for name in _FIGURES}
     figures = {name: file.read_bytes() for name, file in drawn.items() if file.exists()}
@@ -108,6 +115,9 @@ def write_report(folder: Path) -> Path:
 
 def _draw(experiment: Experiment, trained: Trained, judged: Judgement, floor: float) -> dict[str, bytes]:
     """The pictures of a run, PNG files by name."""
+    from smidgen.runs.figures import draw_curves, draw_strip
+    from smidgen.runs.sheet import draw_sheet
+
     ranked = np.argsort(-judged.errors, kind="stable")
     middle = max(0, len(ranked) // 2 - 5)
     strips = {"strip": np.arange(min(10, len(ranked))), "worst": ranked[:10], "median": ranked[middle : middle + 10]}

@@ -41,6 +41,7 @@ def test_json_has_the_promised_shape(tmp_path: Path, generator: np.random.Genera
     content = to_plain(judged.evaluation)
     named = {"model", "num_parameters", "budget", "pairs", "split", "n", "scores", "baselines"}
     more = {"strengths", "legibility_by_digit", "truth_by", "no_legibility", "error_by", "confusion", "interrupted"}
+    more.add("left_out")
     assert set(content) == named | more
     assert all(set(scores) == set(content["scores"]) for scores in content["baselines"].values())
     assert set(content["scores"]) == {"bce", "bce_floor", "mse", "psnr_db", "ssim", "legibility"}

@@ -59,6 +59,14 @@ def measure_epoch(shapes: Shapes, crop: int) -> tuple[int, int]:
     return max(1, round(shown / each)), each
 
 
+def largest_cell(shapes: Shapes, crop: int) -> tuple[int, int]:
+    """Height and width of the largest that `draw_cells` can give."""
+    grid = count_cells(shapes, crop)
+    sides = np.where(grid == 1, shapes[:, :2], np.ceil(1.5 * shapes[:, :2] / grid).astype(np.int64))
+    height, width = sides[sides.prod(1).argmax()].tolist()
+    return height, width
+
+
 def draw_cells(shapes: Shapes, crop: int, generator: np.random.Generator) -> Cells:
     """The cells of one epoch, shuffled.
 

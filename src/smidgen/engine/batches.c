@@ -70,20 +70,31 @@ static int tile_step(const Network *network, int length, int *around) {
   return ROUND_UP((length + tiles - 1) / tiles, alignment); // all of them alike
 }
 
+// From one tile to the next, and the pixels around each that it needs.
+typedef struct {
+  int down, across, around_y, around_x;
+} Tiles;
+
+static Tiles plan_tiles(const Network *network, int height, int width) {
+  Tiles tiles = {.down = height, .across = width};
+  int large = (size_t)height * width > (size_t)TILED_PIXELS;
+  if (large) tiles.down = tile_step(network, height, &tiles.around_y);
+  if (large || width > WIDE) tiles.across = tile_step(network, width, &tiles.around_x);
+  return tiles;
+}
+
 // The regions of an example; counts only if `regions` is null.
 static int cut_example(const Network *network, const Example *example, Region *regions) {
   int height = example->height, width = example->width, channels = network->spec.channels, count = 0;
-  int around_y = 0, around_x = 0, down = height, across = width;
-  int large = (size_t)height * width > (size_t)TILED_PIXELS;
-  if (large) down = tile_step(network, height, &around_y);
-  if (large || width > WIDE) across = tile_step(network, width, &around_x);
-  for (int y = 0; y < height; y += down) {
-    for (int x = 0; x < width; x += across, count++) {
+  Tiles tiles = plan_tiles(network, height, width);
+  for (int y = 0; y < height; y += tiles.down) {
+    for (int x = 0; x < width; x += tiles.across, count++) {
       if (!regions) continue;
-      int y0 = MAX(0, y - around_y), y1 = MIN(height, y + down + around_y);
-      int x0 = MAX(0, x - around_x), x1 = MIN(width, x + across + around_x);
+      int bottom = MIN(height, y + tiles.down), right = MIN(width, x + tiles.across);
+      int y0 = MAX(0, y - tiles.around_y), y1 = MIN(height, y + tiles.down + tiles.around_y);
+      int x0 = MAX(0, x - tiles.around_x), x1 = MIN(width, x + tiles.across + tiles.around_x);
       size_t first = ((size_t)y0 * width + x0) * channels;
-      Shape shape = {y1 - y0, x1 - x0, y - y0, x - x0, MIN(height, y + down) - y0, MIN(width, x + across) - x0};
+      Shape shape = {y1 - y0, x1 - x0, y - y0, x - x0, bottom - y0, right - x0};
       regions[count] = (Region){example->noisy + first, example->clean + first, (size_t)width * channels, shape};
     }
   }
@@ -112,6 +123,15 @@ static Group choose_group(const Model *model, const Shape *shape, int count) {
     if (least < 0 || cost < least) least = cost, best.bands = bands, best.keep = keep;
   }
   return best;
+}
+
+// Bytes that one thread holds for the gradients of `count` images of one size: those of the pass over a whole tile.
+size_t EXPORT(gradients_size)(const Model *model, int height, int width, int count) {
+  Tiles tiles = plan_tiles(&model->network, height, width);
+  Shape shape = {.height = MIN(height, tiles.down + 2 * tiles.around_y),
+                 .width = MIN(width, tiles.across + 2 * tiles.around_x)};
+  Group group = choose_group(model, &shape, count);
+  return pass_bytes(model, &shape, group.bands, group.keep);
 }
 
 static void group_regions(Work *work) {

@@ -225,6 +225,11 @@ class Engine:
         shapes = self._weights.items()
         return float(result[0]), {name: x.reshape(w.shape) for (name, w), x in zip(shapes, parts, strict=True)}
 
+    def gradients_size(self, height: int, width: int, count: int) -> int:
+        """Bytes that each thread holds for the gradients of `count` images of one size, beside the images."""
+        _check_size(height, width)
+        return int(self._function("gradients_size", ctypes.c_size_t)(self._model, height, width, count))
+
     def _run(self, pictures: NDArray[np.void], stop: Stop | None, rows: int) -> None:
         stop = stop or Stop()
         run = self._function("denoise", ctypes.c_int)

@@ -7,17 +7,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from smidgen.data.collection import shapes_of
+from smidgen.data.crops import largest_cell
 from smidgen.engine.native import Engine
 from smidgen.training.experiment import Experiment
 from smidgen.training.start import draw_weights
 
 _TRIED_SIDE = 64
+_BYTES_A_VALUE = 12  # of a batch: noisy and clean, and one of them again as it is made
 _BYTES_A_VALIDATED_PIXEL = 60  # of the largest image: noisy, clean, denoised, and float64 for its scores
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Seconds on this machine as busy as it is now, and bytes beside what the pairs and the program take."""
+    """What a training takes on this machine as busy as it is now.
+
+    Attributes:
+        seconds: of all epochs.
+        memory: bytes, at most about, beside what the pairs and the program take: a batch of the largest crops, what
+            each thread holds of some of them for the gradients, and the largest image that is validated.
+    """
 
     seconds: float
     memory: int
@@ -35,7 +43,11 @@ def forecast(experiment: Experiment) -> Forecast:
     areas = shapes[:, 0] * shapes[:, 1]
     pixels = np.array([examples * each, int(areas.sum())])
     seconds = recipe.epochs * float(pixels @ np.array([stepping, validating]))
-    return Forecast(seconds, int(areas.max()) * _BYTES_A_VALIDATED_PIXEL)
+    height, width = largest_cell(dataset.train.shapes, recipe.crop)
+    batch = min(recipe.batch_size, examples)
+    memory = engine.threads * engine.gradients_size(height, width, batch)
+    memory += batch * height * width * spec.channels * _BYTES_A_VALUE
+    return Forecast(seconds, memory + int(areas.max()) * _BYTES_A_VALIDATED_PIXEL)
 
 
 def _time(work: Callable[[], object]) -> float:

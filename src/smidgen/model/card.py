@@ -33,7 +33,7 @@ def _describe(info: ModelInfo, network: Network) -> str:
     residual = " What comes out is what went in, less what the network finds in it."
     return (
         f"An image denoiser with {plural(info.spec.num_parameters, 'learned number')}, for a budget of {info.budget:,} "
-        f"({4 * info.spec.num_parameters:,} bytes of float32 weights). {_channels(network.channels)} in "
+        f"({4 * info.spec.num_parameters:,} bytes of float32 weights). {_channels(info)} in "
         f"and out, any size.{residual if info.spec.output == Kind.RESIDUAL else ''} "
         f"{network.multiply_accumulates_per_pixel:,.0f} multiply-accumulates per pixel; each pixel depends on others "
         f"up to {plural(network.reach, 'pixel')} away; {network.work_bytes(height, width):,} bytes of work memory at "
@@ -41,8 +41,11 @@ def _describe(info: ModelInfo, network: Network) -> str:
     )
 
 
-def _channels(channels: int) -> str:
-    return "One channel (colour images are processed channel by channel)" if channels == 1 else f"{channels} channels"
+def _channels(info: ModelInfo) -> str:
+    if info.spec.channels > 1:
+        return f"{info.spec.channels} channels"
+    how = "as luma and chroma" if info.knows_weaker_noise else "channel by channel"
+    return f"One channel (colour images are processed {how})"
 
 
 def _use(info: ModelInfo) -> str:

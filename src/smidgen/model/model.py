@@ -37,7 +37,8 @@ class Model:
 
         Args:
             image: (..., H, W), any number of leading axes; it is not changed.
-            channel_axis: where colours are, as in scikit-image; a model of one channel takes them one by one.
+            channel_axis: where colours are, as in scikit-image; a model of one channel takes them one by one, or, where
+                it knows noise of many strengths, as luma and chroma.
             strength: how much of what the model does is done: 0 leaves the image as it is, on y's scale, 1 is the
                 denoised one, and between them noise stays for those who want its grain.
 
@@ -59,22 +60,19 @@ class Model:
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise InputError("the image holds NaN or infinity")
         channels = self.info.spec.channels
-        # (..., C, H, W) for a model of one channel, so that each colour is an image of its own; else (..., H, W, C).
-        place = -3 if channels == 1 else -1
-        ordered = values if channel_axis is None else np.moveaxis(values, channel_axis, place)
+        ordered = values if channel_axis is None else np.moveaxis(values, channel_axis, -1)  # (..., H, W, C)
         if channels != 1 and ordered.shape[-1] != channels:
             raise InputError(
                 f"the image has shape {ordered.shape}",
                 expected=f"{channels} channels, as in training",
                 remedy="Say where they are with channel_axis",
             )
-        size = ordered.shape[-2:] if channels == 1 else ordered.shape[-3:-1]
-        images = ordered.reshape(-1, *size, channels)
+        grey = channels == 1 and channel_axis is None
+        images = ordered.reshape(-1, *ordered.shape[-2:], 1) if grey else ordered.reshape(-1, *ordered.shape[-3:])
         scales = choose_scales(self.info, values.dtype)
-        denoised = mix(images, self.runtime.denoise(scales[0].normalise(images)), strength, scales).reshape(
-            ordered.shape
-        )
-        return denoised if channel_axis is None else np.moveaxis(denoised, place, channel_axis)
+        denoised = mix(images, self.runtime.denoise_colours(scales[0].normalise(images)), strength, scales)
+        denoised = denoised.reshape(ordered.shape)
+        return denoised if channel_axis is None else np.moveaxis(denoised, -1, channel_axis)
 
 
 def load(model: str | Path) -> Model:

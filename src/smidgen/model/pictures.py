@@ -115,8 +115,8 @@ def full_scale(dtype: np.dtype[Any]) -> Scale:
 def denoise_picture(runtime: Runtime, picture: Picture, handling: Handling | None = None) -> tuple[Picture, list[str]]:
     """The denoised picture, and sentences about what looked odd.
 
-    Alpha and metadata stay as they were, depth too unless another is asked for. A model of one channel takes the
-    colours one by one.
+    Alpha and metadata stay as they were, depth too unless another is asked for. A model of one channel takes
+    colours as `Runtime.denoise_colours` says.
 
     Raises:
         InputError: the values are no numbers, or the model is for other channels.

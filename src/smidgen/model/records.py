@@ -8,6 +8,7 @@ import msgspec
 
 from smidgen.data.origin import Origin
 from smidgen.data.scale import UNIT_SCALES, Scales
+from smidgen.network.layers import Kind
 from smidgen.network.spec import Spec
 from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import Recipe
@@ -108,6 +109,18 @@ class ModelInfo:
         """(H, W) of the images it was trained on, of the smallest where they differ; 28 x 28 where it does not say."""
         height, width = self.origin.shape[:2] if self.origin.shape else (self.origin.extent or ((28, 28),))[0]
         return (height, width) if min(height, width) > 0 else (28, 28)
+
+    @property
+    def knows_weaker_noise(self) -> bool:
+        """Whether a network of one channel takes away Gaussian noise of many strengths, half the strongest among them.
+
+        Then it takes colours as luma and chroma, in which noise is weaker; see `split_colours`.
+        """
+        steps = self.origin.corrupted.steps if self.origin.corrupted else ()
+        if self.spec.channels != 1 or self.spec.output != Kind.RESIDUAL or len(steps) != 1:
+            return False
+        low, high = steps[0].strength or (0.0, 0.0)
+        return steps[0].kind == "gaussian-noise" and low <= high / 2
 
     @staticmethod
     def of(experiment: Experiment, *, best_epoch: int = 0, ending: str = "under way") -> "ModelInfo":

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from smidgen.data.collection import Images
 from smidgen.engine.native import Engine, Stop
 from smidgen.errors import PairsError, plural
+from smidgen.model.colour import join_colours, split_colours
 from smidgen.model.file import parse_model, read_content
 
 MODEL_FILE = "model.onnx"
+_COLOURS = 3  # red, green and blue
 
 
 def model_file(path: Path) -> Path:
@@ -69,10 +71,26 @@ class Runtime:
             )
         return self._engine.denoise_batch(noisy, self._stop)
 
+    def denoise_colours(self, noisy: Images) -> Images:
+        """As `denoise`; a model of one channel takes the channels of others one by one.
+
+        One that knows noise of many strengths takes three as luma and chroma instead.
+        """
+        count, height, width, channels = noisy.shape
+        if channels == self.info.spec.channels:
+            return self.denoise(noisy)
+        planes = split_colours(noisy) if self._splits(channels) else noisy
+        apart = np.moveaxis(planes, 3, 1).reshape(-1, height, width, 1)
+        denoised = np.moveaxis(self.denoise(apart).reshape(count, channels, height, width), 1, 3)
+        return join_colours(denoised) if self._splits(channels) else denoised
+
+    def _splits(self, channels: int) -> bool:
+        return channels == _COLOURS and self.info.knows_weaker_noise
+
     def denoise_rows(self, read: Callable[[int, int], Images], height: int, width: int) -> Iterator[Images]:
         """Denoise one image of any size from top to bottom, in memory that does not grow with its height.
 
-        A model of one channel takes the channels of a colour image one by one.
+        A model of one channel takes colours as `denoise_colours` says.
 
         Args:
             read: gives rows `first` to before `last`, `(last - first, W, C)` float32 in [0, 1]; each is asked for once.
@@ -85,10 +103,13 @@ class Runtime:
             streams = [stack.enter_context(self._engine.stream(height, width))]
             for first in range(0, height, streams[0].step):
                 rows = read(first, min(first + streams[0].step, height))
+                split = self._splits(rows.shape[2])
+                rows = split_colours(rows) if split else rows
                 parts = np.split(rows, rows.shape[2], axis=2) if self.info.spec.channels == 1 else [rows]
                 while len(streams) < len(parts):
                     streams.append(stack.enter_context(self._engine.stream(height, width)))
                 ready = [stream.push(part, self._stop) for stream, part in zip(streams, parts, strict=True)]
                 del rows, parts
                 if len(ready[0]):
-                    yield np.concatenate(ready, axis=2)
+                    denoised = np.concatenate(ready, axis=2)
+                    yield join_colours(denoised) if split else denoised

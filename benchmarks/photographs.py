@@ -1,7 +1,7 @@
 """Denoisers on photographs by the field's protocol: models, classical ones and BM3D, all in the same noise.
 
     pip install bm3d  # not free for commercial use; left out where it is not installed
-    python benchmarks/photographs.py [MODEL...] [--data FOLDER] [--kept FILE] [--worst PNG]
+    python benchmarks/photographs.py [MODEL...] [--data FOLDER] [--kept FILE] [--worst PNG] [--only-models]
 
 BSD68 and Set12, grey and whole, in noise of 15, 25 and 50 of 255 (`add_field_noise`); PSNR of each picture after
 clipping, averaged over pictures. A model, by its name or file, is scored at those strengths that it was trained for,
@@ -21,7 +21,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,15 @@ class Denoiser:
     Attributes:
         name: for the table.
         key: tells it from all others, over several runs.
-        at: for noise of a strength from 0 to 255, the function of images `(N, H, W, 1)`.
+        at: for noise of a strength from 0 to 255, the function of images `(N, H, W, 1)`; None where only scores that
+            are kept count.
         sigmas: the strengths it is scored at.
         about: more of it for the table.
     """
 
     name: str
     key: str
-    at: Callable[[int], Callable[[Images], Images]]
+    at: Callable[[int], Callable[[Images], Images]] | None
     sigmas: tuple[int, ...] = SIGMAS
     about: tuple[tuple[str, int], ...] = ()
 
@@ -122,7 +123,7 @@ def classical(data: Path | None) -> list[Denoiser]:
         Denoiser("doing nothing", "doing nothing", lambda sigma: lambda noisy: noisy),
         *filters,
         Denoiser("non-local means", "non-local means", tuned("non-local means", non_local_means)),
-        Denoiser("BM3D", "BM3D", bm3d),
+        Denoiser("BM3D", "BM3D", bm3d if importlib.util.find_spec("bm3d") else None),
     ]
 
 
@@ -139,7 +140,7 @@ class Kept:
         """PSNR and seconds of each picture."""
         places = [(denoiser.key, name, sigma, number) for number in range(len(photographs))]
         missing = [place for place in places if place not in self._scores]
-        if missing and (denoiser.name != "BM3D" or importlib.util.find_spec("bm3d")):
+        if missing and denoiser.at:
             pairs, denoise = in_noise(photographs, sigma), denoiser.at(sigma)
             for place in missing:
                 noisy, clean = pairs.noisy[place[3]][None], pairs.clean[place[3]][None]
@@ -177,12 +178,13 @@ def against_bm3d(denoiser: Denoiser, bm3d: Denoiser, sigma: int, kept: Kept, pho
     }  # fmt: skip
 
 
-def draw_worst(denoiser: Denoiser, bm3d: Denoiser, sigma: int, places: list[int], photographs: RawPairs) -> Image.Image:
+def draw_worst(denoiser: Denoiser, sigma: int, places: list[int], photographs: RawPairs) -> Image.Image:
     """Noisy, BM3D's, ours and clean, of each picture the part where ours loses most."""
     pairs, columns = in_noise(photographs, sigma), []
     for place in places:
         noisy, clean = pairs.noisy[place], pairs.clean[place]
-        theirs, ours = (np.clip(made.at(sigma)(noisy[None])[0], 0, 1) for made in (bm3d, denoiser))
+        theirs = np.clip(block_match(noisy, sigma / 255), 0, 1)
+        ours = denoiser.at(sigma)(noisy[None])[0]
         lost = ((ours - clean) ** 2 - (theirs - clean) ** 2)[..., 0]
         sums = np.pad(lost.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
         boxes = sums[SIDE:, SIDE:] - sums[:-SIDE, SIDE:] - sums[SIDE:, :-SIDE] + sums[:-SIDE, :-SIDE]
@@ -198,10 +200,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--kept", type=Path, default=Path("runs/photographs.jsonl"))
     parser.add_argument("--worst", type=Path, metavar="PNG")
+    parser.add_argument("--only-models", action="store_true", help="of the others, only what is kept")
     args = parser.parse_args()
     kept = Kept(args.kept)
     sets = {name: load_photographs(name, args.data) for name in SETS}
     models, others = [open_model(model) for model in args.models], classical(args.data)
+    if args.only_models:
+        others = [replace(other, at=None) for other in others]
     rows = []
     for denoiser in (*models, *others):
         for name, photographs in sets.items():
@@ -215,8 +220,8 @@ def main() -> None:
         if len(kept.scores(bm3d, "bsd68", sigma, bsd68)) == len(bsd68):
             rows.append(against_bm3d(model, bm3d, sigma, kept, bsd68))
             print(json.dumps(rows[-1]))
-            if args.worst and place == 0:
-                draw_worst(model, bm3d, sigma, [number for number, _ in rows[-1]["worst"]], bsd68).save(args.worst)
+            if args.worst and place == 0 and importlib.util.find_spec("bm3d"):
+                draw_worst(model, sigma, [number for number, _ in rows[-1]["worst"]], bsd68).save(args.worst)
     RESULTS.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 

@@ -1,0 +1,1 @@
+"""Made scans and what they show: pages of text, damaged as paper, print and scanners do."""

@@ -30,6 +30,7 @@ COMMANDS = {
     "serve": "try a model on a web page or through an HTTP API",
     "models": "list the models that ship with Smidgen",
     "corrupt": "make pairs from clean images",
+    "pages": "make scans of pages and what they were",
 }
 
 

@@ -61,6 +61,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "DIR",
         "help": "folder with mnist/, fashion-mnist/ and bsd/, for the named tasks",
     },
+    "--fonts": {
+        "type": Path,
+        "metavar": "DIR",
+        "help": "a folder with font files, to set made pages in these, too",
+    },
+    "--texts": _FILE | {"help": "a text file, a paragraph a line, to set made pages from this alone"},
     "--out": {"type": Path, "metavar": "RUN", "help": "folder for the results (default: a folder in runs/)"},
     "--budget": {
         "type": parse_budget,

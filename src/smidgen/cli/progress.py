@@ -74,6 +74,10 @@ class Display:
         """So many of the pictures to learn from are read."""
         self._show("decoding", f"reading picture {done} of {total}", "", done, total)
 
+    def making(self, done: int, total: int) -> None:
+        """So many of the pages are made."""
+        self._show("making", f"page {done + 1} of {total}", "", done, total)
+
     def judging(self, what: str, share: float = 0.0) -> None:
         """What is scored, and what share of it is done."""
         self._show("judging", f"judging {what}", "", share, 1.0)

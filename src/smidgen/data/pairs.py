@@ -1,7 +1,7 @@
 """Noisy and clean images that belong together, and the sources a training draws them from."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,6 +41,7 @@ class Pairs:
         labels: (N,), what the clean images show, where that is known.
         partners: (N,), labels of what was laid over them, where that is known.
         names: (N,), what the images are called, where they have names.
+        texts: (N,), what the clean images say, where that is known.
     """
 
     noisy: Collection
@@ -48,6 +49,7 @@ class Pairs:
     labels: Labels | None = None
     partners: Labels | None = None
     names: tuple[str, ...] | None = None
+    texts: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -56,13 +58,15 @@ class Pairs:
         """The first `n` pairs."""
         labels, partners = (None if part is None else part[:n] for part in (self.labels, self.partners))
         names = None if self.names is None else self.names[:n]
-        return Pairs(first(self.noisy, n), first(self.clean, n), labels, partners, names)
+        texts = None if self.texts is None else self.texts[:n]
+        return Pairs(first(self.noisy, n), first(self.clean, n), labels, partners, names, texts)
 
     def pick(self, places: NDArray[np.int64]) -> "Pairs":
         """The pairs at some places."""
         labels, partners = (None if part is None else part[places] for part in (self.labels, self.partners))
         names = None if self.names is None else tuple(self.names[place] for place in places.tolist())
-        return Pairs(pick(self.noisy, places), pick(self.clean, places), labels, partners, names)
+        texts = None if self.texts is None else [self.texts[place] for place in places.tolist()]
+        return Pairs(pick(self.noisy, places), pick(self.clean, places), labels, partners, names, texts)
 
 
 class PairSource(Protocol):

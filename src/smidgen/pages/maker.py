@@ -16,6 +16,7 @@ from smidgen.pages.texts import load_texts, read_texts
 
 PARTS = ("train", "val", "test")
 DPI = (100, 300)
+A4 = (11.69, 8.27)  # inches
 _BACKS, _BACK_SIDE = 6, 1024
 
 

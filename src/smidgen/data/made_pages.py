@@ -1,0 +1,174 @@
+"""The task `pages`: made scans, drawn afresh to train on, the same ones at each call to validate and test on."""
+
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from smidgen.data.collection import ImageCollection, Images, ScaledImages, Shapes, Window, spread_places
+from smidgen.data.pairs import Batch, Dataset, FixedSource, Pairs
+from smidgen.data.sample_pictures import load_pictures
+from smidgen.data.scale import Scale
+from smidgen.network.spec import OUTPUTS
+from smidgen.pages.maker import PARTS, Page, PageMaker, make_maker
+
+# Pages of each part, and their height and width: to train on, parts of pages; else whole ones.
+_COUNTS = {"train": 96, "val": 24, "test": 100}
+_SIZES = {"train": (512, 512), "val": (768, 576), "test": (1120, 800)}
+_BYTE = Scale(0, 255)
+_EDITION = 1  # to be raised with every change in what is made
+LICENCE = "texts: public domain and MIT (spaCy); faces: Bitstream Vera, STIX, OFL, Apache 2.0, Ubuntu"
+
+
+@dataclass(frozen=True, eq=False)
+class _Shelf(Sequence[Page]):
+    """The pages of a part, each made when it is first asked for; page i is drawn by a generator of its own."""
+
+    maker: PageMaker
+    made: dict[int, Page] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return _COUNTS[self.maker.part]
+
+    @overload
+    def __getitem__(self, number: int) -> Page: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Page]: ...
+    def __getitem__(self, number: int | slice) -> Page | Sequence[Page]:
+        if isinstance(number, slice):
+            return [self[place] for place in range(*number.indices(len(self)))]
+        if number not in self.made:
+            part = self.maker.part
+            generator = np.random.default_rng([PARTS.index(part), 2, number])
+            self.made[number] = self.maker.make(*_SIZES[part], generator, whole=part != PARTS[0])
+        return self.made[number]
+
+
+@dataclass(frozen=True, eq=False)
+class _Side(ImageCollection):
+    """The noisy or the clean images of some pages."""
+
+    shelf: _Shelf
+    places: Sequence[int]
+    side: str
+
+    def __post_init__(self) -> None:
+        shape = (*_SIZES[self.shelf.maker.part], 1)
+        object.__setattr__(self, "shapes", np.broadcast_to(np.array(shape, np.int64), (len(self.places), 3)))
+
+    def read(self, windows: Sequence[Window]) -> Images:
+        """Parts of images, all of one size."""
+        parts = (getattr(self.shelf[self.places[n]], self.side)[rows, columns, None] for n, rows, columns in windows)
+        return _BYTE.normalise(np.stack(list(parts)))
+
+    def first(self, n: int) -> "_Side":
+        """The first `n`."""
+        return _Side(self.shelf, self.places[:n], self.side)
+
+
+@dataclass(frozen=True, eq=False)
+class Texts(Sequence[str]):
+    """What pages say."""
+
+    shelf: _Shelf
+    places: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[str]: ...
+    def __getitem__(self, number: int | slice) -> str | Sequence[str]:
+        if isinstance(number, slice):
+            return Texts(self.shelf, self.places[number])
+        return self.shelf[self.places[number]].text
+
+
+@dataclass(frozen=True)
+class PageSource:
+    """Pages made anew each epoch."""
+
+    maker: PageMaker
+
+    def __len__(self) -> int:
+        return _COUNTS[self.maker.part]
+
+    @property
+    def shapes(self) -> Shapes:
+        """Of all images."""
+        return self._fixed.clean.shapes
+
+    @property
+    def labels(self) -> None:
+        """There are none."""
+        return
+
+    def batches(self, batch_size: int, generator: np.random.Generator, crop: int = 0) -> Iterator[Batch]:
+        """One epoch of new pages; the last batch holds what is left."""
+        height, width = _SIZES[self.maker.part]
+        pages = [self.maker.make(height, width, generator, whole=False) for _ in range(len(self))]
+        noisy, clean = (
+            ScaledImages([getattr(page, side)[..., None] for page in pages], _BYTE) for side in ("noisy", "clean")
+        )
+        yield from FixedSource(Pairs(noisy, clean)).batches(batch_size, generator, crop)
+
+    def example(self, n: int) -> Pairs:
+        """The first `n` of the pages that stay the same."""
+        return self._fixed.first(n)
+
+    def spread(self, n: int) -> Pairs:
+        """At most `n` of the pages that stay the same."""
+        return self._fixed.pick(spread_places(len(self), n))
+
+    @functools.cached_property
+    def _fixed(self) -> Pairs:
+        return _fixed_pairs(self.maker)
+
+
+def load_pages(*, fonts: Path | None = None, texts: Path | None = None, output: str | None = None) -> Dataset:
+    """The task `pages`.
+
+    Args:
+        fonts, texts: the user's, see `make_maker`; to train on, while validation and test stay as they are.
+        output: of the network, in place of the sigmoid: ink on white is unlike what scanners see.
+
+    Raises:
+        MissingPartError: a package that brings fonts is not installed.
+        FileError: the fonts or texts cannot be read.
+    """
+    pictures = [picture[0, ..., 0] for picture in load_pictures().values()]
+    makers = {part: make_maker(part, pictures) for part in PARTS}
+    makers["train"] = make_maker("train", pictures, fonts=fonts, texts=texts)
+    own = "" if fonts is None and texts is None else f" {_digest(makers['train'])}"
+    return Dataset(
+        name="pages",
+        train=PageSource(makers["train"]),
+        val=_fixed_pairs(makers["val"]),
+        test=_fixed_pairs(makers["test"]),
+        fingerprint=f"pages edition {_EDITION}{own}",
+        licence=LICENCE,
+        fresh=True,
+        output=output or OUTPUTS[0],
+    )
+
+
+def _fixed_pairs(maker: PageMaker) -> Pairs:
+    shelf = _Shelf(maker)
+    places = range(len(shelf))
+    names = tuple(f"page {place + 1}" for place in places)
+    return Pairs(_Side(shelf, places, "noisy"), _Side(shelf, places, "clean"), names=names, texts=Texts(shelf, places))
+
+
+def _digest(maker: PageMaker) -> str:
+    """A short hash of what pages are set from."""
+    digest = hashlib.sha256()
+    for face in maker.stock.faces:
+        digest.update(face.read())
+    digest.update("\n".join(maker.stock.paragraphs).encode())
+    return digest.hexdigest()[:16]

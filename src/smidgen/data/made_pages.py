@@ -9,7 +9,7 @@ from typing import overload
 
 import numpy as np
 
-from smidgen.data.collection import ImageCollection, Images, ScaledImages, Shapes, Window, spread_places
+from smidgen.data.collection import ImageCollection, Images, ScaledImages, Shapes, Window, shapes_of, spread_places
 from smidgen.data.pairs import Batch, Dataset, FixedSource, Pairs
 from smidgen.data.sample_pictures import load_pictures
 from smidgen.data.scale import Scale
@@ -102,7 +102,7 @@ class PageSource:
     @property
     def shapes(self) -> Shapes:
         """Of all images."""
-        return self._fixed.clean.shapes
+        return shapes_of(self._fixed.clean)
 
     @property
     def labels(self) -> None:

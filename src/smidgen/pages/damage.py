@@ -9,10 +9,12 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, uniform_filter1d
 
 from smidgen.pages.fields import Field, Fields, take
+from smidgen.pages.layout import Sheet
 
 # Kinds that no training sees, by the part that they are kept for.
 HELD_OUT = {"train": (), "val": ("tape",), "test": ("tape", "smudge", "moire")}
-_NEARLY_CLEAN = 0.08
+_NEARLY_CLEAN, _ONE_BIT = 0.08, 0.14
+_USUAL_EM = 28.0  # pixels
 
 
 @dataclass
@@ -23,7 +25,7 @@ class _Page:
         ink: how much of the paper it covers, from 0 to 1.
         fields: to take damage from.
         generator: draws it.
-        scale: how many pixels a letter's em has, as a multiple of 24; damage grows with it, about.
+        scale: the size of its letters, as a multiple of 28 pixels, about; blur and spread grow with it.
         seen: what a scanner sees; before the ink is laid on, the bare paper.
     """
 
@@ -36,27 +38,28 @@ class _Page:
     def chance(self, share: float) -> bool:
         return bool(self.generator.random() < share)
 
-    def draw(self, low: float, high: float) -> np.float32:
-        return np.float32(self.generator.uniform(low, high))
+    def draw(self, low: float, high: float) -> float:
+        return float(self.generator.uniform(low, high))
 
     def take(self, kind: str, stretch: float = 1, *, turned: bool = True) -> Field:
         height, width = self.ink.shape
         return take(getattr(self.fields, kind), height, width, self.generator, stretch, turned=turned)
 
 
-def spoil(clean: NDArray[np.uint8], fields: Fields, generator: np.random.Generator, part: str) -> NDArray[np.uint8]:
+def spoil(sheet: Sheet, fields: Fields, generator: np.random.Generator, part: str) -> NDArray[np.uint8]:
     """A clean page as a scan of what became of it.
 
     Args:
-        clean: `(H, W)`, 0 is ink and 255 is paper.
+        sheet: the page.
         fields: to take damage from.
         generator: draws it.
         part: "train", "val" or "test"; the last two have kinds of their own, too.
 
     Returns:
-        Of the same size, nowhere moved.
+        `(H, W)`, of the same size, nowhere moved.
     """
-    page = _Page((255 - clean).astype(np.float32) / np.float32(255), fields, generator, generator.uniform(0.6, 2))
+    ink = (255 - sheet.image).astype(np.float32) / np.float32(255)
+    page = _Page(ink, fields, generator, float(np.clip(sheet.em / _USUAL_EM * generator.uniform(0.7, 1.4), 0.5, 2.5)))
     if page.chance(_NEARLY_CLEAN):
         page.seen = 1 - page.ink * page.draw(0.85, 1)
         _add_noise(page, 0.02)
@@ -68,21 +71,27 @@ def spoil(clean: NDArray[np.uint8], fields: Fields, generator: np.random.Generat
             _HELD_OUT[kind](page)
     _lay_on(page)
     _scan(page)
-    if page.chance(0.14):
+    if page.chance(_ONE_BIT):
         return _threshold(page)
     return _digitise(page)
 
 
 def _print(page: _Page) -> None:
     """Ink that spreads or falls short, breaks, and fades."""
-    if page.chance(0.5):
-        soft = gaussian_filter(page.ink, page.draw(0.5, 1.0) * page.scale**0.5, truncate=2)
-        level = np.float32(0.5) + page.draw(-0.22, 0.22)
+    if page.chance(0.5 if page.scale > 1 else 0.35):
+        soft = gaussian_filter(page.ink, page.draw(0.4, 0.8) * page.scale, truncate=2)
+        level = page.draw(0.28, 0.72)
         if page.chance(0.5):  # here more, there less
             soft += page.draw(0.02, 0.2) * page.take("grains", page.draw(1, 3))
         if page.chance(0.3):
             soft += page.draw(0.02, 0.12) * page.take("clouds")
-        page.ink = np.clip((soft - level) * page.draw(1.5, 4) + np.float32(0.5), 0, 1)
+        page.ink = np.clip((soft - level) * page.draw(1.5, 4) + 0.5, 0, 1)
+    if page.chance(0.6) and page.scale > 0.6:
+        # Scanners add up light, and write the tones that eyes see: so edges lose ink. What software then shrinks, it
+        # shrinks by these tones, and edges keep theirs.
+        share = page.draw(0, 1) * min(1.0, page.scale - 0.6)
+        soft = gaussian_filter(page.ink, page.draw(0.3, 0.6) * page.scale, truncate=2)
+        page.ink = soft + share * (1 - np.sqrt(np.maximum(1 - soft, 0)) - soft)
     if page.chance(0.35):  # fading
         page.ink *= np.clip(page.draw(0.6, 1) + page.draw(0.03, 0.15) * page.take("clouds"), 0.25, 1)
     if page.chance(0.2):  # porous
@@ -95,9 +104,9 @@ def _age(page: _Page) -> None:
     tone = 1 - page.generator.beta(1.1, 3) * 0.75
     paper = np.full(shape, tone, np.float32)
     if page.chance(0.8):
-        paper += np.float32(page.generator.exponential(0.025)) * page.take("grains", page.draw(0.8, 2.5))
+        paper += float(page.generator.exponential(0.025)) * page.take("grains", page.draw(0.8, 2.5))
     if page.chance(0.6):
-        paper += np.float32(page.generator.exponential(0.035)) * page.take("clouds", page.draw(0.7, 4))
+        paper += float(page.generator.exponential(0.035)) * page.take("clouds", page.draw(0.7, 4))
     if page.chance(0.3):
         paper *= 1 + page.draw(0.02, 0.14) * page.take("creases", page.draw(0.6, 1.6))
     if page.chance(0.3):
@@ -122,7 +131,7 @@ def _tint(page: _Page, paper: Field) -> None:
 
 def _lay_on(page: _Page) -> None:
     """Ink on paper: what it covers has a tone of its own, and what stained the paper stained it, too."""
-    tone = np.float32(page.generator.beta(1, 4) * 0.6)
+    tone = float(page.generator.beta(1, 4)) * 0.6
     page.seen *= 1 - page.ink * (1 - tone)
 
 
@@ -133,10 +142,12 @@ def _scan(page: _Page) -> None:
         page.seen *= np.clip(1 + page.draw(0.03, 0.2) * page.take("clouds", max(height, width) / 150), 0.3, 1.3)
     if page.chance(0.25):
         _shade_side(page)
-    if page.chance(0.6):
-        page.seen = gaussian_filter(page.seen, page.draw(0.3, 0.9) * page.scale**0.5, truncate=2.5)
+    if page.chance(0.45):
+        page.seen = gaussian_filter(page.seen, page.draw(0.25, 0.7) * page.scale, truncate=2.5)
     if page.chance(0.08):
-        page.seen = uniform_filter1d(page.seen, int(page.generator.integers(2, 5)), axis=int(page.generator.integers(2)))
+        page.seen = uniform_filter1d(
+            page.seen, int(page.generator.choice([3, 5])), axis=int(page.generator.integers(2))
+        )
     if page.chance(0.12):
         _resample(page)
     if page.chance(0.12):
@@ -179,7 +190,7 @@ def _draw_lines(page: _Page) -> None:
 
 def _add_noise(page: _Page, usual: float) -> None:
     """Fine noise, stronger in the light or everywhere the same."""
-    sigma = np.float32(min(0.12, page.generator.exponential(usual)))
+    sigma = min(0.12, float(page.generator.exponential(usual)))
     noise = sigma * page.take("grains") if page.chance(0.5) else sigma * page.generator.standard_normal(
         page.seen.shape, dtype=np.float32
     )  # fmt: skip
@@ -190,14 +201,14 @@ def _threshold(page: _Page) -> NDArray[np.uint8]:
     """One bit a pixel, by a threshold that is more or less well chosen; ragged as such scans are."""
     dark, light = np.percentile(page.seen[::4, ::4], (1, 80))
     share = np.clip(page.generator.normal(0.55, 0.17), 0.15, 0.93)
-    level = np.float32(dark + share * (light - dark))
+    level = dark + share * (light - dark)
     ragged = page.seen + page.draw(0, 0.06) * page.take("grains")
     return np.where(ragged > level, np.uint8(255), np.uint8(0))
 
 
 def _digitise(page: _Page) -> NDArray[np.uint8]:
     """Eight bits, and often JPEG."""
-    image = (np.clip(page.seen, 0, 1) * 255 + np.float32(0.5)).astype(np.uint8)
+    image = (np.clip(page.seen, 0, 1) * 255 + 0.5).astype(np.uint8)
     if page.chance(0.45):
         packed = io.BytesIO()
         Image.fromarray(image).save(packed, "JPEG", quality=int(page.generator.integers(20, 95)))

@@ -19,6 +19,10 @@ _FOLDERS = {"matplotlib": "mpl-data/fonts/ttf", "font_caladea": "files", "font_s
 _PACKED = "pymupdf_fonts"  # as Python modules
 _PLAIN = ("-Regular.ttf", "-Italic.ttf", "-Bold.ttf", "-BoldItalic.ttf")
 _SLANTED = (".ttf", "-Oblique.ttf", "-Bold.ttf", "-BoldOblique.ttf")
+_MANY = (
+    *("-Light.ttf", "-LightIt.ttf", "-Regular.ttf", "-It.ttf", "-Semibold.ttf", "-SemiboldIt.ttf"),
+    *("-Bold.ttf", "-BoldIt.ttf", "-Black.ttf"),
+)
 # By family: what brings it, the beginning of its names, and their ends. Families stay whole, so that no face of a
 # family a training saw is among those it is judged on.
 _Families = dict[str, tuple[str, str, Sequence[str]]]
@@ -38,11 +42,7 @@ FAMILIES: dict[str, _Families] = {
         "Ubuntu Mono": (_PACKED, "ubuntm", ("", "it", "bo", "bi")),
     },
     "test": {
-        "Source Serif Pro": (
-            "font_source_serif_pro",
-            "SourceSerifPro",
-            [f"-{style}.ttf" for style in "Regular It Bold BoldIt Light LightIt Semibold SemiboldIt Black".split()],
-        ),
+        "Source Serif Pro": ("font_source_serif_pro", "SourceSerifPro", _MANY),
         "Noto Sans": (_PACKED, "notos", ("", "it", "bo", "bi")),
         "Cascadia Mono": (_PACKED, "cascadia", ("", "i", "b", "bi")),
     },
@@ -50,7 +50,7 @@ FAMILIES: dict[str, _Families] = {
 _ENDINGS = (".ttf", ".otf", ".ttc")
 _NOWHERE = "\U0010ffff"  # a character that no face has
 # What stands in for a character that a face lacks.
-_ALIKE = str.maketrans({"—": "-", "–": "-", "’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "ß": "s", "ł": "l", "ø": "o", "«": '"', "»": '"'})
+_ALIKE = str.maketrans("—–’‘“”„«»ßłŁøØ", "--''\"\"\"\"\"slLoO")
 _PROBE_SIZE = 24
 _SETS_KEPT = 256
 

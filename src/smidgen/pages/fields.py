@@ -102,7 +102,7 @@ def _white(generator: np.random.Generator) -> Field:
 
 
 def _unit(field: Field) -> Field:
-    return ((field - field.mean()) / field.std()).astype(np.float32)
+    return np.asarray((field - field.mean()) / field.std(), np.float32)
 
 
 def _cloud(slope: float, generator: np.random.Generator) -> Field:
@@ -149,7 +149,7 @@ def _stain(clouds: Sequence[Field], generator: np.random.Generator) -> Field:
         rim = np.clip(1 - np.abs(radius - thick / 2 - distance) / thick, 0, 1) * inside
         filling = 0.0 if generator.random() < 0.35 else generator.uniform(0.2, 0.9)
         np.maximum(wet, (inside * filling + rim * generator.uniform(0, 0.7)) * uneven, out=wet)
-    return np.clip(wet, 0, 1)
+    return np.asarray(np.clip(wet, 0, 1), np.float32)
 
 
 def _speck(share: float, generator: np.random.Generator) -> Field:
@@ -166,4 +166,5 @@ def _speck(share: float, generator: np.random.Generator) -> Field:
         curve = np.cumsum(np.stack([np.cos(turns), np.sin(turns)], 1) * generator.uniform(3, 12), 0)
         points = curve + generator.uniform(0, 2 * _SIDE, 2)
         draw.line([tuple(point) for point in points.tolist()], fill=int(generator.integers(90, 220)), width=2)
-    return np.asarray(image.reduce(2), np.float32) / 255
+    specks: Field = np.asarray(image.reduce(2), np.float32) / 255
+    return specks

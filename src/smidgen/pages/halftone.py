@@ -20,7 +20,7 @@ def print_picture(
     """
     grey = np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
     if generator.random() < _GREY:
-        return (grey * 255).astype(np.uint8)
+        return np.asarray(grey * 255, np.uint8)
     pitch = fine * generator.uniform(2.5, 8)
     angle = np.deg2rad(generator.choice([0, 15, 45, 75]))
     rows, columns = np.ogrid[:height, :width]
@@ -30,4 +30,4 @@ def print_picture(
     # Between 0 and 1, a hill for each dot: what of it stands above the picture's grey is paper.
     screen = (np.cos(across, dtype=np.float32) + np.cos(along, dtype=np.float32)) / 4 + np.float32(0.5)
     dots = np.clip((grey - screen) * np.float32(pitch) + np.float32(0.5), 0, 1)
-    return (dots * 255).astype(np.uint8)
+    return np.asarray(dots * 255, np.uint8)

@@ -16,7 +16,8 @@ _SMALLEST_EM = 12  # pixels; what is smaller cannot be read
 # Below this em, in pixels, pages are drawn at twice their size: else their letters snap to the pixels.
 _FINE_EM = 36
 _WIDEST_GAP = 3.5  # spaces, where lines are justified
-_BLOCKS = {"paragraph": 0.76, "heading": 0.06, "table": 0.06, "rule": 0.04, "picture": 0.04, "list": 0.03, "bar": 0.01}
+_BLOCKS = {"paragraph": 0.71, "heading": 0.06, "table": 0.06, "rule": 0.04, "picture": 0.09, "list": 0.03, "bar": 0.01}
+_WITH_PICTURES = 0.25  # of the pages
 _NUMBERS = ("{:.2f}", "{:.0f}", "{:,.2f}", "{:05.0f}", "{:.1f}%", "-{:.2f}", "${:.2f}", "{:.0f} €")
 
 
@@ -42,10 +43,12 @@ class Sheet:
     Attributes:
         image: `(H, W)`, 0 is ink and 255 is paper.
         text: what it says, line by line in the order of reading.
+        em: the size of its letters, in pixels.
     """
 
     image: NDArray[np.uint8]
     text: str
+    em: float
 
 
 @dataclass
@@ -61,6 +64,7 @@ class _Setter:
     justified: bool
     indent: float
     fine: int  # pixels drawn for one of the page
+    pictures: bool  # whether there are any
     paragraphs: Iterator[list[str]]
     lines: list[str] = field(default_factory=list)
 
@@ -70,7 +74,7 @@ class _Setter:
         y = top
         while y + self.leading <= bottom:
             kind = str(self.generator.choice(kinds, p=weights))
-            if kind == "picture" and not self.stock.pictures:
+            if kind == "picture" and not self.pictures:
                 continue
             y = getattr(self, f"_set_{kind}")(left, y, right, bottom) + self._gap()
 
@@ -95,7 +99,7 @@ class _Setter:
         return y
 
     def _set_heading(self, left: float, top: float, right: float, bottom: float) -> float:
-        size = round(self.body.size * float(self.generator.choice([1.0, 1.3, 1.6, 2.2])))
+        size = round(self.body.size * float(self.generator.choice([1.0, 1.3, 1.6, 2.2, 4.0])))
         head = load_face(self.others[int(self.generator.integers(len(self.others)))], size)
         words = next(self.paragraphs)[: int(self.generator.integers(2, 8))]
         text = head.spell(" ".join(words))
@@ -235,6 +239,7 @@ def set_page(
         justified=bool(generator.random() < 0.5),
         indent=size * float(generator.choice([0, 1, 2])),
         fine=fine,
+        pictures=bool(stock.pictures and generator.random() < _WITH_PICTURES),
         paragraphs=read_on(stock.paragraphs, generator),
     )
     if whole:
@@ -250,7 +255,7 @@ def set_page(
         smooth = Image.Resampling.BILINEAR if fine > 1 else Image.Resampling.BICUBIC
         canvas = canvas.rotate(angle, smooth, fillcolor=255)
     image = np.asarray(canvas.reduce(fine) if fine > 1 else canvas)
-    return Sheet(image, "\n".join(line for line in setter.lines if line))
+    return Sheet(image, "\n".join(line for line in setter.lines if line), size / fine)
 
 
 def _columns(left: float, right: float, size: int, generator: np.random.Generator) -> Iterator[tuple[float, float]]:

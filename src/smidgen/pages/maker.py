@@ -70,7 +70,7 @@ class PageMaker:
         """
         dpi = dpi or generator.uniform(*DPI)
         sheet = set_page(self.stock, height, width, generator, dpi=dpi, whole=whole)
-        return Page(spoil(sheet.image, self.fields, generator, self.part), sheet.image, sheet.text)
+        return Page(spoil(sheet, self.fields, generator, self.part), sheet.image, sheet.text)
 
 
 def make_maker(

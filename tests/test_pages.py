@@ -8,8 +8,10 @@ import pytest
 from matplotlib import get_data_path
 from skimage.registration import phase_cross_correlation
 
-from smidgen.data.made_pages import load_pages
-from smidgen.errors import FileError, MissingPartError
+from smidgen.data import made_pages
+from smidgen.data.open import open_dataset
+from smidgen.data.tasks import load_task
+from smidgen.errors import FileError, InputError, MissingPartError
 from smidgen.pages import faces
 from smidgen.pages.damage import HELD_OUT, spoil
 from smidgen.pages.faces import FAMILIES, find_faces, find_files, load_face
@@ -187,10 +189,11 @@ def test_paragraphs_follow_each_other_without_end():
     assert sorted(map(tuple, read[:3])) == [("a", "b"), ("c",), ("d", "e", "f")]
 
 
-@pytest.mark.slow(8)
-def test_the_task_draws_training_afresh_and_keeps_the_rest():
+@pytest.mark.slow(4)
+def test_the_task_draws_training_afresh_and_keeps_the_rest(monkeypatch: pytest.MonkeyPatch):
     """Two epochs differ, a generator repeats them, and validation pages are the same in every data set."""
-    dataset, again = load_pages(), load_pages()
+    monkeypatch.setitem(made_pages._COUNTS, "train", 3)
+    dataset, again = load_task("pages"), load_task("pages")
     np.testing.assert_array_equal(dataset.val.first(1).noisy[0], again.val.first(1).noisy[0])
     assert dataset.fingerprint == again.fingerprint
     assert dataset.val.texts is not None
@@ -206,7 +209,14 @@ def test_the_task_draws_training_afresh_and_keeps_the_rest():
 def test_own_texts_are_part_of_the_fingerprint(tmp_path: Path):
     """A training on the user's texts is not taken for one on those that ship."""
     (tmp_path / "t.txt").write_text("a text of the user's own, long enough")
-    assert load_pages(texts=tmp_path / "t.txt").fingerprint != load_pages().fingerprint
+    own = open_dataset("pages", texts=tmp_path / "t.txt")
+    assert own.fingerprint != load_task("pages").fingerprint
+
+
+def test_fonts_and_texts_are_for_pages():
+    """Where no pages are made, fonts or texts are refused rather than ignored."""
+    with pytest.raises(InputError, match="the task pages"):
+        open_dataset("digits-on-garments-sample", fonts=DEJAVU.parent)
 
 
 def test_spoiling_leaves_the_sheet_alone(makers: dict[str, PageMaker]):

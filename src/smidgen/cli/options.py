@@ -27,6 +27,8 @@ PAIRS = (
     "--group",
     "--colour",
     "--data",
+    "--fonts",
+    "--texts",
 )
 COLOURS = ("together", "apart")
 SERVER = ("--host", "--port", "--no-browser")
@@ -159,7 +161,7 @@ def open_pairs(
             expected="one",
             remedy="" if more else f"If one holds the noisy and one the clean images: --noisy {first} --clean {second}",
         )
-    names = ("noisy", "clean", "corruption", "labels", "val", "test", "group", "data")
+    names = ("noisy", "clean", "corruption", "labels", "val", "test", "group", "data", "fonts", "texts")
     given = {name: getattr(arguments, name) for name in names}
     given["apart"] = arguments.colour == "apart"
     if model is not None:

@@ -2,8 +2,10 @@
 
 import functools
 import hashlib
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import overload
 
@@ -131,31 +133,48 @@ class PageSource:
         return _fixed_pairs(self.maker)
 
 
-def load_pages(*, fonts: Path | None = None, texts: Path | None = None, output: str | None = None) -> Dataset:
-    """The task `pages`.
+@dataclass(frozen=True)
+class PageTask:
+    """Made scans of pages.
 
-    Args:
+    Attributes:
         fonts, texts: the user's, see `make_maker`; to train on, while validation and test stay as they are.
-        output: of the network, in place of the sigmoid: ink on white is unlike what scanners see.
-
-    Raises:
-        MissingPartError: a package that brings fonts is not installed.
-        FileError: the fonts or texts cannot be read.
     """
-    pictures = [picture[0, ..., 0] for picture in load_pictures().values()]
-    makers = {part: make_maker(part, pictures) for part in PARTS}
-    makers["train"] = make_maker("train", pictures, fonts=fonts, texts=texts)
-    own = "" if fonts is None and texts is None else f" {_digest(makers['train'])}"
-    return Dataset(
-        name="pages",
-        train=PageSource(makers["train"]),
-        val=_fixed_pairs(makers["val"]),
-        test=_fixed_pairs(makers["test"]),
-        fingerprint=f"pages edition {_EDITION}{own}",
-        licence=LICENCE,
-        fresh=True,
-        output=output or OUTPUTS[0],
-    )
+
+    fonts: Path | None = None
+    texts: Path | None = None
+
+    def open(self, name: str, data: Path | None) -> Dataset:
+        """The pairs under this name, for a sigmoid: ink on white is unlike what scanners see.
+
+        Args:
+            name: of the task.
+            data: not needed.
+
+        Raises:
+            MissingPartError: a package that brings fonts is not installed.
+            FileError: the fonts or texts cannot be read.
+        """
+        pictures = [picture[0, ..., 0] for picture in load_pictures().values()]
+        makers = {part: make_maker(part, pictures) for part in PARTS}
+        makers["train"] = make_maker("train", pictures, fonts=self.fonts, texts=self.texts)
+        own = "" if self == PageTask() else f" {_digest(makers['train'])}"
+        return Dataset(
+            name=name,
+            train=PageSource(makers["train"]),
+            val=_fixed_pairs(makers["val"]),
+            test=_fixed_pairs(makers["test"]),
+            fingerprint=f"{name} edition {_EDITION}{own}",
+            licence=LICENCE,
+            fresh=True,
+            output=OUTPUTS[0],
+        )
+
+    def examples(self, n: int) -> Pairs:
+        """At most `n` parts of test pages that ship with the package."""
+        with np.load(io.BytesIO((resources.files("smidgen.data") / "sample" / "pages.npz").read_bytes())) as sample:
+            noisy, clean = (_BYTE.normalise(sample[side][:n, ..., None]) for side in ("noisy", "clean"))
+        return Pairs(noisy, clean)
 
 
 def _fixed_pairs(maker: PageMaker) -> Pairs:

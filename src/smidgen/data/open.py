@@ -14,7 +14,7 @@ from smidgen.data.origin import Origin
 from smidgen.data.pairs import Dataset
 from smidgen.data.scale import Scales
 from smidgen.data.split import is_foreign, keep_whole, split_pairs
-from smidgen.data.tasks import TASKS, load_task
+from smidgen.data.tasks import PAGES_TASK, TASKS, load_task
 from smidgen.errors import FileError, InputError
 
 
@@ -28,6 +28,8 @@ def open_dataset(
     val: Path | None = None,
     test: Path | None = None,
     data: Path | None = None,
+    fonts: Path | None = None,
+    texts: Path | None = None,
     group: str | None = None,
     apart: bool = False,
     scales: Scales | None = None,
@@ -45,6 +47,7 @@ def open_dataset(
         val, test: pairs to validate and test on, or clean images where `clean` is given alone, instead of what a file
             sets aside or of parts of the above.
         data: the folder with the original data sets, for a task.
+        fonts, texts: a folder of fonts and a file of text, for the task `pages`.
         group: a pattern of names that stay on one side of the split; see `group_by_name`.
         apart: take each channel of a colour image as an image of its own.
         scales: a model's; see `split_pairs`.
@@ -56,6 +59,8 @@ def open_dataset(
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
     """
+    if (fonts or texts) and pairs != PAGES_TASK:
+        raise InputError("--fonts or --texts is given, and no pages are to be made", expected=f"the task {PAGES_TASK}")
     if corruption is not None:
         if pairs is not None or noisy is not None or clean is None:
             given = "PAIRS" if pairs is not None else "--noisy" if noisy is not None else "no images"
@@ -86,7 +91,7 @@ def open_dataset(
                 f"the task {pairs} has its own labels, validation and test pairs",
                 remedy="Leave out --labels, --val, --test and --group",
             )
-        return load_task(pairs, data, output)
+        return load_task(pairs, data, output, fonts=fonts, texts=texts)
     raw = _read(pairs, noisy, clean, labels, keeping)
     aside = {name: read_parts(path, keeping=keeping) for name, path in (("val", val), ("test", test)) if path}
     val_part = pick_part(aside["val"], "val", val) if val else raw.val

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from smidgen.data.corruptions import add_noise, average, maximum
+from smidgen.data.made_pages import PageTask
 from smidgen.data.pairs import Dataset, Pairs
 from smidgen.data.photographs import PhotographTask
 from smidgen.data.stamps import StampTask
@@ -23,24 +24,34 @@ PHOTOGRAPH_TASKS = {
     "photographs-in-noise": PhotographTask((25 / 255, 25 / 255)),
     "photographs": PhotographTask((0.0, 55 / 255)),
 }
-TASKS: dict[str, StampTask | PhotographTask] = STAMP_TASKS | PHOTOGRAPH_TASKS
+PAGES_TASK = "pages"
+TASKS: dict[str, StampTask | PhotographTask | PageTask] = STAMP_TASKS | PHOTOGRAPH_TASKS | {PAGES_TASK: PageTask()}
 
 
-def load_task(name: str, data: Path | None = None, output: str | None = None) -> Dataset:
+def load_task(
+    name: str,
+    data: Path | None = None,
+    output: str | None = None,
+    *,
+    fonts: Path | None = None,
+    texts: Path | None = None,
+) -> Dataset:
     """A named task as a data set.
 
     Args:
         name: one of `TASKS`.
         data: the folder with the original files; see `data_folder`.
         output: of the network, in place of the one that was measured to suit the task.
+        fonts, texts: the user's, for the task that makes pages of them; see `PageTask`.
 
     Raises:
         InputError: no task has that name.
-        FileError: the files of the full sets are not to be had.
+        FileError: the files of the full sets, or the user's, are not to be had.
     """
     if name not in TASKS:
         raise InputError(f"there is no task {name!r}", expected=f"one of {', '.join(TASKS)}")
-    dataset = TASKS[name].open(name, data)
+    task = PageTask(fonts, texts) if name == PAGES_TASK else TASKS[name]
+    dataset = task.open(name, data)
     return replace(dataset, output=output or dataset.output)
 
 

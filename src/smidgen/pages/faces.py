@@ -50,7 +50,7 @@ FAMILIES: dict[str, _Families] = {
 _ENDINGS = (".ttf", ".otf", ".ttc")
 _NOWHERE = "\U0010ffff"  # a character that no face has
 # What stands in for a character that a face lacks.
-_ALIKE = str.maketrans("—–’‘“”„«»ßłŁøØ", "--''\"\"\"\"\"slLoO")
+_ALIKE = str.maketrans("—–’‘“”„«»ßłŁøØ", '--\'\'"""""slLoO')
 _PROBE_SIZE = 24
 _SETS_KEPT = 256
 

@@ -166,5 +166,5 @@ def _speck(share: float, generator: np.random.Generator) -> Field:
         curve = np.cumsum(np.stack([np.cos(turns), np.sin(turns)], 1) * generator.uniform(3, 12), 0)
         points = curve + generator.uniform(0, 2 * _SIDE, 2)
         draw.line([tuple(point) for point in points.tolist()], fill=int(generator.integers(90, 220)), width=2)
-    specks: Field = np.asarray(image.reduce(2), np.float32) / 255
+    specks: Field = np.asarray(image.reduce(2), np.float32) / np.float32(255)
     return specks

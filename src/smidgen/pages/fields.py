@@ -86,12 +86,14 @@ def take(
         sheet = sheet.T if way & 1 else sheet
         sheet = sheet[:: -1 if way & 2 else 1, :: -1 if way & 4 else 1]
     sides = [max(2, int(np.ceil(side / stretch))) for side in (height, width)]
-    places = []
-    for side, full in zip(sides, sheet.shape, strict=True):
-        steps = int(generator.integers(full)) + np.arange(side)
-        steps %= 2 * full
-        places.append(np.minimum(steps, 2 * full - 1 - steps))
-    part = np.ascontiguousarray(sheet[places[0]][:, places[1]])
+    for axis, (side, full) in enumerate(zip(sides, sheet.shape, strict=True)):
+        start = int(generator.integers(full - side + 1 if side <= full else full))
+        if side <= full:
+            sheet = sheet[start : start + side] if axis == 0 else sheet[:, start : start + side]
+        else:
+            steps = (start + np.arange(side)) % (2 * full)
+            sheet = sheet.take(np.minimum(steps, 2 * full - 1 - steps), axis)
+    part = np.array(sheet, order="C")
     if part.shape == (height, width):
         return part
     return np.array(Image.fromarray(part).resize((width, height), Image.Resampling.BILINEAR))

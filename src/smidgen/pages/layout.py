@@ -251,9 +251,7 @@ def set_page(
         setter.fill(left, down[0], right, high - down[1])
     angle = float(np.clip(generator.normal(0, 0.7), -2.5, 2.5)) if generator.random() < 0.6 else 0.0
     if angle:
-        # Twice as large, this is finer than any cubic curve at the size wanted.
-        smooth = Image.Resampling.BILINEAR if fine > 1 else Image.Resampling.BICUBIC
-        canvas = canvas.rotate(angle, smooth, fillcolor=255)
+        canvas = canvas.rotate(angle, Image.Resampling.BILINEAR, fillcolor=255)
     image = np.asarray(canvas.reduce(fine) if fine > 1 else canvas)
     return Sheet(image, "\n".join(line for line in setter.lines if line), size / fine)
 

@@ -1,6 +1,6 @@
 """How fast pages are made: megapixels a second of one core, by processor time, of parts to train on and of whole A4.
 
-    python benchmarks/made_pages.py [--seconds 10]
+python benchmarks/made_pages.py [--seconds 10]
 """
 
 import argparse

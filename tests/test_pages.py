@@ -74,13 +74,13 @@ def test_half_of_many_faces_are_held_out():
 
 
 def test_clean_pages_are_ink_on_white(makers: dict[str, PageMaker]):
-    """A clean page is mostly pure white, has pure black ink, and greys only between them."""
+    """A clean page is mostly pure white, has ink that is nearly black, and greys between them."""
     for part, maker in makers.items():
         stock = dataclasses.replace(maker.stock, pictures=())
         for seed in range(5):
             image = set_page(stock, 300, 400, np.random.default_rng(seed), dpi=150, whole=True).image
             assert (image == 255).mean() > 0.5, part
-            assert image.min() == 0
+            assert image.min() < 64
             assert ((image > 0) & (image < 255)).mean() < 0.25
 
 
@@ -115,7 +115,7 @@ def test_pages_know_what_they_say(makers: dict[str, PageMaker]):
     sheet = set_page(stock, 500, 400, np.random.default_rng(1), dpi=120, whole=True)
     words = set(sheet.text.replace("\n", " ").split())
     assert {"one", "two", "three"} <= words
-    assert sheet.image.min() == 0
+    assert sheet.image.min() < 64
     assert makers["val"].make(300, 300, np.random.default_rng(0)).text
 
 

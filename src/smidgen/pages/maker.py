@@ -4,15 +4,17 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.pages.damage import spoil
 from smidgen.pages.faces import find_faces, find_files
-from smidgen.pages.fields import Fields, make_fields
 from smidgen.pages.layout import Stock, set_page
 from smidgen.pages.texts import load_texts, read_texts
+
+if TYPE_CHECKING:
+    from smidgen.pages.fields import Fields
 
 PARTS = ("train", "val", "test")
 DPI = (100, 300)
@@ -47,8 +49,10 @@ class PageMaker:
     stock: Stock
 
     @functools.cached_property
-    def fields(self) -> Fields:
+    def fields(self) -> "Fields":
         """What its damage is taken from; the same for all makers of a part."""
+        from smidgen.pages.fields import make_fields  # scipy, which not every installation has
+
         generator = np.random.default_rng([PARTS.index(self.part), 1])
         own = Stock(find_faces(self.part), load_texts(self.part))
         backs = [
@@ -68,6 +72,8 @@ class PageMaker:
             dpi: pixels an inch; 0 draws it from `DPI`.
             whole: whether the text keeps within margins; else it is a part of a larger page.
         """
+        from smidgen.pages.damage import spoil
+
         dpi = dpi or generator.uniform(*DPI)
         sheet = set_page(self.stock, height, width, generator, dpi=dpi, whole=whole)
         return Page(spoil(sheet, self.fields, generator, self.part), sheet.image, sheet.text)

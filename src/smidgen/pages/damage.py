@@ -26,6 +26,7 @@ class _Page:
         fields: to take damage from.
         generator: draws it.
         scale: the size of its letters, as a multiple of 28 pixels, about; blur and spread grow with it.
+        wear: how much of all that may happen to a page happens to this one.
         seen: what a scanner sees; before the ink is laid on, the bare paper.
     """
 
@@ -33,10 +34,12 @@ class _Page:
     fields: Fields
     generator: np.random.Generator
     scale: float
+    wear: float
     seen: Field = field(default_factory=lambda: np.ones((1, 1), np.float32))
 
     def chance(self, share: float) -> bool:
-        return bool(self.generator.random() < share)
+        """Whether something happens that happens to this share of pages, about."""
+        return bool(self.generator.random() < share * self.wear)
 
     def draw(self, low: float, high: float) -> float:
         return float(self.generator.uniform(low, high))
@@ -59,8 +62,9 @@ def spoil(sheet: Sheet, fields: Fields, generator: np.random.Generator, part: st
         `(H, W)`, of the same size, nowhere moved.
     """
     ink = (255 - sheet.image).astype(np.float32) / np.float32(255)
-    page = _Page(ink, fields, generator, float(np.clip(sheet.em / _USUAL_EM * generator.uniform(0.7, 1.4), 0.5, 2.5)))
-    if page.chance(_NEARLY_CLEAN):
+    scale = float(np.clip(sheet.em / _USUAL_EM * generator.uniform(0.7, 1.4), 0.5, 2.5))
+    page = _Page(ink, fields, generator, scale, generator.uniform(0.3, 1.3))
+    if generator.random() < _NEARLY_CLEAN:
         page.seen = 1 - page.ink * page.draw(0.85, 1)
         _add_noise(page, 0.02)
         return _digitise(page)
@@ -71,7 +75,7 @@ def spoil(sheet: Sheet, fields: Fields, generator: np.random.Generator, part: st
             _HELD_OUT[kind](page)
     _lay_on(page)
     _scan(page)
-    if page.chance(_ONE_BIT):
+    if generator.random() < _ONE_BIT:
         return _threshold(page)
     return _digitise(page)
 
@@ -86,10 +90,10 @@ def _print(page: _Page) -> None:
         if page.chance(0.3):
             soft += page.draw(0.02, 0.12) * page.take("clouds")
         page.ink = np.clip((soft - level) * page.draw(1.5, 4) + 0.5, 0, 1)
-    if page.chance(0.6) and page.scale > 0.6:
+    if page.scale > 0.9 and page.chance(0.7):
         # Scanners add up light, and write the tones that eyes see: so edges lose ink. What software then shrinks, it
         # shrinks by these tones, and edges keep theirs.
-        share = page.draw(0, 1) * min(1.0, page.scale - 0.6)
+        share = page.draw(0, 1) * min(1.0, page.scale - 0.9)
         soft = gaussian_filter(page.ink, page.draw(0.3, 0.6) * page.scale, truncate=2)
         page.ink = soft + share * (1 - np.sqrt(np.maximum(1 - soft, 0)) - soft)
     if page.chance(0.35):  # fading
@@ -104,9 +108,9 @@ def _age(page: _Page) -> None:
     tone = 1 - page.generator.beta(1.1, 3) * 0.75
     paper = np.full(shape, tone, np.float32)
     if page.chance(0.8):
-        paper += float(page.generator.exponential(0.025)) * page.take("grains", page.draw(0.8, 2.5))
+        paper *= 1 + float(page.generator.exponential(0.03)) * page.take("grains", page.draw(0.8, 2.5))
     if page.chance(0.6):
-        paper += float(page.generator.exponential(0.035)) * page.take("clouds", page.draw(0.7, 4))
+        paper *= 1 + float(page.generator.exponential(0.04)) * page.take("clouds", page.draw(0.7, 4))
     if page.chance(0.3):
         paper *= 1 + page.draw(0.02, 0.14) * page.take("creases", page.draw(0.6, 1.6))
     if page.chance(0.3):
@@ -191,10 +195,10 @@ def _draw_lines(page: _Page) -> None:
 def _add_noise(page: _Page, usual: float) -> None:
     """Fine noise, stronger in the light or everywhere the same."""
     sigma = min(0.12, float(page.generator.exponential(usual)))
-    noise = sigma * page.take("grains") if page.chance(0.5) else sigma * page.generator.standard_normal(
+    noise = sigma * page.take("grains") if page.generator.random() < 0.5 else sigma * page.generator.standard_normal(
         page.seen.shape, dtype=np.float32
     )  # fmt: skip
-    page.seen += noise * np.sqrt(np.clip(page.seen, 0.05, 1)) if page.chance(0.5) else noise
+    page.seen += noise * np.sqrt(np.clip(page.seen, 0.05, 1)) if page.generator.random() < 0.5 else noise
 
 
 def _threshold(page: _Page) -> NDArray[np.uint8]:

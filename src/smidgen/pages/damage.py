@@ -96,6 +96,10 @@ def _print(page: _Page) -> None:
         share = page.draw(0, 1) * min(1.0, page.scale - 0.9)
         soft = gaussian_filter(page.ink, page.draw(0.3, 0.6) * page.scale, truncate=2)
         page.ink = soft + share * (1 - np.sqrt(np.maximum(1 - soft, 0)) - soft)
+    if page.chance(0.15):  # lines in another colour, which is a lighter grey
+        height = page.ink.shape[0]
+        top, down = int(page.generator.integers(height)), int(height * page.draw(0.05, 0.6))
+        page.ink[top : top + down] *= page.draw(0.4, 0.85)
     if page.chance(0.35):  # fading
         page.ink *= np.clip(page.draw(0.6, 1) + page.draw(0.03, 0.15) * page.take("clouds"), 0.25, 1)
     if page.chance(0.2):  # porous

@@ -99,7 +99,7 @@ class _Setter:
         return y
 
     def _set_heading(self, left: float, top: float, right: float, bottom: float) -> float:
-        size = round(self.body.size * float(self.generator.choice([1.0, 1.3, 1.6, 2.2, 4.0])))
+        size = round(self.body.size * float(self.generator.choice([1.0, 1.3, 1.6, 2.2, 4.0, 6.0])))
         head = load_face(self.others[int(self.generator.integers(len(self.others)))], size)
         words = next(self.paragraphs)[: int(self.generator.integers(2, 8))]
         text = head.spell(" ".join(words))

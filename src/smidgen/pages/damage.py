@@ -90,17 +90,17 @@ def _print(page: _Page) -> None:
         if page.chance(0.3):
             soft += page.draw(0.02, 0.12) * page.take("clouds")
         page.ink = np.clip((soft - level) * page.draw(1.5, 4) + 0.5, 0, 1)
-    if page.scale > 0.9 and page.chance(0.7):
+    if page.scale > 0.9 and page.chance(0.8):
         # Scanners add up light, and write the tones that eyes see: so edges lose ink. What software then shrinks, it
         # shrinks by these tones, and edges keep theirs.
-        share = page.draw(0, 1) * min(1.0, page.scale - 0.9)
+        share = page.draw(0.3, 1.1) * min(1.0, 1.5 * (page.scale - 0.9))
         soft = gaussian_filter(page.ink, page.draw(0.3, 0.6) * page.scale, truncate=2)
         page.ink = soft + share * (1 - np.sqrt(np.maximum(1 - soft, 0)) - soft)
     if page.chance(0.15):  # lines in another colour, which is a lighter grey
         height = page.ink.shape[0]
         top, down = int(page.generator.integers(height)), int(height * page.draw(0.05, 0.6))
         page.ink[top : top + down] *= page.draw(0.4, 0.85)
-    if page.chance(0.35):  # fading
+    if page.chance(0.25):  # fading
         page.ink *= np.clip(page.draw(0.6, 1) + page.draw(0.03, 0.15) * page.take("clouds"), 0.25, 1)
     if page.chance(0.2):  # porous
         page.ink *= np.clip(1 - page.draw(0.1, 0.35) * np.abs(page.take("grains")), 0.2, 1)
@@ -150,7 +150,7 @@ def _scan(page: _Page) -> None:
         page.seen *= np.clip(1 + page.draw(0.03, 0.2) * page.take("clouds", max(height, width) / 150), 0.3, 1.3)
     if page.chance(0.25):
         _shade_side(page)
-    if page.chance(0.45):
+    if page.chance(0.5 if page.scale > 1 else 0.25):
         page.seen = gaussian_filter(page.seen, page.draw(0.25, 0.7) * page.scale, truncate=2.5)
     if page.chance(0.08):
         page.seen = uniform_filter1d(

@@ -252,7 +252,10 @@ def set_page(
     angle = float(np.clip(generator.normal(0, 0.7), -2.5, 2.5)) if generator.random() < 0.6 else 0.0
     if angle:
         canvas = canvas.rotate(angle, Image.Resampling.BILINEAR, fillcolor=255)
-    image = np.asarray(canvas.reduce(fine) if fine > 1 else canvas)
+    if fine > 1:  # sharp, or as soft as a lens is
+        sharp = generator.random() < 0.5
+        canvas = canvas.reduce(fine) if sharp else canvas.resize((width, height), Image.Resampling.BILINEAR)
+    image = np.asarray(canvas)
     return Sheet(image, "\n".join(line for line in setter.lines if line), size / fine)
 
 

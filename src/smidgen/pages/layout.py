@@ -55,7 +55,7 @@ class Sheet:
 class _Setter:
     """Sets blocks one below the other in a column."""
 
-    draw: ImageDraw.ImageDraw
+    canvas: Image.Image
     generator: np.random.Generator
     stock: Stock
     body: SizedFace
@@ -67,6 +67,9 @@ class _Setter:
     pictures: bool  # whether there are any
     paragraphs: Iterator[list[str]]
     lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.draw = ImageDraw.Draw(self.canvas)
 
     def fill(self, left: float, top: float, right: float, bottom: float) -> None:
         """Blocks from top to bottom."""
@@ -104,11 +107,16 @@ class _Setter:
         words = next(self.paragraphs)[: int(self.generator.integers(2, 8))]
         text = head.spell(" ".join(words))
         words = (text.upper() if self.generator.random() < 0.3 else text).split()
-        return self._set_words(words, head, left, top, right, bottom, leading=size * 1.3)
+        widest = max((head.width(word) for word in words), default=0)
+        if widest > right - left:
+            head = load_face(head.face, max(self.body.size // 2, int(0.98 * size * (right - left) / widest)))
+        return self._set_words(words, head, left, top, right, bottom, leading=head.size * 1.3)
 
     def _set_bar(self, left: float, top: float, right: float, bottom: float) -> float:
         """White on black."""
-        text = self.body.spell(" ".join(next(self.paragraphs)[:4]))
+        words = next(self.paragraphs)[:4]
+        while self.body.width(text := self.body.spell(" ".join(words))) > right - left - 2 * self.body.size:
+            words = words[:-1]
         self.draw.rectangle([left, top, right, top + self.leading], fill=0)
         self._put(left + self.body.size, top + (self.leading - self.body.size) / 3, text, self.body, fill=255)
         self.lines.append(text)
@@ -133,7 +141,7 @@ class _Setter:
         picture = self.stock.pictures[int(self.generator.integers(len(self.stock.pictures)))]
         printed = print_picture(picture, round(height), round(width), self.fine, self.generator)
         x = left + self.generator.random() * (right - left - width)
-        self.draw._image.paste(Image.fromarray(printed), (round(x), round(top)))
+        self.canvas.paste(Image.fromarray(printed), (round(x), round(top)))
         return top + height
 
     def _set_table(self, left: float, top: float, right: float, bottom: float) -> float:
@@ -207,7 +215,7 @@ class _Setter:
         return y
 
     def _put(self, x: float, y: float, text: str, face: SizedFace, fill: int = 0) -> None:
-        width, height = self.draw._image.size
+        width, height = self.canvas.size
         if x < width and -2 * face.size < y < height:
             self.draw.text((x, y), text, fill=fill, font=face.font)
 
@@ -230,7 +238,7 @@ def set_page(
     face = stock.faces[int(generator.integers(len(stock.faces)))]
     canvas = Image.new("L", (wide, high), 255)
     setter = _Setter(
-        draw=ImageDraw.Draw(canvas),
+        canvas=canvas,
         generator=generator,
         stock=stock,
         body=load_face(face, size),

@@ -37,9 +37,12 @@ engine: $(VENV)/.installed
 		$(BIN)/python $(ENGINE)/build.py; \
 	fi
 
-# What the tests of exports, pages and search run: two C compilers, a browser, a database. Needs root.
+# What the tests of exports, pages and search run: C compilers, one of them for microcontrollers, a browser, a database.
+# Needs root.
 debian:
 	@missing=; for part in gcc clang chromium; do command -v $$part > /dev/null || missing="$$missing $$part"; done; \
+	command -v arm-none-eabi-gcc > /dev/null && ls /usr/include/newlib/math.h > /dev/null 2>&1 || \
+		missing="$$missing gcc-arm-none-eabi libnewlib-dev"; \
 	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || missing="$$missing postgresql"; \
 	if [ -n "$$missing" ]; then \
 		echo "installing$$missing libc6-dev with apt-get"; apt-get update -qq && \

@@ -91,7 +91,7 @@ def test_the_shipped_model_answers_the_same_everywhere(generator: np.random.Gene
         denoised = smidgen.load_torch(path).denoise(torch.from_numpy(noisy).permute(0, 3, 1, 2))
     compare("torch", denoised.permute(0, 2, 3, 1).numpy())
     compare("keras", build_keras(network, weights, (28, 28)).predict(noisy, verbose=0))
-    source = write_c(network, weights, (28, 28), bits=32, title="")
+    source = write_c(info.spec, weights, (28, 28), bits=32, title="")
     compare("c", compile_c(source, (28, 28), 1)(noisy))
     compare("page", run_engine(network, weights)(noisy[:50]), 50)
 
@@ -101,7 +101,7 @@ def test_int8_loses_next_to_nothing():
     path = find_model("digits-on-garments")
     info, weights = read_model(path)
     pairs = load_task(SAMPLE_TASK).test
-    source = write_c(info.spec.network(), weights, (28, 28), bits=8, title="")
+    source = write_c(info.spec, weights, (28, 28), bits=8, title="")
     small, full = compile_c(source, (28, 28), 1)(pairs.noisy), Runtime(path).denoise(pairs.noisy)
     loss_db = psnr(full, pairs.clean).mean() - psnr(small, pairs.clean).mean()
     assert loss_db <= 0.1

@@ -67,7 +67,7 @@ def build(target: Path = LIBRARY) -> Path:
     machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
     levels = LEVELS.get(machine, PLAIN)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
-        made = [_compile(compiler, "choose.c", Path(folder) / "choose.o", ())]
+        made = [_compile(compiler, f"{name}.c", Path(folder) / f"{name}.o", ()) for name in ("choose", "plan")]
         for level, flags in levels.items():
             made.append(_compile(compiler, "library.c", Path(folder) / f"{level}.o", (f"-DLEVEL={level}", *flags)))
         library = Path(folder) / target.name

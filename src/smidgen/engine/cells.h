@@ -28,8 +28,8 @@ static void make_norm(Pass *pass, int number, int y) {
   const Kept *kept = &pass->kept[number];
   const Plane *to = plane_of(pass, stage->to);
   make_source(pass, stage, y, plane_row(to, y, 0), plane_pitch(to));
-  rms_norm(plane_row(&kept->source, y, 0), plane_row(&kept->factors, y, 0), plane_row(to, y, 0), plane_pitch(to),
-           stage->inputs, ROUND_UP(to->size->columns, 4));
+  rms_norm(plane_row(&kept->source, y, 0), plane_pitch(&kept->source), plane_row(&kept->factors, y, 0),
+           plane_row(to, y, 0), plane_pitch(to), stage->inputs, ROUND_UP(to->size->columns, 4));
   close_row(&kept->source, y, stage_radius(stage));
 }
 

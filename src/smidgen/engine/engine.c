@@ -120,7 +120,7 @@ static void source_row(const Stream *stream, const Stage *stage, int y, int x, i
         break;
       }
     }
-    if (!(size->whole[x] & size->whole[x + count - 1])) mask_outside(to, size->inside + x, count);
+    if (!(are_inside(size, x, x + count - 1))) mask_outside(to, size->inside + x, count);
   }
 }
 
@@ -195,7 +195,8 @@ static void run_stage(const Stream *stream, int number, int y0, int y1, int x0, 
   for (int y = y0 - radius; y < y1 + radius; y++) {
     size_t slot = (size_t)((y + side) % side) * ring_row;
     source_row(stream, stage, y, x0 - before, wide, scratch->raw + slot, scratch);
-    if (stage->operation == CELL) rms_norm(scratch->norm + slot, NULL, scratch->raw + slot, pitch, stage->inputs, wide);
+    if (stage->operation == CELL)
+      rms_norm(scratch->norm + slot, pitch, NULL, scratch->raw + slot, pitch, stage->inputs, wide);
     int row = y - radius; // what can be made now
     if (row < y0) continue;
     const vec *ring = stage->operation == CELL ? scratch->norm : scratch->raw;

@@ -14,21 +14,30 @@
 #ifndef LANES
 #define LANES 1
 #endif
-#if defined(__SSE2__)
+#if LANES > 1 && defined(__SSE2__)
 #include <immintrin.h>
 #endif
-#if defined(__ARM_NEON) && defined(__aarch64__)
+#if LANES > 1 && defined(__ARM_NEON) && defined(__aarch64__)
 #include <arm_neon.h>
 #endif
 
-#if defined(__clang__)
-#define INLINE static inline __attribute__((always_inline))
+// Not every function is needed by everything that is made of these files.
+#if defined(__GNUC__)
+#define FUNCTION static __attribute__((unused))
+#else
+#define FUNCTION static
+#endif
+#if LANES == 1 && defined(__OPTIMIZE_SIZE__)
+#define INLINE FUNCTION inline
+#define UNROLL
+#elif defined(__clang__)
+#define INLINE FUNCTION inline __attribute__((always_inline))
 #define UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline))
+#define INLINE FUNCTION inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
 #else
-#define INLINE static inline
+#define INLINE FUNCTION inline
 #define UNROLL
 #endif
 
@@ -82,11 +91,15 @@ INLINE vec as_vec(bits value) {
   return result;
 }
 
-// The lanes whose mask is all ones; 0 in the others.
+// keep: the lanes whose mask is all ones; 0 in the others. choose: `yes` in the lanes whose mask is all ones, `no` in the
+// others.
+#if LANES == 1
+INLINE vec keep(bits mask, vec value) { return mask ? value : 0.0f; }
+INLINE vec choose(bits mask, vec yes, vec no) { return mask ? yes : no; }
+#else
 INLINE vec keep(bits mask, vec value) { return as_vec(as_bits(value) & mask); }
-
-// `yes` in the lanes whose mask is all ones, `no` in the others.
 INLINE vec choose(bits mask, vec yes, vec no) { return as_vec((as_bits(yes) & mask) | (as_bits(no) & ~mask)); }
+#endif
 
 #if LANES == 1
 INLINE bits less(vec a, vec b) { return -(a < b); }
@@ -111,8 +124,13 @@ INLINE vec root(vec a) {
 }
 #endif
 
+#if LANES == 1
+INLINE vec at_least(vec a, vec low) { return a < low ? low : a; }
+INLINE vec at_most(vec a, vec high) { return high < a ? high : a; }
+#else
 INLINE vec at_least(vec a, vec low) { return choose(less(a, low), low, a); }
 INLINE vec at_most(vec a, vec high) { return choose(less(high, a), high, a); }
+#endif
 
 // a * 2**n for n rounded by adding 1.5 * 2**23, which left it in the lowest bits of `n`.
 INLINE vec times_power_of_two(vec a, vec n) {

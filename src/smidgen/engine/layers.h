@@ -132,7 +132,7 @@ INLINE void filter_channels(const int side, const int columns, vec *out, int out
 }
 
 // One filter a channel: out (channels, out_pitch), of which `count` columns, 4 or BLOCK, are made.
-static void depthwise(int side, vec *out, int out_pitch, const vec *const *rows, int pitch, int channels,
+FUNCTION void depthwise(int side, vec *out, int out_pitch, const vec *const *rows, int pitch, int channels,
                       const float *filters, int count) {
 #define SIDE(k)                                                                                             \
   if (side == (k)) {                                                                                        \
@@ -157,7 +157,7 @@ static void depthwise(int side, vec *out, int out_pitch, const vec *const *rows,
 }
 
 // One output of a 3 x 3 convolution, BLOCK columns.
-static void convolve_to_one(vec *out, const vec *const *rows, int pitch, int channels, const float *filters,
+FUNCTION void convolve_to_one(vec *out, const vec *const *rows, int pitch, int channels, const float *filters,
                             float bias) {
   vec sums[BLOCK];
   UNROLL for (int x = 0; x < BLOCK; x++) sums[x] = spread(bias);
@@ -167,24 +167,26 @@ static void convolve_to_one(vec *out, const vec *const *rows, int pitch, int cha
 
 // ---- norm ------------------------------------------------------------------------------------------------
 
+enum { NORMED = LANES == 1 ? 1 : 4 }; // columns at a time
+
 // Each pixel divided by the root of its mean square over the channels, and into `factors`, if it is not null, what it
 // was multiplied with; `count` is a multiple of 4.
-static void rms_norm(vec *out, vec *factors, const vec *in, int pitch, int channels, int count) {
+FUNCTION void rms_norm(vec *out, int out_pitch, vec *factors, const vec *in, int pitch, int channels, int count) {
   vec share = spread(1.0f / (float)channels);
-  for (int x = 0; x < count; x += 4) {
-    vec squares[4], factor[4];
-    UNROLL for (int i = 0; i < 4; i++) squares[i] = spread(0.0f);
+  for (int x = 0; x < count; x += NORMED) {
+    vec squares[NORMED], factor[NORMED];
+    UNROLL for (int i = 0; i < NORMED; i++) squares[i] = spread(0.0f);
     for (int c = 0; c < channels; c++) {
       const vec *from = in + c * pitch + x;
-      UNROLL for (int i = 0; i < 4; i++) squares[i] = madd(squares[i], from[i], from[i]);
+      UNROLL for (int i = 0; i < NORMED; i++) squares[i] = madd(squares[i], from[i], from[i]);
     }
-    UNROLL for (int i = 0; i < 4; i++)
+    UNROLL for (int i = 0; i < NORMED; i++)
       factor[i] = spread(1.0f) / root(madd(spread(RMS_EPSILON), squares[i], share));
     if (factors) memcpy(factors + x, factor, sizeof factor);
     for (int c = 0; c < channels; c++) {
       const vec *from = in + c * pitch + x;
-      vec *to = out + c * pitch + x;
-      UNROLL for (int i = 0; i < 4; i++) to[i] = from[i] * factor[i];
+      vec *to = out + c * out_pitch + x;
+      UNROLL for (int i = 0; i < NORMED; i++) to[i] = from[i] * factor[i];
     }
   }
 }
@@ -192,7 +194,7 @@ static void rms_norm(vec *out, vec *factors, const vec *in, int pitch, int chann
 // ---- from another scale ----------------------------------------------------------------------------------
 // `x` is the first column; `count` is a multiple of 4, and `x` even where the input is coarser.
 
-static void mean_pool(vec *out, const vec *upper, const vec *lower, int x, int count) {
+FUNCTION void mean_pool(vec *out, const vec *upper, const vec *lower, int x, int count) {
   for (int i = 0; i < count; i++) {
     const vec *a = upper + 2 * (x + i), *b = lower + 2 * (x + i);
     out[i] = spread(0.25f) * ((a[0] + a[1]) + (b[0] + b[1]));
@@ -202,36 +204,45 @@ static void mean_pool(vec *out, const vec *upper, const vec *lower, int x, int c
 INLINE vec largest(vec a, vec b) { return choose(less(a, b) | ~is_number(b), b, a); }
 
 // Like mean_pool; what lies outside the image does not count.
-static void max_pool(vec *out, const vec *upper, const vec *lower, int has_lower, const Size *fine, int x, int count) {
+FUNCTION void max_pool(vec *out, const vec *upper, const vec *lower, int has_lower, const Size *fine, int x, int count) {
   for (int i = 0; i < count; i++) {
     int at = 2 * (x + i);
-    bits right = fine->inside[at + 1];
+    bits right = is_inside(fine, at + 1);
     vec value = largest(upper[at], choose(right, upper[at + 1], upper[at]));
     if (has_lower) value = largest(value, largest(lower[at], choose(right, lower[at + 1], lower[at])));
     out[i] = value;
   }
 }
 
-static void upsample_nearest(vec *out, const vec *coarse, int x, int count) {
+FUNCTION void upsample_nearest(vec *out, const vec *coarse, int x, int count) {
   for (int i = 0; i < count; i++) out[i] = coarse[(x + i) >> 1];
 }
 
 // skip + the coarse rows `near` and `far` (weights 3/4 and 1/4) on lines between pixels' centres.
-static void add_bilinear(vec *out, const vec *skip, const vec *near, const vec *far, const Size *coarse, int x,
+FUNCTION void add_bilinear(vec *out, const vec *skip, const vec *near, const vec *far, const Size *coarse, int x,
                          int count) {
   const vec three = spread(0.75f), one = spread(0.25f);
+#if LANES == 1 // little code
+  for (int i = 0; i < count; i++) {
+    int a = (x + i) >> 1, b = (x + i) & 1 ? a + 1 : a - 1;
+    if (!is_inside(coarse, b)) b = a; // the edge is repeated
+    vec beside = madd(one * far[b], three, near[b]);
+    out[i] = skip[x + i] + madd(one * beside, three, madd(one * far[a], three, near[a]));
+  }
+#else
   for (int i = 0; i < count; i += 4) {
     int from = ((x + i) >> 1) - 1; // the four coarse columns that four fine ones lie between
     vec column[4];
     UNROLL for (int j = 0; j < 4; j++) column[j] = madd(one * far[from + j], three, near[from + j]);
-    int whole = coarse->whole[from] & coarse->whole[from + 3];
+    int whole = are_inside(coarse, from, from + 3);
     UNROLL for (int j = 0; j < 4; j++) {
       int a = 1 + j / 2, b = j / 2 + j % 2 * 2;
       vec beside = column[b];
-      if (!whole) beside = choose(coarse->inside[from + b], beside, column[a]); // the edge is repeated
+      if (!whole) beside = choose(is_inside(coarse, from + b), beside, column[a]); // the edge is repeated
       out[i + j] = skip[x + i + j] + madd(one * beside, three, column[a]);
     }
   }
+#endif
 }
 
 #endif

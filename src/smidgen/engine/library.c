@@ -20,7 +20,7 @@
 #define EXPORT(name) JOIN(LEVEL, name)
 
 enum { DONE = 0, NO_MEMORY = 1, STOPPED = 2 };
-enum { STEP = 32, LOW_STEP = 8, WIDE = 8192, LONGEST = 1 << 24, HUGE_PAGE = 2 << 20 };
+enum { LONGEST = 1 << 24, HUGE_PAGE = 2 << 20 };
 
 // ---- models --------------------------------------------------------------------------------------------------------
 
@@ -129,9 +129,6 @@ static Session *open_session(const Network *network, int height, int width, int 
   return session;
 }
 
-// Fewer rows at a time where rows are long: memory is what counts there.
-static int step_rows(int width, int step) { return step > 0 ? step : width > WIDE ? LOW_STEP : STEP; }
-
 typedef struct {
   Session *session;
   const float *const *noisy;
@@ -179,21 +176,6 @@ typedef struct {
   int (*groups)[3];       // first picture, images, bands
   atomic_int next, status;
 } Batch;
-
-// How many bands of each image share the lanes, for so many images of one size: the fewest columns to compute.
-static int choose_bands(const Network *network, int width, int count) {
-  int best = LANES, narrowest = 0;
-  long least = -1;
-  for (int bands = LANES; bands >= 1; bands /= 2) {
-    int groups = (count + LANES / bands - 1) / (LANES / bands);
-    int columns = band_columns(network, width, bands);
-    if (bands == LANES) narrowest = columns;
-    if (columns > MAX(256, narrowest)) break; // memory follows the columns
-    long cost = (long)groups * (ROUND_UP(columns, 4) + (bands > 1 ? 4 : 0));
-    if (least < 0 || cost < least) least = cost, best = bands;
-  }
-  return best;
-}
 
 static int run_group(Batch *batch, const int *group, Session **session, Team *team, int number) {
   const Picture *first = &batch->pictures[group[0]];
@@ -258,7 +240,7 @@ int EXPORT(denoise)(const Model *model, const Picture *pictures, int count, int 
     int same = 1;
     while (first + same < count && pictures[first + same].height == pictures[first].height &&
            pictures[first + same].width == pictures[first].width) same++;
-    int bands = choose_bands(&model->network, pictures[first].width, same), most = LANES / bands;
+    int bands = choose_bands(&model->network, pictures[first].width, same, LANES), most = LANES / bands;
     for (int i = 0; i < same; i += most) {
       int *group = batch.groups[batch.count++];
       group[0] = first + i, group[1] = MIN(most, same - i), group[2] = bands;
@@ -282,7 +264,7 @@ int EXPORT(denoise)(const Model *model, const Picture *pictures, int count, int 
 Session *EXPORT(open_stream)(const Model *model, int height, int width, int threads, int step) {
   step = step_rows(width, step);
   threads = worthwhile_threads(model->num_learned, (size_t)step * width, threads);
-  return open_session(&model->network, height, width, 1, choose_bands(&model->network, width, 1), step, threads);
+  return open_session(&model->network, height, width, 1, choose_bands(&model->network, width, 1, LANES), step, threads);
 }
 
 // Rows that each call of `push` must give, but for the last.

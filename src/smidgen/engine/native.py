@@ -16,7 +16,7 @@ from smidgen.network.layers import Kind
 from smidgen.network.spec import OUTPUTS, PyramidSpec, Spec
 
 MOST_THREADS = 256
-_SPEC_NUMBERS = 24
+SPEC_NUMBERS = 24
 _LONGEST = 1 << 24
 
 Image = NDArray[np.float32]
@@ -67,6 +67,13 @@ def levels() -> tuple[str, ...]:
     if not found:
         raise SmidgenError("This processor is too old: the engine needs SSE 4.2.")
     return found
+
+
+def wide_floats(spec: Spec, size: tuple[int, int], lanes: int) -> int:
+    """Floats of work memory that a C file of a network needs for images of `size` (H, W) with 4, 8 or 16 lanes."""
+    function = _library().smidgen_wide_floats
+    function.restype = ctypes.c_size_t
+    return int(function(_numbers_of(spec), *size, lanes))
 
 
 def count_cores() -> int:
@@ -331,10 +338,14 @@ def _check_size(height: int, width: int) -> None:
 
 
 def _numbers_of(spec: Spec) -> Any:
-    """The spec as `read_spec` in network.h takes it."""
+    return (ctypes.c_int32 * SPEC_NUMBERS)(*spec_numbers(spec))
+
+
+def spec_numbers(spec: Spec) -> list[int]:
+    """The spec as `read_spec` in network.h takes it; up to `SPEC_NUMBERS` the rest is 0."""
     if isinstance(spec, PyramidSpec):
         shape = [0, OUTPUTS.index(spec.output), spec.channels]
-        shape += [spec.width, spec.hidden, spec.scales, spec.passes, spec.kernel, spec.tied]
+        shape += [spec.width, spec.hidden, spec.scales, spec.passes, spec.kernel, int(spec.tied)]
     else:
         shape = [1, OUTPUTS.index(spec.output), spec.channels, len(spec.widths), *spec.widths]
-    return (ctypes.c_int32 * _SPEC_NUMBERS)(*shape)
+    return shape

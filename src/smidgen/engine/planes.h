@@ -9,6 +9,8 @@
 #ifndef SMIDGEN_PLANES_H
 #define SMIDGEN_PLANES_H
 
+#include <stddef.h>
+
 #include "lanes.h"
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -30,6 +32,24 @@ typedef struct {
   const uint8_t *whole; // whole[x]: all lanes of column x are inside
 } Size;
 
+// The lanes in which column x of the band is in the image.
+INLINE bits is_inside(const Size *size, int x) {
+#if LANES == 1
+  return -(x >= 0 && x < size->width);
+#else
+  return size->inside[x];
+#endif
+}
+
+// Whether columns `first` to `last` are inside in all lanes.
+INLINE int are_inside(const Size *size, int first, int last) {
+#if LANES == 1
+  return first >= 0 && last < size->width;
+#else
+  return size->whole[first] & size->whole[last];
+#endif
+}
+
 // Rows of a tensor; row y is kept where row y - rows was.
 typedef struct {
   const Size *size;
@@ -40,17 +60,17 @@ typedef struct {
 INLINE int plane_pitch(const Plane *plane) { return plane->size->columns + 2 * plane->margin; }
 
 INLINE size_t plane_vecs(const Plane *plane) {
-  return (size_t)plane->rows * plane->channels * plane_pitch(plane) + SLACK;
+  return (size_t)plane->rows * (size_t)(plane->channels * plane_pitch(plane)) + SLACK;
 }
 
 // Column 0 of a channel of row y; columns -margin to columns + margin - 1 may be read.
 INLINE vec *plane_row(const Plane *plane, int y, int channel) {
-  size_t line = (size_t)(y % plane->rows) * plane->channels + channel;
+  ptrdiff_t line = (ptrdiff_t)(y % plane->rows) * plane->channels + channel;
   return plane->memory + line * plane_pitch(plane) + plane->margin;
 }
 
 // Repeat columns x0 to x1 of a row in `margin` columns across the bands' borders.
-static void fill_margins(const Plane *plane, int y, int channel, int x0, int x1, int margin) {
+FUNCTION void fill_margins(const Plane *plane, int y, int channel, int x0, int x1, int margin) {
   const Size *size = plane->size;
   vec *row = plane_row(plane, y, channel);
   int columns = size->columns;

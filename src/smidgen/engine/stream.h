@@ -12,6 +12,7 @@
 enum {
   CHUNK = 32,            // most columns that one thread takes at a time
   MOST_IMAGES = LANES,   // in a group
+  STEP = 32, LOW_STEP = 8, WIDE = 8192,
 };
 
 #ifndef SMIDGEN_THREADS
@@ -151,6 +152,24 @@ static int band_columns(const Network *network, int width, int bands) {
   int alignment = 1 << (scales_of(&network->spec) - 1);
   return bands == 1 ? width : ROUND_UP((width + bands - 1) / bands, alignment);
 }
+
+// How many bands of each image share the lanes, for so many images of one size: the fewest columns to compute.
+static int choose_bands(const Network *network, int width, int count, int lanes) {
+  int best = lanes, narrowest = 0;
+  long least = -1;
+  for (int bands = lanes; bands >= 1; bands /= 2) {
+    int groups = (count + lanes / bands - 1) / (lanes / bands);
+    int columns = band_columns(network, width, bands);
+    if (bands == lanes) narrowest = columns;
+    if (columns > MAX(256, narrowest)) break; // memory follows the columns
+    long cost = (long)groups * (ROUND_UP(columns, 4) + (bands > 1 ? 4 : 0));
+    if (least < 0 || cost < least) least = cost, best = bands;
+  }
+  return best;
+}
+
+// Fewer rows at a time where rows are long: memory is what counts there.
+static int step_rows(int width, int step) { return step > 0 ? step : width > WIDE ? LOW_STEP : STEP; }
 
 static void plan_sizes(Stream *stream) {
   const Network *network = stream->network;

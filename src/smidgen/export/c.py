@@ -1,7 +1,6 @@
-"""A model as one C99 file for images of one size."""
+"""A model as one C file for images of one size: the engine's own source with the model's numbers."""
 
 import ctypes
-import math
 import os
 import re
 import shutil
@@ -10,20 +9,24 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.scale import UNIT, Scale
+from smidgen.engine.native import SPEC_NUMBERS, spec_numbers, wide_floats
 from smidgen.errors import InputError, SmidgenError
+from smidgen.export.steps import plan_steps
 from smidgen.files import FileKind
 from smidgen.model.file import Weights
-from smidgen.network.layers import RMS_EPSILON, Kind, Layer, Network, size_at_scale
+from smidgen.network.spec import Spec
 
 C_FILE = FileKind(
     name="a C file from 'smidgen export'", endings=(".c", ".h"), start=re.compile(rb"/\*\n \* Image denoiser")
 )
+WIDE_LANES = (4, 8, 16)
+_COMMON, _SMALL = ("lanes.h", "planes.h", "layers.h", "numbers.h"), ("small.h",)
+_WIDE = ("network.h", "stream.h", "engine.c", "wide.h")
 _LARGEST_INT8 = 127
 # Names come from model files, which may be a stranger's. In a comment "*/" ends it, also cut by a backslash and a
 # new line, or spelt with trigraphs.
@@ -36,8 +39,8 @@ class CSource:
 
     Attributes:
         text: of the file.
-        weight_bytes: of its constants.
-        work_bytes: of the work memory.
+        weight_bytes: of its learned numbers.
+        work_bytes: of the work memory, with one lane.
         weights: the model's weights as the file has them: rounded, where they are stored as int8.
     """
 
@@ -48,7 +51,7 @@ class CSource:
 
 
 def write_c(
-    network: Network,
+    spec: Spec,
     weights: Weights,
     size: tuple[int, int],
     *,
@@ -60,9 +63,9 @@ def write_c(
     """The network as C for images of `size` (H, W), with X's values in and y's out.
 
     Args:
-        network, weights: what to write.
+        spec, weights: what to write.
         size: of the images.
-        bits: 32 for float32 weights; 8 for int8 kernels with a float32 scale for each output channel. The
+        bits: 32 for float32 weights; 8 for int8 kernels with a float32 factor for each output channel. The
             first and the last stay float32: they are small, and their rounding would be seen.
         title: the first line of the file's comment.
         noisy_scale, clean_scale: the rules for X and y; where one is 0..1 its values pass as they are.
@@ -71,77 +74,56 @@ def write_c(
 
     from jinja2 import Environment, StrictUndefined
 
-    height, width = size
-    # What the network reads is written to `out`, which costs no memory: it is free until the last layer, which reads
-    # and writes it value by value where it reads it at all.
-    writer = _Writer(network, weights, bits, "in" if noisy_scale == UNIT else "out")
-    places, work_floats = plan_memory(network, height, width)
-    calls = [writer.call(layer, places, height, width) for layer in network.layers]
-    if noisy_scale != UNIT:
-        calls.insert(0, _rescale("in", *noisy_scale.to_unit))
-    if clean_scale != UNIT:
-        calls.append(_rescale("out", *clean_scale.from_unit))
-    used = {call.split("(")[0] for call in calls}
-    weight_bytes = sum(array.size_bytes for array in writer.arrays.values())
+    numbers = _Numbers(spec, weights, bits)
+    plan = plan_steps(spec, size, rounded=bits == 8)
+    work_floats = {1: plan.work_floats} | {lanes: wide_floats(spec, size, lanes) for lanes in WIDE_LANES}
+    matrices = {name: number for number, name in enumerate(plan.matrices)}
     environment = Environment(  # noqa: S701 (it makes C, not HTML)
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     template = resources.files("smidgen.export") / "denoiser.c.jinja"
     text = environment.from_string(template.read_text(encoding="utf-8")).render(
         title=_UNSAFE.sub("_", title),
-        network=network,
-        stored="" if bits == 32 else ", most stored as int8, the first and last layer, biases and scales as float32",
+        num_parameters=spec.num_parameters,
+        stored="" if bits == 32 else ", most stored as int8, the first and last layer, biases and factors as float32",
         bits=bits,
-        height=height,
-        width=width,
-        weight_bytes=weight_bytes,
+        size=size,
+        channels=spec.channels,
+        weight_bytes=numbers.size_bytes,
         work_floats=work_floats,
-        arrays=list(writer.arrays.values()),
-        used=used,
-        epsilon=_number(RMS_EPSILON),
+        number=_number,
         noisy_scale=noisy_scale,
         clean_scale=clean_scale,
-        number=_number,
-        calls=calls,
+        normalised=_affine(*noisy_scale.to_unit) if noisy_scale != UNIT else "(value)",
+        restored=_affine(*clean_scale.from_unit) if clean_scale != UNIT else "(value)",
+        common=_engine_source(_COMMON),
+        small=_engine_source(_SMALL),
+        wide=_engine_source(_WIDE),
+        arrays=numbers.arrays(),
+        macros=plan.macros,
+        plane_starts=plan.plane_starts,
+        matrices=[f"{numbers.matrix(name)} /* {name} */" for name in plan.matrices],
+        steps=[
+            f"{{{step.operation}, {step.source}, {step.scale}, {step.inputs}, {step.outputs}, "
+            f"matrices + {matrices[step.kernels[0]]}, {numbers.place(step.bias)}, "
+            f"{numbers.place(step.gain) if step.gain else 0}}}"
+            for step in plan.steps
+        ],
+        spec=(spec_numbers(spec) + [0] * SPEC_NUMBERS)[:SPEC_NUMBERS],
+        parts=numbers.parts(),
     )
-    return CSource(text=text, weight_bytes=weight_bytes, work_bytes=4 * work_floats, weights=writer.stored)
-
-
-def plan_memory(network: Network, height: int, width: int) -> tuple[dict[str, int], int]:
-    """Where each tensor stands in the work memory, in floats, and how many floats that takes.
-
-    Tensors whose lives overlap never share a place, except that a layer which only goes from value
-    to value (an addition, a ReLU) may write where it reads. The input and the output have places
-    of their own outside. The largest are placed first, which leaves the fewest gaps (Pisarchyk and
-    Lee 2020, arXiv 2001.03288).
-    """
-    channels, last = network.channels_of(), network.last_uses()
-    lives: dict[str, list[int]] = {}  # place's owner -> first and last layer that needs it, and floats
-    owners: dict[str, str] = {}
-    for number, layer in enumerate(network.layers[:-1]):
-        size = channels[layer.output] * math.prod(size_at_scale(height, width, layer.scale))
-        free = [
-            owners[name]
-            for name in layer.inputs
-            if layer.kind in (Kind.ADD, Kind.RELU) and name in owners and last[name] == number
-        ]
-        fitting = [owner for owner in free if lives[owner][1:] == [number, size]]
-        owner = fitting[0] if fitting else layer.output
-        owners[layer.output] = owner
-        lives[owner] = [lives[owner][0] if fitting else number, last[layer.output], size]
-    placed: dict[str, int] = {}
-    for owner in sorted(lives, key=lambda name: -lives[name][2]):
-        begin, end, size = lives[owner]
-        together = [name for name in placed if lives[name][0] <= end and begin <= lives[name][1]]
-        placed[owner] = _first_gap([(placed[name], lives[name][2]) for name in together], size)
-    total = max((placed[owner] + lives[owner][2] for owner in lives), default=0)
-    return {name: placed[owner] for name, owner in owners.items()}, total
+    return CSource(text=text, weight_bytes=numbers.size_bytes, work_bytes=4 * plan.work_floats, weights=numbers.stored)
 
 
 def compile_c(
-    source: CSource, size: tuple[int, int], channels: int
+    source: CSource, size: tuple[int, int], channels: int, flags: tuple[str, ...] = ()
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """Compile the file with the system's C compiler; gives `(N, H, W, C)` -> `(N, H, W, C)`.
+
+    Args:
+        source: the file.
+        size, channels: of its images.
+        flags: more of them for the compiler.
 
     Raises:
         InputError: there is no C compiler.
@@ -156,15 +138,17 @@ def compile_c(
         )
     with tempfile.TemporaryDirectory() as folder:
         file, library = Path(folder, "denoiser.c"), Path(folder, "denoiser.so")
-        file.write_text(source.text, encoding="utf-8")
-        command = [compiler, "-std=c99", "-O2", "-shared", "-fPIC", "-o", str(library), str(file), "-lm"]
+        file.write_text(source.text + _WORK_SIZE, encoding="utf-8")
+        command = [compiler, "-std=c99", "-O2", *flags, "-shared", "-fPIC", "-o", str(library), str(file), "-lm"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (names of ours)
         if result.returncode:
             raise SmidgenError(f"The C file does not compile: {result.stderr.strip()}")
-        function = ctypes.CDLL(str(library)).smidgen_denoise
+        loaded = ctypes.CDLL(str(library))
+    function = loaded.smidgen_denoise
     pointer = ctypes.POINTER(ctypes.c_float)
     function.argtypes, function.restype = [pointer] * 3, None
-    work = np.empty(source.work_bytes // 4, np.float32)
+    loaded.work_floats.restype = ctypes.c_size_t
+    work = np.empty(loaded.work_floats(), np.float32)
 
     def denoise(noisy: NDArray[np.float32]) -> NDArray[np.float32]:
         if noisy.shape[1:] != (*size, channels):
@@ -178,132 +162,93 @@ def compile_c(
     return denoise
 
 
-@dataclass(frozen=True, kw_only=True)
+# Appended where the file is compiled to be checked.
+_WORK_SIZE = "\nsize_t work_floats(void) { return SMIDGEN_WORK_FLOATS; }\n"
+
+
+@dataclass(kw_only=True)
 class _Array:
     """A constant of the C file."""
 
     name: str
     type: str
-    numbers: list[str]
-    size_bytes: int
+    size: int = 0
+    text: str = ""
+
+    def add(self, name: str, values: NDArray[np.generic]) -> str:
+        """Append a tensor; gives where it starts, in C."""
+        start, self.size = self.size, self.size + values.size
+        numbers = [str(int(v)) if self.type == "int8_t" else _number(float(v)) for v in values.ravel()]
+        per_line = 16 if self.type == "int8_t" else 8
+        lines = [numbers[first : first + per_line] for first in range(0, len(numbers), per_line)]
+        self.text += f"    /* {name} */\n" + "".join(f"    {', '.join(line)},\n" for line in lines)
+        return f"{self.name} + {start}"
+
+
+class _Numbers:
+    """The model's weights as constants, in the order of the model file."""
+
+    def __init__(self, spec: Spec, weights: Weights, bits: int) -> None:
+        learned = _Array(name="learned", type="float")
+        rounded, factors = _Array(name="rounded", type="int8_t"), _Array(name="factors", type="float")
+        self._arrays = (learned, rounded, factors)
+        self._places: dict[str, str] = {}
+        self._factors: dict[str, str] = {}
+        self._shapes = {weight.name: weight.shape for weight in spec.network().weights}
+        self.stored = dict(weights)
+        exact = next(iter(self._shapes)), "head"  # kernels of the first and the last layer
+        for name, shape in self._shapes.items():
+            value = weights[name]
+            if bits == 32 or len(shape) == 1 or name in exact:
+                self._places[name] = learned.add(name, value)
+                continue
+            largest = np.abs(value).max(axis=(1, 2, 3))
+            factor = np.where(largest > 0, largest / _LARGEST_INT8, 1).astype(np.float32)
+            steps = np.rint(value / factor[:, None, None, None])
+            self.stored[name] = (steps * factor[:, None, None, None]).astype(np.float32)
+            self._places[name], self._factors[name] = rounded.add(name, steps), factors.add(name, factor)
 
     @property
-    def text(self) -> str:
-        """The numbers in lines."""
-        per_line = 16 if self.type == "weight" and "." not in "".join(self.numbers) else 8
-        lines = [self.numbers[start : start + per_line] for start in range(0, len(self.numbers), per_line)]
-        return "".join(f"    {', '.join(line)},\n" for line in lines)
+    def size_bytes(self) -> int:
+        """Of all constants."""
+        return sum(array.size * (1 if array.type == "int8_t" else 4) for array in self._arrays)
+
+    def arrays(self) -> list[_Array]:
+        """Those that hold numbers."""
+        return [array for array in self._arrays if array.size]
+
+    def place(self, name: str) -> str:
+        """Where a tensor starts."""
+        return self._places[name]
+
+    def matrix(self, name: str) -> str:
+        """A kernel as a `Matrix`."""
+        return f"{{{self._places[name]}, {self._factors.get(name, '0')}}}"
+
+    def parts(self) -> list[str]:
+        """All tensors as `Part`s."""
+        if not self._factors:
+            return [f"{{1, {self._arrays[0].size}, {{learned, 0}}}}"]
+        rows = {name: shape[0] if len(shape) > 1 else 1 for name, shape in self._shapes.items()}
+        return [
+            f"{{{rows[name]}, {self.stored[name].size // rows[name]}, {self.matrix(name)}}}" for name in self._shapes
+        ]
 
 
-class _Writer:
-    """Turns layers into calls, and their weights into constants."""
+def _engine_source(names: tuple[str, ...]) -> str:
+    """Files of the engine one after the other, without their includes of each other."""
+    from importlib import resources
 
-    def __init__(self, network: Network, weights: Weights, bits: int, source: str) -> None:
-        """`source` is where the noisy image in [0, 1] stands."""
-        self._network, self._weights, self._bits, self._source = network, weights, bits, source
-        self.arrays: dict[str, _Array] = {}
-        self.stored = dict(weights)
-        self._scales: dict[str, NDArray[np.float32]] = {}
-        kernels = [layer.weight for layer in network.layers if layer.weight]
-        self._exact = {kernels[0], kernels[-1]}
-
-    def call(self, layer: Layer, places: dict[str, int], height: int, width: int) -> str:
-        """The C call of one layer."""
-
-        def place(name: str) -> str:
-            if name in ("noisy", "denoised"):
-                return self._source if name == "noisy" else "out"
-            return f"work + {places[name]}" if places[name] else "work"
-
-        rows, columns = size_at_scale(height, width, layer.scale)
-        channels = layer.channels
-        x = layer.inputs[0]
-        inputs = [place(x)]
-        match layer.kind:
-            case Kind.CONV | Kind.GATED_CONV:
-                from_ = self._network.channels_of()[x]
-                rest: list[Any] = [rows, columns, from_, channels, layer.kernel, *self._weights_of(layer)]
-            case Kind.DEPTHWISE:
-                rest = [rows, columns, channels, layer.kernel, *self._weights_of(layer)[:2]]
-            case Kind.RMS_NORM:
-                rest = [rows * columns, channels]
-            case Kind.ADD | Kind.RESIDUAL:
-                inputs.append(place(layer.inputs[1]))
-                rest = [rows * columns * channels]
-            case Kind.RELU | Kind.SIGMOID:
-                rest = [rows * columns * channels]
-            case Kind.MAX_POOL | Kind.MEAN_POOL:
-                rest = [*size_at_scale(height, width, layer.scale - 1), channels]
-            case Kind.UPSAMPLE_NEAREST | Kind.UPSAMPLE_BILINEAR:
-                rest = [rows, columns, channels]
-        suffix = "_float" if self._bits == 8 and layer.weight in self._exact else ""
-        return f"{layer.kind}{suffix}({', '.join(map(str, [*inputs, place(layer.output), *rest]))})"
-
-    def _weights_of(self, layer: Layer) -> list[str]:
-        """Names of a convolution's kernel, scale and bias, or 0."""
-        kernel = self._kernel(layer.weight or "")
-        scale = self._scales.get(layer.weight or "")
-        name = f"{kernel}_scale"
-        if layer.gain:
-            gain = self._weights[layer.gain]
-            name, scale = _name(layer.gain), gain if scale is None else gain * scale
-        bias = self._floats(_name(layer.bias), self._weights[layer.bias]) if layer.bias else "0"
-        return [kernel, "0" if scale is None else self._floats(name, scale), bias]
-
-    def _kernel(self, name: str) -> str:
-        """Store a kernel once, rows of channels for each output (depthwise: for each place)."""
-        c_name = _name(name)
-        if c_name in self.arrays:
-            return c_name
-        kernel = self._weights[name]
-        depthwise = kernel.shape[1] == 1 and any(
-            layer.kind is Kind.DEPTHWISE and layer.weight == name for layer in self._network.layers
-        )
-        order = (2, 3, 0, 1) if depthwise else (0, 2, 3, 1)
-        small = self._bits == 8 and name not in self._exact
-        if small:
-            largest = np.abs(kernel).max(axis=(1, 2, 3))
-            scale = np.where(largest > 0, largest / _LARGEST_INT8, 1).astype(np.float32)
-            rounded = np.rint(kernel / scale[:, None, None, None])
-            self._scales[name] = scale
-            self.stored[name] = (rounded * scale[:, None, None, None]).astype(np.float32)
-            numbers = [str(int(value)) for value in rounded.transpose(order).ravel()]
-        else:
-            numbers = [_number(value) for value in kernel.transpose(order).ravel()]
-        self.arrays[c_name] = _Array(
-            name=c_name,
-            type="weight" if small or self._bits == 32 else "float",
-            numbers=numbers,
-            size_bytes=kernel.size * (1 if small else 4),
-        )
-        return c_name
-
-    def _floats(self, name: str, values: NDArray[np.float32]) -> str:
-        self.arrays.setdefault(
-            name, _Array(name=name, type="float", numbers=[_number(v) for v in values], size_bytes=4 * values.size)
-        )
-        return name
+    folder = resources.files("smidgen.engine")
+    texts = [(folder / name).read_text(encoding="utf-8") for name in names]
+    return "\n".join(re.sub(r'^#include ".*"\n', "", text, flags=re.MULTILINE) for text in texts)
 
 
-def _first_gap(taken: list[tuple[int, int]], size: int) -> int:
-    """The first place with room for `size` between the (place, size) that are taken."""
-    start = 0
-    for place, length in sorted(taken):
-        if place - start >= size:
-            break
-        start = max(start, place + length)
-    return start
+def _affine(factor: float, offset: float) -> str:
+    return f"({_number(factor)} * (value) + {_number(offset)})"
 
 
-def _rescale(source: str, factor: float, offset: float) -> str:
-    return f"rescale({source}, out, SMIDGEN_VALUES, {_number(factor)}, {_number(offset)})"
-
-
-def _name(name: str) -> str:
-    return name.replace(".", "_")
-
-
-def _number(value: float | np.floating[Any]) -> str:
+def _number(value: float) -> str:
     """A float32 in C, exactly."""
     text = f"{np.float32(value):.9g}"
     return text + ("f" if any(mark in text for mark in ".en") else ".0f")

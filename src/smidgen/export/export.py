@@ -118,7 +118,7 @@ def export_model(model: Path, to: str, out: Path, *, size: tuple[int, int] | Non
 def _export_c(source: _Source, out: Path, bits: int) -> tuple[float, Facts]:
     info, network = source.info, source.info.spec.network()
     written = write_c(
-        network,
+        info.spec,
         source.weights,
         source.size,
         bits=bits,

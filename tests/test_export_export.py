@@ -93,7 +93,7 @@ def test_the_shipped_model_answers_the_same_everywhere(generator: np.random.Gene
     compare("keras", build_keras(network, weights, (28, 28)).predict(noisy, verbose=0))
     source = write_c(info.spec, weights, (28, 28), bits=32, title="")
     compare("c", compile_c(source, (28, 28), 1)(noisy))
-    compare("page", run_engine(network, weights)(noisy[:50]), 50)
+    compare("page", run_engine(info.spec, weights)(noisy[:50]), 50)
 
 
 def test_int8_loses_next_to_nothing():

@@ -52,7 +52,7 @@ def test_wheel_is_small_and_whole(wheel: Path):
     names = set(zipfile.ZipFile(wheel).namelist())
     for name in ("data/sample/mnist.npz", "data/sample/fashion-mnist.npz", "judging/digits.onnx",
                  "runs/report.html.jinja", "export/denoiser.c.jinja", "export/page.html.jinja", "export/engine.js",
-                 "engine/small.h", "engine/wide.h",
+                 "export/engine.wasm", "engine/small.h", "engine/wide.h",
                  "model/shipped/digits-on-garments.onnx", "web/pages/reading.html", "web/pages/playground.js",
                  "web/pages/style.css", "pages/texts/test.txt", "data/sample/pages.npz", "py.typed"):  # fmt: skip
         assert f"smidgen/{name}" in names

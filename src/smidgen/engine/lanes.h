@@ -17,6 +17,9 @@
 #if LANES > 1 && defined(__SSE2__)
 #include <immintrin.h>
 #endif
+#if LANES > 1 && defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#endif
 #if LANES > 1 && defined(__ARM_NEON) && defined(__aarch64__)
 #include <arm_neon.h>
 #endif
@@ -117,6 +120,8 @@ INLINE vec root(vec a) {
   return (vec)vsqrtq_f32((float32x4_t)a);
 #elif LANES == 4 && defined(__SSE2__)
   return (vec)_mm_sqrt_ps((__m128)a);
+#elif LANES == 4 && defined(__wasm_simd128__)
+  return (vec)wasm_f32x4_sqrt((v128_t)a);
 #else
   UNROLL for (int i = 0; i < LANES; i++) a[i] = sqrtf(a[i]);
   return a;

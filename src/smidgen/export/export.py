@@ -25,7 +25,7 @@ from smidgen.model.runtime import Runtime, model_file
 FORMATS = {**KERAS_FILES, "c": C_FILE, "html": PAGE_FILE}
 _MOST_PIXELS = 2**24
 _EXAMPLES = 8
-_PAGE_SIDE = 64  # of the images that a page is checked on: it takes any size alike, and V8 is slow
+_PAGE_SIDE = 64  # of the images that a page is checked on: it takes any size alike, and they go in and out as text
 
 Facts = dict[str, int | float]
 
@@ -140,20 +140,20 @@ def _export_c(source: _Source, out: Path, bits: int) -> tuple[float, Facts]:
 
 
 def _export_html(source: _Source, out: Path) -> tuple[float, Facts]:
-    info, network = source.info, source.info.spec.network()
+    info, spec = source.info, source.info.spec
     height, width = (min(side, _PAGE_SIDE) for side in source.size)
-    images = [make_check_images(size, network.channels) for size in ((height, width), (height + 1, width + 2))]
-    run, original = run_engine(network, source.weights), Runtime(source.path).denoise
+    images = [make_check_images(size, spec.channels) for size in ((height, width), (height + 1, width + 2))]
+    run, original = run_engine(spec, source.weights), Runtime(source.path).denoise
     difference = max(verify(run, original, noisy, "web page") for noisy in images)
     name = info.origin.name
     facts = [
-        ("Parameters", f"{network.num_parameters:,} of {info.budget:,}"),
+        ("Parameters", f"{spec.num_parameters:,} of {info.budget:,}"),
         ("Trained on", name or "–"),
         ("Values in training", f"X {info.scales.noisy}, y {info.scales.clean}; here black to white of a picture"),
         ("Licence of the images", info.origin.licence or "–"),
     ]
     page = write_html(
-        network,
+        spec,
         source.weights,
         source.size,
         title=_title(info),

@@ -3,16 +3,18 @@
 import base64
 import json
 import re
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smidgen.engine.native import spec_numbers
 from smidgen.errors import MissingPartError
 from smidgen.files import FileKind
 from smidgen.model.file import Weights
-from smidgen.network.layers import RMS_EPSILON, Kind, Network
+from smidgen.network.spec import Spec
 
 PAGE_FILE = FileKind(
     name="a page from 'smidgen export'",
@@ -22,7 +24,7 @@ PAGE_FILE = FileKind(
 
 
 def write_html(
-    network: Network,
+    spec: Spec,
     weights: Weights,
     size: tuple[int, int],
     *,
@@ -34,7 +36,7 @@ def write_html(
     """The page.
 
     Args:
-        network, weights: what it runs.
+        spec, weights: what it runs.
         size: (H, W) of the empty canvas.
         title: its heading.
         facts: names and values for its foot.
@@ -53,47 +55,24 @@ def write_html(
         facts=facts,
         height=size[0],
         width=size[1],
-        model=pack_network(network, weights),
+        model=pack_model(spec, weights),
         samples=[
             {"numbers": _base64(np.rint(255 * image).astype(np.uint8)), "height": len(image), "width": image.shape[1]}
             for image in examples
         ],
-        engine=read_engine(),
+        runner=_read("engine.js").decode(),
+        engine=base64.b64encode(zlib.compress(_read("engine.wasm"), 9)).decode(),
         averaged=averaged,
     )
 
 
-def pack_network(network: Network, weights: Weights) -> dict[str, Any]:
-    """The network as `engine.js` unpacks it."""
-    depthwise = {layer.weight for layer in network.layers if layer.kind is Kind.DEPTHWISE}
-    tensors, numbers = [], []
-    for weight in network.weights:
-        values = weights[weight.name]
-        if values.ndim == 4:
-            values = values.transpose((2, 3, 0, 1) if weight.name in depthwise else (0, 2, 3, 1))
-        tensors.append([weight.name, values.size])
-        numbers.append(np.ascontiguousarray(values, "<f4").ravel())
-    layers = [
-        {key: value for key, value in vars(layer).items() if value is not None} | {"inputs": list(layer.inputs)}
-        for layer in network.layers
-    ]
-    return {
-        "channels": network.channels,
-        "layers": layers,
-        "tensors": tensors,
-        "numbers": _base64(np.concatenate(numbers)),
-    }
+def pack_model(spec: Spec, weights: Weights) -> dict[str, Any]:
+    """The model as `engine.js` takes it."""
+    numbers = [np.asarray(weights[weight.name], "<f4").ravel() for weight in spec.network().weights]
+    return {"spec": spec_numbers(spec), "channels": spec.channels, "numbers": _base64(np.concatenate(numbers))}
 
 
-def read_engine() -> str:
-    """The JavaScript that runs layers."""
-    from importlib import resources
-
-    text = (resources.files("smidgen.export") / "engine.js").read_text(encoding="utf-8")
-    return text.replace("RMS_EPSILON", repr(RMS_EPSILON))
-
-
-def run_engine(network: Network, weights: Weights) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def run_engine(spec: Spec, weights: Weights) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """The page's engine and packed model in V8, which Chromium and Node run too.
 
     Gives `(N, H, W, C)` -> `(N, H, W, C)`.
@@ -106,7 +85,11 @@ def run_engine(network: Network, weights: Weights) -> Callable[[NDArray[np.float
     except ImportError:
         raise MissingPartError("mini-racer", "Checking the web page", "export") from None
     context = MiniRacer()
-    context.eval(f"{read_engine()}; const model = unpackModel({json.dumps(pack_network(network, weights))});")
+    engine = base64.b64encode(_read("engine.wasm")).decode()
+    context.eval(
+        f"{_read('engine.js').decode()}; const model = openModel(new WebAssembly.Module(decodeBase64('{engine}')), "
+        f"{json.dumps(pack_model(spec, weights))});"
+    )
 
     def run(image: NDArray[np.float32]) -> NDArray[np.float32]:
         height, width, _ = image.shape
@@ -117,6 +100,12 @@ def run_engine(network: Network, weights: Weights) -> Callable[[NDArray[np.float
         return np.array(json.loads(str(text)), np.float32).reshape(image.shape)
 
     return lambda noisy: np.stack([run(image) for image in noisy])
+
+
+def _read(name: str) -> bytes:
+    from importlib import resources
+
+    return (resources.files("smidgen.export") / name).read_bytes()
 
 
 def _base64(values: NDArray[Any]) -> str:

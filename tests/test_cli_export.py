@@ -33,8 +33,9 @@ def test_the_cost_of_rounding_in_words(tmp_path: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize(
     ("to", "name"),
-    [("c", "m.h5"), ("c", "m.onnx"), ("html", "m.c"), ("keras", "m.h5"), ("h5", "m.keras"), ("html", "m")],
-)
+    [("c", "m.h5"), ("c", "m.onnx"), ("arduino", "m.c"), ("html", "m.c"), ("keras", "m.h5"), ("h5", "m.keras"),
+     ("html", "m")],
+)  # fmt: skip
 def test_names_of_another_kind_are_refused(
     tmp_path: Path, tiny_model: Path, to: str, name: str, capsys: pytest.CaptureFixture[str]
 ):
@@ -44,10 +45,10 @@ def test_names_of_another_kind_are_refused(
     assert not (tmp_path / name).exists()
 
 
-@pytest.mark.parametrize("to", ["c", "html", "keras", "h5"])
+@pytest.mark.parametrize("to", ["c", "arduino", "html", "keras", "h5"])
 def test_files_of_another_kind_stay(tmp_path: Path, tiny_model: Path, to: str, capsys: pytest.CaptureFixture[str]):
     """What is there and is no export of the kind stays byte for byte, with exit code 2; an export is renewed."""
-    out = tmp_path / f"m.{to}"
+    out = tmp_path / f"m.{'zip' if to == 'arduino' else to}"
     others = [
         tiny_model.read_bytes(),
         b"int main(void) { return 0; }",

@@ -13,11 +13,11 @@ from smidgen.model.zoo import find_model
 def add_options(command: argparse.ArgumentParser) -> None:
     """Which model, in which form."""
     options.add(command, "model")
-    command.add_argument("--to", choices=("keras", "h5", "c", "html"), required=True, help="format to write")
+    command.add_argument("--to", choices=("keras", "h5", "c", "arduino", "html"), required=True, help="format to write")
     command.add_argument("-o", "--out", type=Path, required=True, metavar="OUT", help="the file to write")
     size = "size of the images; the page takes any, and starts with this one (default: that of training)"
     command.add_argument("--size", type=options.parse_size, metavar="HxW", help=size)
-    command.add_argument("--int8", action="store_true", help="store the kernels of the C file in 8 bits")
+    command.add_argument("--int8", action="store_true", help="store the kernels of C or Arduino in 8 bits")
     options.add(command, "--json")
 
 

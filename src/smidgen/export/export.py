@@ -12,6 +12,7 @@ from smidgen.data.corruptions import average
 from smidgen.data.scale import Scale
 from smidgen.data.tasks import STAMP_TASKS, example_pairs
 from smidgen.errors import InputError, SmidgenError
+from smidgen.export.arduino import ARDUINO_FILE, pack_arduino
 from smidgen.export.c import C_FILE, compile_c, write_c
 from smidgen.export.check import make_check_images, verify
 from smidgen.export.html import PAGE_FILE, run_engine, write_html
@@ -22,7 +23,7 @@ from smidgen.model.file import Weights, pack_model, read_model
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime, model_file
 
-FORMATS = {**KERAS_FILES, "c": C_FILE, "html": PAGE_FILE}
+FORMATS = {**KERAS_FILES, "c": C_FILE, "arduino": ARDUINO_FILE, "html": PAGE_FILE}
 _MOST_PIXELS = 2**24
 _EXAMPLES = 8
 _PAGE_SIDE = 64  # of the images that a page is checked on: it takes any size alike, and they go in and out as text
@@ -70,7 +71,7 @@ def export_model(model: Path, to: str, out: Path, *, size: tuple[int, int] | Non
         out: the file to write; it is not touched unless the new one answers as the model does.
         size: (H, W) the Keras model or C file is for, or of the page's empty canvas; None is the one that the
             model was trained on.
-        bits: of a weight in the C file, 32 or 8.
+        bits: of a weight in the C file or the library for Arduino, 32 or 8.
 
     Raises:
         InputError: the format or size is not possible, `out` is or names a file of another kind, or the model
@@ -79,8 +80,8 @@ def export_model(model: Path, to: str, out: Path, *, size: tuple[int, int] | Non
     """
     if to not in FORMATS:
         raise InputError(f"there is no format {to!r}", expected=", ".join(FORMATS))
-    if bits != 32 and to != "c":
-        raise InputError(f"{to} has no {bits}-bit weights", expected="--int8 only with --to c")
+    if bits != 32 and to not in ("c", "arduino"):
+        raise InputError(f"{to} has no {bits}-bit weights", expected="--int8 only with --to c or arduino")
     check_target(out, FORMATS[to])
     path = model_file(model)
     info, weights = read_model(path)
@@ -99,8 +100,8 @@ def export_model(model: Path, to: str, out: Path, *, size: tuple[int, int] | Non
             remedy="Give another --size",
         )
     source = _Source(path=path, info=info, weights=weights, size=size)
-    if to == "c":
-        difference, facts = _export_c(source, out, bits)
+    if to in ("c", "arduino"):
+        difference, facts = _export_c(source, to, out, bits)
     elif to == "html":
         difference, facts = _export_html(source, out)
     else:
@@ -115,7 +116,7 @@ def export_model(model: Path, to: str, out: Path, *, size: tuple[int, int] | Non
     )
 
 
-def _export_c(source: _Source, out: Path, bits: int) -> tuple[float, Facts]:
+def _export_c(source: _Source, to: str, out: Path, bits: int) -> tuple[float, Facts]:
     info, network = source.info, source.info.spec.network()
     written = write_c(
         info.spec,
@@ -135,7 +136,7 @@ def _export_c(source: _Source, out: Path, bits: int) -> tuple[float, Facts]:
         facts["code_difference"] = difference
         difference, costs = measure_rounding(original, stored, source.size)
         facts |= costs
-    write_whole(out, written.text)
+    write_whole(out, written.text if to == "c" else pack_arduino(written.text))
     return difference, facts
 
 

@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--strokes", type=int, default=60)
     parser.add_argument("--chromium", default=shutil.which("chromium"))
     args = parser.parse_args()
-    command = [sys.executable, "-m", "smidgen", "serve", MODEL, "--beside", f"{MODEL}-2-passes", "--no-browser"]
+    command = [sys.executable, "-m", "smidgen", "serve", MODEL, "--beside", f"{MODEL}-best", "--no-browser"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:
             address = server.stderr.readline().split()[0]

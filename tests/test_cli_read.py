@@ -86,7 +86,7 @@ def test_a_signal_ends_it_whatever_is_under_way(tmp_path: Path):
 
 def test_a_model_against_another_by_name(tmp_path: Path):
     """With --against the page compares even where there are labels; the rival may be a model."""
-    command = ["read", MODEL, SAMPLE_TASK, "--against", "digits-on-garments-2-passes", "--images", "4",
+    command = ["read", MODEL, SAMPLE_TASK, "--against", "digits-on-garments-best", "--images", "4",
                "--out", str(tmp_path), "--no-browser"]  # fmt: skip
     with serving(*command) as (address, _):
         state = httpx.get(f"{address}study").json()

@@ -17,7 +17,7 @@ from PIL import Image
 from smidgen.cli.main import main
 from tests.servers import serving
 
-SLOW_MODEL = "digits-on-garments-2-passes"
+SLOW_MODEL = "digits-on-garments-best"
 # Says when a picture is about to be computed.
 ANNOUNCE = """
 import smidgen.web.playground as playground

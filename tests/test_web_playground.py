@@ -21,7 +21,7 @@ from smidgen.model.zoo import find_model
 from tests.conftest import random_weights
 from tests.servers import serving, take_picture, violations
 
-MODEL, OTHER = "digits-on-garments", "digits-on-garments-2-passes"
+MODEL, OTHER = "digits-on-garments", "digits-on-garments-best"
 
 
 @pytest.fixture(scope="module")

@@ -253,7 +253,7 @@ def test_no_path_of_the_machine_is_told(tmp_path: Path):
     """A rival's file is called by its name, and an answer that cannot be kept is told without its path."""
     rival = tmp_path / "secret" / "rival.onnx"
     rival.parent.mkdir()
-    rival.write_bytes(find_model("digits-on-garments-2-passes").read_bytes())
+    rival.write_bytes(find_model("digits-on-garments-best").read_bytes())
     folder = tmp_path / "study"
     with serving(*read_command(folder, 4, "--against", str(rival))) as (address, _):
         (folder / "answers.jsonl").mkdir()

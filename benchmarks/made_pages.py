@@ -9,8 +9,8 @@ import time
 
 import numpy as np
 
-from smidgen.data.sample_pictures import load_pictures
-from smidgen.pages.maker import A4, make_maker
+from smidgen.data.made_pages import open_maker
+from smidgen.pages.maker import A4
 
 KINDS = {"parts of 512 x 512": (None, False), "A4 at 100 dpi": (100, True), "A4 at 200 dpi": (200, True),
          "A4 at 300 dpi": (300, True)}  # fmt: skip
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="of each kind")
     seconds = parser.parse_args().seconds
     started = time.process_time()
-    maker = make_maker("train", [picture[0, ..., 0] for picture in load_pictures().values()])
+    maker = open_maker("train")
     maker.make(*PART, np.random.default_rng(0))
     found = {"fields, once, seconds": round(time.process_time() - started, 2)}
     for name, (dpi, whole) in KINDS.items():

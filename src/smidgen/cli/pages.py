@@ -10,10 +10,10 @@ from PIL import Image
 
 from smidgen.cli import options
 from smidgen.cli.progress import Display
-from smidgen.data.sample_pictures import load_pictures
+from smidgen.data.made_pages import open_maker
 from smidgen.errors import Exit, FileError, InputError, plural
 from smidgen.files import make_folder, write_whole
-from smidgen.pages.maker import A4, DPI, PARTS, make_maker
+from smidgen.pages.maker import A4, DPI, PARTS
 
 _MOST_PIXELS = 100_000_000  # of a page
 
@@ -42,8 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     size = options.parse_size(arguments.size) if arguments.size else None
     if size and not 32 <= min(size) <= size[0] * size[1] <= _MOST_PIXELS:
         raise InputError(f"the size is {arguments.size}", expected=f"32x32 to {_MOST_PIXELS:,} pixels")
-    pictures = [picture[0, ..., 0] for picture in load_pictures().values()]
-    maker = make_maker(arguments.part, pictures, fonts=arguments.fonts, texts=arguments.texts)
+    maker = open_maker(arguments.part, fonts=arguments.fonts, texts=arguments.texts)
     folders = [arguments.out / side for side in ("noisy", "clean")]
     for folder in folders:
         make_folder(folder)

@@ -27,22 +27,13 @@ LICENCE = "texts: public domain and MIT (spaCy); faces: Bitstream Vera, STIX, OF
 
 
 @dataclass(frozen=True, eq=False)
-class _Shelf(Sequence[Page]):
+class _Shelf:
     """The pages of a part, each made when it is first asked for; page i is drawn by a generator of its own."""
 
     maker: PageMaker
     made: dict[int, Page] = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        return _COUNTS[self.maker.part]
-
-    @overload
-    def __getitem__(self, number: int) -> Page: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[Page]: ...
-    def __getitem__(self, number: int | slice) -> Page | Sequence[Page]:
-        if isinstance(number, slice):
-            return [self[place] for place in range(*number.indices(len(self)))]
+    def page(self, number: int) -> Page:
         if number not in self.made:
             part = self.maker.part
             generator = np.random.default_rng([PARTS.index(part), 2, number])
@@ -64,8 +55,9 @@ class _Side(ImageCollection):
 
     def read(self, windows: Sequence[Window]) -> Images:
         """Parts of images, all of one size."""
-        parts = (getattr(self.shelf[self.places[n]], self.side)[rows, columns, None] for n, rows, columns in windows)
-        return _BYTE.normalise(np.stack(list(parts)))
+        pages = (getattr(self.shelf.page(self.places[number]), self.side) for number, _, _ in windows)
+        parts = [page[rows, columns, None] for page, (_, rows, columns) in zip(pages, windows, strict=True)]
+        return _BYTE.normalise(np.stack(parts))
 
     def first(self, n: int) -> "_Side":
         """The first `n`."""
@@ -89,7 +81,7 @@ class Texts(Sequence[str]):
     def __getitem__(self, number: int | slice) -> str | Sequence[str]:
         if isinstance(number, slice):
             return Texts(self.shelf, self.places[number])
-        return self.shelf[self.places[number]].text
+        return self.shelf.page(self.places[number]).text
 
 
 @dataclass(frozen=True)
@@ -155,9 +147,8 @@ class PageTask:
             MissingPartError: a package that brings fonts is not installed.
             FileError: the fonts or texts cannot be read.
         """
-        pictures = [picture[0, ..., 0] for picture in load_pictures().values()]
-        makers = {part: make_maker(part, pictures) for part in PARTS}
-        makers["train"] = make_maker("train", pictures, fonts=self.fonts, texts=self.texts)
+        makers = {part: open_maker(part) for part in PARTS}
+        makers["train"] = open_maker("train", fonts=self.fonts, texts=self.texts)
         own = "" if self == PageTask() else f" {_digest(makers['train'])}"
         return Dataset(
             name=name,
@@ -177,9 +168,15 @@ class PageTask:
         return Pairs(noisy, clean)
 
 
+def open_maker(part: str, *, fonts: Path | None = None, texts: Path | None = None) -> PageMaker:
+    """The maker of a part, which prints the pictures that ship; see `make_maker`."""
+    pictures = [picture[0, ..., 0] for picture in load_pictures().values()]
+    return make_maker(part, pictures, fonts=fonts, texts=texts)
+
+
 def _fixed_pairs(maker: PageMaker) -> Pairs:
     shelf = _Shelf(maker)
-    places = range(len(shelf))
+    places = range(_COUNTS[maker.part])
     names = tuple(f"page {place + 1}" for place in places)
     return Pairs(_Side(shelf, places, "noisy"), _Side(shelf, places, "clean"), names=names, texts=Texts(shelf, places))
 

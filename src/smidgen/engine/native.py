@@ -16,7 +16,7 @@ from smidgen.network.layers import Kind
 from smidgen.network.spec import OUTPUTS, PyramidSpec, Spec
 
 MOST_THREADS = 256
-SPEC_NUMBERS = 24
+_SPEC_NUMBERS = 24
 _LONGEST = 1 << 24
 
 Image = NDArray[np.float32]
@@ -338,14 +338,14 @@ def _check_size(height: int, width: int) -> None:
 
 
 def _numbers_of(spec: Spec) -> Any:
-    return (ctypes.c_int32 * SPEC_NUMBERS)(*spec_numbers(spec))
+    return (ctypes.c_int32 * _SPEC_NUMBERS)(*spec_numbers(spec))
 
 
 def spec_numbers(spec: Spec) -> list[int]:
-    """The spec as `read_spec` in network.h takes it; up to `SPEC_NUMBERS` the rest is 0."""
+    """The spec as `read_spec` in network.h takes it."""
     if isinstance(spec, PyramidSpec):
-        shape = [0, OUTPUTS.index(spec.output), spec.channels]
-        shape += [spec.width, spec.hidden, spec.scales, spec.passes, spec.kernel, int(spec.tied)]
+        kind, shape = 0, [spec.width, spec.hidden, spec.scales, spec.passes, spec.kernel, int(spec.tied)]
     else:
-        shape = [1, OUTPUTS.index(spec.output), spec.channels, len(spec.widths), *spec.widths]
-    return shape
+        kind, shape = 1, [len(spec.widths), *spec.widths]
+    numbers = [kind, OUTPUTS.index(spec.output), spec.channels, *shape]
+    return numbers + [0] * (_SPEC_NUMBERS - len(numbers))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.scale import UNIT, Scale
-from smidgen.engine.native import SPEC_NUMBERS, spec_numbers, wide_floats
+from smidgen.engine.native import spec_numbers, wide_floats
 from smidgen.errors import InputError, SmidgenError
 from smidgen.export.steps import plan_steps
 from smidgen.files import FileKind
@@ -109,7 +109,7 @@ def write_c(
             f"{numbers.place(step.gain) if step.gain else 0}}}"
             for step in plan.steps
         ],
-        spec=(spec_numbers(spec) + [0] * SPEC_NUMBERS)[:SPEC_NUMBERS],
+        spec=spec_numbers(spec),
         parts=numbers.parts(),
     )
     return CSource(text=text, weight_bytes=numbers.size_bytes, work_bytes=4 * plan.work_floats, weights=numbers.stored)

@@ -51,9 +51,10 @@ class Plan:
 
 def plan_steps(spec: Spec, size: tuple[int, int], *, rounded: bool) -> Plan:
     """The steps of a network for images of `size` (H, W); `rounded`: with kernels in int8."""
-    is_pyramid = isinstance(spec, PyramidSpec)
-    side, hidden = (spec.kernel, spec.hidden) if isinstance(spec, PyramidSpec) else (3, 0)
-    steps = _pyramid_steps(spec) if isinstance(spec, PyramidSpec) else _plain_steps(spec)
+    if is_pyramid := isinstance(spec, PyramidSpec):
+        steps, side, hidden = _pyramid_steps(spec), spec.kernel, spec.hidden
+    else:
+        steps, side, hidden = _plain_steps(spec), 3, 0
     starts, end = [], 0
     for scale in range(1 + max(step.scale for step in steps)):
         rows, columns = size_at_scale(*size, scale)
@@ -107,7 +108,7 @@ def _pyramid_steps(spec: PyramidSpec) -> list[Step]:
         way = [("down", scale) for scale in range(spec.scales)] + [("up", s) for s in reversed(range(spec.scales - 1))]
         for cell, scale in way:
             source = "BILINEAR" if cell == "up" else "MEAN_POOL" if scale else "AS_IS"
-            visit = f"pass{0 if spec.tied else number}.{cell}{scale}"
+            visit = f"{spec.pass_name(number)}.{cell}{scale}"
             kernels = (f"{cell}.around", f"{cell}.mix", f"{cell}.back")
             steps.append(
                 Step(

@@ -79,10 +79,11 @@ class Runtime:
         count, height, width, channels = noisy.shape
         if channels == self.info.spec.channels:
             return self.denoise(noisy)
-        planes = split_colours(noisy) if self._splits(channels) else noisy
+        split = self._splits(channels)
+        planes = split_colours(noisy) if split else noisy
         apart = np.moveaxis(planes, 3, 1).reshape(-1, height, width, 1)
         denoised = np.moveaxis(self.denoise(apart).reshape(count, channels, height, width), 1, 3)
-        return join_colours(denoised) if self._splits(channels) else denoised
+        return join_colours(denoised) if split else denoised
 
     def _splits(self, channels: int) -> bool:
         return channels == _COLOURS and self.info.knows_weaker_noise

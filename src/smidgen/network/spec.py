@@ -113,10 +113,14 @@ class PyramidSpec:
         builder = _Builder(self.channels)
         value = builder.conv("stem", "noisy", self.width, 0, 3)
         for number in range(self.passes):
-            value = self._descend(builder, value, 0, f"pass{0 if self.tied else number}")
+            value = self._descend(builder, value, 0, self.pass_name(number))
         # Starting at zero: grey everywhere by a sigmoid, the noisy image itself by a residual.
         value = builder.conv("head", value, self.channels, 0, 3, std=0.0)
         return builder.finish(value, self.output)
+
+    def pass_name(self, number: int) -> str:
+        """Whose biases and gains a pass has: its own, or if they are tied the first one's."""
+        return f"pass{0 if self.tied else number}"
 
     def _descend(self, builder: "_Builder", value: str, scale: int, where: str) -> str:
         """From `scale` down to the coarsest and back up to `scale`."""

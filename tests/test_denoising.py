@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from smidgen.data.origin import Found, Origin
 from smidgen.data.scale import Scale, Scales
 from smidgen.errors import FileError, InputError
 from smidgen.images.kinds import Picture
+from smidgen.images.metadata import Metadata
 from smidgen.model.file import pack_model
 from smidgen.model.model import Model
 from smidgen.model.pictures import DEPTHS, Handling, choose_picture_scales, denoise_large_tiff, denoise_picture
@@ -268,3 +270,21 @@ def test_white_zero_as_floats_is_light_on_high(tmp_path: Path, unit: np.ndarray)
     with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
         assert tiff.pages.first.photometric == 1
         np.testing.assert_allclose(tiff.pages.first.asarray(), expected.pages[0][..., 0], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("resolution", "remarked"), [((72, 72), True), ((90, 90), False), ((300, 300), False), ((600, 600), True)]
+)
+def test_other_resolutions_than_in_training_are_said(unit: np.ndarray, resolution: tuple[float, float], remarked: bool):
+    """A page scanned more coarsely or more finely than all that the model learned from is denoised, with a word."""
+    runtime = make_runtime(origin=Origin(resolution=(100, 300)))
+    picture = replace(picture_of(unit), metadata=Metadata(resolution=resolution))
+    _, remarks = denoise_picture(runtime, picture)
+    assert any(f"{resolution[0]} pixels an inch" in remark for remark in remarks) is remarked
+
+
+def test_no_word_on_resolution_where_there_is_none(unit: np.ndarray):
+    """Neither a file that does not say its resolution nor a model that knows of none brings a remark."""
+    coarse = replace(picture_of(unit), metadata=Metadata(resolution=(10, 10)))
+    assert denoise_picture(make_runtime(), coarse)[1] == []
+    assert denoise_picture(make_runtime(origin=Origin(resolution=(100, 300))), picture_of(unit))[1] == []

@@ -16,7 +16,7 @@ from smidgen.data.pairs import Batch, Dataset, FixedSource, Pairs
 from smidgen.data.sample_pictures import load_pictures
 from smidgen.data.scale import Scale
 from smidgen.network.spec import OUTPUTS
-from smidgen.pages.maker import PARTS, Page, PageMaker, make_maker
+from smidgen.pages.maker import DPI, PARTS, Page, PageMaker, make_maker
 
 # Pages of each part, and their height and width: to train on, parts of pages; else whole ones.
 _COUNTS = {"train": 96, "val": 24, "test": 100}
@@ -159,6 +159,7 @@ class PageTask:
             licence=LICENCE,
             fresh=True,
             output=OUTPUTS[0],
+            resolution=DPI,
         )
 
     def examples(self, n: int) -> Pairs:

@@ -66,6 +66,7 @@ class Origin:
         means: of "noisy" and "clean" training images, 0 black and 1 white: tells light on dark from dark on light.
         fresh: whether pairing and noise are drawn afresh each epoch.
         corrupted: how the noisy images were made, where that was asked for.
+        resolution: the lowest and the highest, in pixels an inch, of pages that were made.
     """
 
     name: str = ""
@@ -79,6 +80,7 @@ class Origin:
     means: dict[str, float] = field(default_factory=dict)
     fresh: bool = False
     corrupted: Corrupted | None = None
+    resolution: tuple[float, float] | None = None
 
     @property
     def size(self) -> str:

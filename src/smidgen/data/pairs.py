@@ -140,6 +140,7 @@ class Dataset:
         licence: of the images, where known.
         fresh: whether pairing and noise are drawn afresh each epoch.
         corrupted: how the noisy images were made, where that was asked for.
+        resolution: the lowest and the highest, in pixels an inch, of pages that were made.
         label_names, partner_names: what labels and partners 0, 1, … mean, where they are not digits.
         output, output_reason: the kind of output that networks are to have, and a sentence that says why, if it was
             chosen here.
@@ -159,6 +160,7 @@ class Dataset:
     licence: str = ""
     fresh: bool = False
     corrupted: Corrupted | None = None
+    resolution: tuple[float, float] | None = None
     label_names: tuple[str, ...] = ()
     partner_names: tuple[str, ...] = ()
     output: str = OUTPUTS[0]
@@ -208,6 +210,7 @@ class Dataset:
             means={name: round(_mean(getattr(example, name)), 4) for name in ("noisy", "clean")},
             fresh=self.fresh,
             corrupted=self.corrupted,
+            resolution=self.resolution,
         )
 
 

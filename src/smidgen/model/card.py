@@ -50,6 +50,9 @@ def _channels(info: ModelInfo) -> str:
 
 def _use(info: ModelInfo) -> str:
     size = f", {info.origin.size} in size" if info.origin.size else ""
+    if info.origin.resolution:
+        low, high = info.origin.resolution
+        size = f" of {low:.0f} to {high:.0f} pixels an inch"
     name = f"`{info.origin.name or 'unknown'}`"
     made = info.origin.corrupted
     images = f"images like those of {name}, corrupted by `{made}`" if made else f"images corrupted like those of {name}"

@@ -14,6 +14,7 @@ from smidgen.data.scale import FULL_SCALES, UNIT, Scale, chunks
 from smidgen.errors import InputError, plural
 from smidgen.files import fill_whole, make_folder
 from smidgen.images.kinds import Picture
+from smidgen.images.metadata import Metadata
 from smidgen.images.tiff import turn_white
 from smidgen.images.tiff_metadata import drop_display_range
 from smidgen.images.tiff_rows import open_large_tiff
@@ -26,6 +27,8 @@ _DIM = 1 / 8
 # How much nearer to the training images' mean the inverted picture must be, of full scale.
 _CLEARLY = 0.2
 _FEW = 0.001
+# How far beyond the resolutions of training a picture's may be.
+_NEARLY = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +129,8 @@ def denoise_picture(runtime: Runtime, picture: Picture, handling: Handling | Non
     ways = [_Way(runtime, page.dtype, handling) for page in picture.pages]
     pages = tuple(way.denoise(page) for way, page in zip(ways, picture.pages, strict=True))
     alphas = tuple(None if alpha is None else _convert_alpha(alpha, handling.depth) for alpha in picture.alphas)
-    remarks = dict.fromkeys([*picture.metadata.remarks, *(remark for way in ways for remark in way.remarks())])
+    resolution = _remark_resolution(runtime.info, picture.metadata)
+    remarks = dict.fromkeys([*picture.metadata.remarks, *resolution, *(text for way in ways for text in way.remarks())])
     kept = all(way.keeps_scale for way in ways)
     metadata = picture.metadata if kept else drop_display_range(picture.metadata)
     return replace(picture, pages=pages, alphas=alphas, metadata=metadata), list(remarks)
@@ -179,7 +183,20 @@ def denoise_large_tiff(
         metadata = tiff.metadata if way.keeps_scale else drop_display_range(tiff.metadata)
         make_folder(target.parent)
         fill_whole(target, lambda temporary: tiff.write_like(temporary, rows(), way.depth, metadata))
-        return [*tiff.metadata.remarks, *way.remarks()]
+        return [*tiff.metadata.remarks, *_remark_resolution(runtime.info, tiff.metadata), *way.remarks()]
+
+
+def _remark_resolution(info: ModelInfo, metadata: Metadata) -> list[str]:
+    """A sentence where the file says that letters are larger or smaller than those the model learned from."""
+    if info.origin.resolution is None or metadata.resolution is None:
+        return []
+    (low, high), found = info.origin.resolution, max(metadata.resolution)
+    if low / _NEARLY <= found <= high * _NEARLY:
+        return []
+    return [
+        f"the file says {found:.0f} pixels an inch, but the model learned from pages of {low:.0f} to {high:.0f}; "
+        "if that is so, scan it anew or resize it first"
+    ]
 
 
 def _check_channels(runtime: Runtime, channels: int) -> None:

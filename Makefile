@@ -37,13 +37,16 @@ engine: $(VENV)/.installed
 		$(BIN)/python $(ENGINE)/build.py; \
 	fi
 
-# What the tests of exports, pages and search run: C compilers, one of them for microcontrollers, a browser, a database.
-# Needs root.
+# What the tests of exports, pages, search and wheels run: C compilers, one of them for microcontrollers, a browser, a
+# database, another processor and two more C libraries. Needs root.
 debian:
 	@missing=; for part in gcc clang chromium; do command -v $$part > /dev/null || missing="$$missing $$part"; done; \
 	command -v arm-none-eabi-gcc > /dev/null && ls /usr/include/newlib/math.h > /dev/null 2>&1 || \
 		missing="$$missing gcc-arm-none-eabi libnewlib-dev"; \
 	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || missing="$$missing postgresql"; \
+	command -v qemu-aarch64 > /dev/null || missing="$$missing qemu-user"; \
+	ls /usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1 > /dev/null 2>&1 || missing="$$missing libc6-arm64-cross"; \
+	ls /lib/ld-musl-x86_64.so.1 > /dev/null 2>&1 || missing="$$missing musl"; \
 	if [ -n "$$missing" ]; then \
 		echo "installing$$missing libc6-dev with apt-get"; apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing libc6-dev > /dev/null; \

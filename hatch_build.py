@@ -1,7 +1,9 @@
 """Compile the engine into the wheel; where the system has no C compiler, pip brings one into the build."""
 
 import importlib.util
+import os
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,22 @@ class EngineBuildHook(BuildHookInterface):
         return [] if engine.find_compiler() else [f"{engine.PIP_COMPILER}>=0.13"]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile, and say that the wheel is for this platform and any Python 3."""
-        library = engine.build()
-        build_data["artifacts"].append(library.relative_to(self.root).as_posix())
+        """Compile, and say that the wheel is for any Python 3 of this platform.
+
+        `SMIDGEN_WHEEL_PLATFORM` is the tag of another one, for which `CC` compiles (tools/build_wheels.py).
+        """
+        if version == "editable":
+            engine.build()
+            return
+        # Beside the source, whose own library stays as it is: it may be for another platform.
+        self.made_in = tempfile.TemporaryDirectory()
+        library = engine.build(Path(self.made_in.name))
+        build_data["force_include"][str(library)] = f"smidgen/engine/{library.name}"
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+        here = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data["tag"] = f"py3-none-{os.environ.get('SMIDGEN_WHEEL_PLATFORM') or here}"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Throw away what was compiled, once it is in the wheel."""
+        if version != "editable":
+            self.made_in.cleanup()

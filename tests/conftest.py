@@ -1,5 +1,6 @@
 """What the tests share: small pairs, a model, the full data where they are."""
 
+import importlib.util
 import os
 import pickle
 import shutil
@@ -77,6 +78,13 @@ def needs_debian(program: str, package: str = "") -> str:
             pytest.fail(missing)
         pytest.skip(missing)
     return path
+
+
+def needs_ziglang() -> None:
+    """Skip, or fail as above, where the compiler for other platforms is not there."""
+    if importlib.util.find_spec("ziglang") is None:
+        missing = "the package ziglang is not installed; pip install 'smidgen[dev]'"
+        (pytest.fail if os.environ.get("SMIDGEN_REQUIRE_ALL") else pytest.skip)(missing)
 
 
 @pytest.fixture(scope="session", autouse=True)

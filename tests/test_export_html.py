@@ -1,7 +1,5 @@
-import importlib.util
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,7 +14,7 @@ from PIL import Image
 from smidgen.data.tasks import SAMPLE_TASK, example_pairs
 from smidgen.export.html import run_engine, write_html
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
-from tests.conftest import random_weights, runtime_of
+from tests.conftest import needs_ziglang, random_weights, runtime_of
 from tests.reference import run_network
 from tests.servers import violations
 from tests.test_engine import by_onnxruntime, calm_weights, image_of, plains, pyramids
@@ -79,9 +77,7 @@ def test_any_network_is_what_onnx_runtime_says(spec: Spec, size: tuple[int, int]
 @pytest.mark.slow(15)
 def test_the_webassembly_is_what_its_source_makes(tmp_path: Path):
     """Compiled again, the file that ships is the same byte for byte."""
-    if importlib.util.find_spec("ziglang") is None:
-        missing = "the package ziglang is not installed; pip install 'smidgen[dev]'"
-        (pytest.fail if os.environ.get("SMIDGEN_REQUIRE_ALL") else pytest.skip)(missing)
+    needs_ziglang()
     made = tmp_path / "engine.wasm"
     subprocess.run([sys.executable, ROOT / "tools/build_wasm.py", made], check=True, capture_output=True)
     stored = (ROOT / "src/smidgen/export/engine.wasm").read_bytes()

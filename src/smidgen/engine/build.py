@@ -1,7 +1,8 @@
 """Compile the engine for this machine: `python src/smidgen/engine/build.py`.
 
-It needs nothing but a C compiler. The package's build runs it (hatch_build.py), and brings a compiler of its own
-where the system has none. What compiling alone needs is imported late: whoever runs the engine asks where it lies.
+It needs nothing but a C compiler, and compiles for what that compiles for, which `CC` may make another machine. The
+package's build runs it (hatch_build.py), and brings a compiler of its own where the system has none. What compiling
+alone needs is imported late: whoever runs the engine asks where it lies.
 """
 
 import os
@@ -9,8 +10,9 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
-LIBRARY = FOLDER / f"engine{SUFFIX}"
+# What the library is called where it is not engine.so, by `sys.platform`.
+NAMES = {"win32": "engine.dll", "darwin": "engine.dylib"}
+LIBRARY = FOLDER / NAMES.get(sys.platform, "engine.so")
 # No product is contracted but where the source says so: results are the same whatever the compiler.
 FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-pthread", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra")
 # The levels of x86-64 feature by feature: older compilers do not know them by name.
@@ -37,7 +39,8 @@ def find_compiler() -> list[str] | None:
 
     if os.environ.get("CC"):
         return os.environ["CC"].split()
-    for name in ("cc", "gcc", "clang"):
+    # On Windows gcc does not align the stack for the vectors of AVX.
+    for name in ("clang",) if sys.platform == "win32" else ("cc", "gcc", "clang"):
         if shutil.which(name) and _works(name):
             return [name]
     return [sys.executable, "-m", PIP_COMPILER, "cc"] if importlib.util.find_spec(PIP_COMPILER) else None
@@ -52,28 +55,35 @@ def _works(compiler: str) -> bool:
     return subprocess.run(command, input=source, capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
-def build(target: Path = LIBRARY) -> Path:
-    """Compile every level into one library, replaced whole.
+def build(folder: Path = FOLDER) -> Path:
+    """Compile every level into one library in a folder, replaced whole; gives its path.
 
     Raises:
         SystemExit: there is no compiler, or it fails; with what it said.
     """
-    import platform
     import tempfile
 
     compiler = find_compiler()
     if compiler is None:
         sys.exit(f"The engine needs a C compiler: install one (Debian: gcc libc6-dev), or: pip install {PIP_COMPILER}")
-    machine = {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
-    levels = LEVELS.get(machine, PLAIN)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
-        made = [_compile(compiler, f"{name}.c", Path(folder) / f"{name}.o", ()) for name in ("choose", "plan")]
-        for level, flags in levels.items():
-            made.append(_compile(compiler, "library.c", Path(folder) / f"{level}.o", (f"-DLEVEL={level}", *flags)))
-        library = Path(folder) / target.name
-        _run([*compiler, "-shared", "-pthread", "-s", *map(str, made), "-o", str(library), "-lm"])
-        library.replace(target)
-    return target
+    system, machine = _compiles_for(compiler)
+    name = NAMES.get(system, "engine.so")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".build-") as made_in:
+        made = [_compile(compiler, f"{part}.c", Path(made_in) / f"{part}.o", ()) for part in ("choose", "plan")]
+        for level, flags in LEVELS.get(machine, PLAIN).items():
+            made.append(_compile(compiler, "library.c", Path(made_in) / f"{level}.o", (f"-DLEVEL={level}", *flags)))
+        # A library of macOS holds its own name, which would be that of the folder here.
+        named = ["-Wl,-install_name,@rpath/engine.dylib"] if system == "darwin" else []
+        library = Path(made_in) / name
+        _run([*compiler, "-shared", "-pthread", "-s", *named, *map(str, made), "-o", str(library), "-lm"])
+        return library.replace(folder / name)
+
+
+def _compiles_for(compiler: list[str]) -> tuple[str, str]:
+    """The system, as `sys.platform` says it, and the processor, by what the compiler defines."""
+    defined = _run([*compiler, "-dM", "-E", "-xc", "-"]).split()
+    system = "win32" if "_WIN32" in defined else "darwin" if "__APPLE__" in defined else "linux"
+    return system, next((name for name in LEVELS if f"__{name}__" in defined), "")
 
 
 def _compile(compiler: list[str], source: str, target: Path, flags: tuple[str, ...]) -> Path:
@@ -81,12 +91,13 @@ def _compile(compiler: list[str], source: str, target: Path, flags: tuple[str, .
     return target
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str]) -> str:
     import subprocess
 
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command
+    done = subprocess.run(command, input="", capture_output=True, text=True, check=False)  # noqa: S603 - our own command
     if done.returncode:
         sys.exit(f"The engine was not compiled; {' '.join(command)} said:\n{done.stderr}")
+    return done.stdout
 
 
 if __name__ == "__main__":

@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from smidgen.engine import build, native
+from smidgen.engine.library import levels, library
 from smidgen.network.spec import default_spec
 
 
-def load(library: Path, level: str) -> dict[str, Callable[[], object]]:
+def load(path: Path, level: str) -> dict[str, Callable[[], object]]:
     """What is measured, with a library of its own."""
-    build.LIBRARY = library.resolve()
-    native._library.cache_clear()
-    loaded = native._library()
+    build.LIBRARY = path.resolve()
+    native.library = library.__wrapped__  # without its cache
+    loaded = native.library()
     spec, generator = default_spec(), np.random.default_rng(0)
     weights = {
         weight.name: generator.normal(weight.mean, weight.std or 0.02, weight.shape).astype(np.float32)
@@ -35,7 +36,7 @@ def load(library: Path, level: str) -> dict[str, Callable[[], object]]:
 
     def with_library(function: Callable[[], object]) -> Callable[[], object]:
         def call() -> object:
-            native._library = lambda: loaded  # an engine asks for it at each call
+            native.library = lambda: loaded  # an engine asks for it at each call
             return function()
 
         return call
@@ -59,13 +60,8 @@ def main() -> None:
     parser.add_argument("--than", type=Path, default=build.LIBRARY)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
-    find = native._library  # with its cache, which `load` clears
-    for level in native.levels():
-        sides = []
-        for library in (options.library, options.than):
-            native._library = find
-            sides.append(load(library, level))
-        first, second = sides
+    for level in levels():
+        first, second = (load(path, level) for path in (options.library, options.than))
         for name in first:
             times = [(seconds(first[name]), seconds(second[name])) for _ in range(options.rounds + 1)][1:]
             ratios = [one / other for one, other in times]

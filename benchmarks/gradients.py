@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch_step import OldNetwork, to_tensor
 
-from smidgen.engine.native import Engine, levels
+from smidgen.engine.library import levels
+from smidgen.engine.native import Engine
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
 
 PRODUCT = 1536

@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from smidgen.engine.native import Engine, levels
+from smidgen.engine.library import levels
+from smidgen.engine.native import Engine
 from smidgen.model.graph import make_onnx
 from smidgen.network.spec import Spec, default_spec
 

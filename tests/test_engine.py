@@ -18,7 +18,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from smidgen.engine.build import LEVELS, PLAIN
-from smidgen.engine.native import Engine, Stop, levels
+from smidgen.engine.library import levels
+from smidgen.engine.native import Engine, Stop
 from smidgen.errors import InputError, StoppedError
 from smidgen.model.graph import make_onnx
 from smidgen.network.spec import OUTPUTS, PlainSpec, PyramidSpec, Spec

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from smidgen.engine.native import Engine, Stop, levels
+from smidgen.engine.library import levels
+from smidgen.engine.native import Engine, Stop
 from smidgen.errors import StoppedError
 from smidgen.export.torch import TorchNetwork
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec

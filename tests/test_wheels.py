@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 import smidgen
-from smidgen.engine.native import Engine, levels, spec_numbers
+from smidgen.engine.library import levels, spec_numbers
+from smidgen.engine.native import Engine
 from smidgen.network.spec import PyramidSpec
 from tests.conftest import needs_debian, needs_ziglang, random_weights
 
@@ -28,7 +29,8 @@ RUN_LEVELS = """\
 import sys
 import numpy as np
 import smidgen
-from smidgen.engine.native import Engine, levels
+from smidgen.engine.library import levels
+from smidgen.engine.native import Engine
 from smidgen.network.spec import PyramidSpec
 
 spec, generator = PyramidSpec(width=16, hidden=21, passes=2), np.random.default_rng(0)

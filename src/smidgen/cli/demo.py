@@ -6,7 +6,7 @@ from smidgen.cli import options
 from smidgen.cli.train import train_and_show
 from smidgen.data.open import open_dataset
 from smidgen.data.tasks import SAMPLE_TASK
-from smidgen.engine.native import count_cores
+from smidgen.engine.library import count_cores
 from smidgen.network.spec import DEFAULT_BUDGET, default_spec
 from smidgen.training.experiment import Experiment
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from smidgen.cli import options, show
 from smidgen.cli.progress import Display
-from smidgen.engine.native import count_cores
+from smidgen.engine.library import count_cores
 from smidgen.errors import Exit, plural
 from smidgen.files import write_whole
 from smidgen.model.records import to_plain

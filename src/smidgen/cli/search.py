@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from smidgen.cli import options, show
 from smidgen.cli.progress import Display
 from smidgen.data.pairs import Dataset
-from smidgen.engine.native import count_cores
+from smidgen.engine.library import count_cores
 from smidgen.errors import Exit, InputError, MissingPartError, plural
 from smidgen.files import make_folder
 from smidgen.model.records import to_plain

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from smidgen.cli import options, show
 from smidgen.cli.progress import Display
-from smidgen.engine.native import count_cores
+from smidgen.engine.library import count_cores
 from smidgen.errors import Exit, InputError, plural
 from smidgen.model.records import to_plain
 from smidgen.network.spec import NETWORKS, choose_spec

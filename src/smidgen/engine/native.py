@@ -1,8 +1,6 @@
-"""The engine's Python face: the shared library, loaded by ctypes."""
+"""The engine's Python face: networks that run and learn in the compiled library."""
 
 import ctypes
-import functools
-import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -10,13 +8,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.engine import build
-from smidgen.errors import InputError, SmidgenError, StoppedError
+from smidgen.engine.library import c_spec, count_cores, levels, library
+from smidgen.errors import InputError, StoppedError
 from smidgen.network.layers import Kind
-from smidgen.network.spec import OUTPUTS, PyramidSpec, Spec
+from smidgen.network.spec import Spec
 
 MOST_THREADS = 256
-_SPEC_NUMBERS = 24
 _LONGEST = 1 << 24
 
 Image = NDArray[np.float32]
@@ -43,42 +40,6 @@ _PICTURE = np.dtype([("noisy", np.uintp), ("denoised", np.uintp), ("height", np.
 # `Example` in batches.c, and the numbers of `Loss` in losses.h.
 _EXAMPLE = np.dtype([("noisy", np.uintp), ("clean", np.uintp), ("height", np.int32), ("width", np.int32)])
 _LOSSES = ("bce", "mse")
-
-
-@functools.cache
-def _library() -> ctypes.CDLL:
-    try:
-        library = ctypes.CDLL(str(build.LIBRARY))
-    except OSError as error:
-        raise SmidgenError(
-            f"The engine cannot be loaded ({error}). Install Smidgen again, or compile it: python {build.__file__}"
-        ) from None
-    library.smidgen_levels.restype = ctypes.c_char_p
-    return library
-
-
-def levels() -> tuple[str, ...]:
-    """The builds of the engine that this processor can run, best first: of v4, v3, v2, or neon, or plain.
-
-    Raises:
-        SmidgenError: there is none.
-    """
-    found = tuple(_library().smidgen_levels().decode().split())
-    if not found:
-        raise SmidgenError("This processor is too old: the engine needs SSE 4.2.")
-    return found
-
-
-def wide_floats(spec: Spec, size: tuple[int, int], lanes: int) -> int:
-    """Floats of work memory that a C file of a network needs for images of `size` (H, W) with 4, 8 or 16 lanes."""
-    function = _library().smidgen_wide_floats
-    function.restype = ctypes.c_size_t
-    return int(function(_numbers_of(spec), *size, lanes))
-
-
-def count_cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Engine:
@@ -114,7 +75,7 @@ class Engine:
         learned = self._flatten(self._weights)
         self._close = self._function("close", None)
         start = learned.ctypes.data_as(ctypes.c_void_p)
-        self._model = ctypes.c_void_p(self._function("open", ctypes.c_void_p)(_numbers_of(spec), start))
+        self._model = ctypes.c_void_p(self._function("open", ctypes.c_void_p)(c_spec(spec), start))
         if not self._model:
             raise MemoryError(f"no memory for a network of {learned.size:,} learned numbers")
 
@@ -135,7 +96,7 @@ class Engine:
         return learned
 
     def _function(self, name: str, result: Any) -> Any:
-        function = getattr(_library(), f"smidgen_{self.level}_{name}")
+        function = getattr(library(), f"smidgen_{self.level}_{name}")
         function.restype = result
         return function
 
@@ -335,17 +296,3 @@ def _as_images(images: Sequence[Image]) -> list[Image]:
 def _check_size(height: int, width: int) -> None:
     if not (1 <= height <= _LONGEST and 1 <= width <= _LONGEST):
         raise ValueError(f"an image is {height} x {width}, not between 1 x 1 and {_LONGEST} pixels either way")
-
-
-def _numbers_of(spec: Spec) -> Any:
-    return (ctypes.c_int32 * _SPEC_NUMBERS)(*spec_numbers(spec))
-
-
-def spec_numbers(spec: Spec) -> list[int]:
-    """The spec as `read_spec` in network.h takes it."""
-    if isinstance(spec, PyramidSpec):
-        kind, shape = 0, [spec.width, spec.hidden, spec.scales, spec.passes, spec.kernel, int(spec.tied)]
-    else:
-        kind, shape = 1, [len(spec.widths), *spec.widths]
-    numbers = [kind, OUTPUTS.index(spec.output), spec.channels, *shape]
-    return numbers + [0] * (_SPEC_NUMBERS - len(numbers))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.scale import UNIT, Scale
-from smidgen.engine.native import spec_numbers, wide_floats
+from smidgen.engine.library import spec_numbers, wide_floats
 from smidgen.errors import InputError, SmidgenError
 from smidgen.export.steps import plan_steps
 from smidgen.files import FileKind

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.engine.native import spec_numbers
+from smidgen.engine.library import spec_numbers
 from smidgen.errors import MissingPartError
 from smidgen.files import FileKind
 from smidgen.model.file import Weights

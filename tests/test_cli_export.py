@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from smidgen.cli.main import main
+from smidgen.model.zoo import zoo_names
 
 
 def test_c_by_command(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
@@ -88,3 +89,12 @@ def test_bad_export(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixt
     assert main(["export", str(tiny_model), "--to", "c", "--size", "big", "-o", str(tmp_path / "m.c")]) == 2
     assert main(["export", str(tiny_model), "--to", "c", "-o", str(tmp_path / "no" / "m.c")]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", zoo_names())
+def test_pages_of_all_models_that_ship_are_small(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]):
+    """A page stays below 100 KB whatever the size of the pictures that its model knows, and holds examples of them."""
+    page = tmp_path / "page.html"
+    assert main(["export", model, "--to", "html", "-o", str(page)]) == 0
+    assert page.stat().st_size < 100_000
+    assert page.read_text(encoding="utf-8").count('"height":') >= 3

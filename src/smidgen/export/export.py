@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.collection import as_array
+from smidgen.data.collection import Images, as_array, middle
 from smidgen.data.corruptions import average
 from smidgen.data.scale import Scale
 from smidgen.data.tasks import STAMP_TASKS, example_pairs
@@ -25,7 +25,8 @@ from smidgen.model.runtime import Runtime, model_file
 
 FORMATS = {**KERAS_FILES, "c": C_FILE, "arduino": ARDUINO_FILE, "html": PAGE_FILE}
 _MOST_PIXELS = 2**24
-_EXAMPLES = 8
+# Examples in a page: so many at most, of no more pixels on a side and together, so that it stays below 100 KB.
+_EXAMPLES, _EXAMPLE_SIDE, _EXAMPLE_PIXELS = 8, 96, 28_000
 _PAGE_SIDE = 64  # of the images that a page is checked on: it takes any size alike, and they go in and out as text
 
 Facts = dict[str, int | float]
@@ -159,11 +160,18 @@ def _export_html(source: _Source, out: Path) -> tuple[float, Facts]:
         source.size,
         title=_title(info),
         facts=facts,
-        examples=as_array(example_pairs(name, _EXAMPLES).noisy),
+        examples=_page_examples(name),
         averaged=name in STAMP_TASKS and STAMP_TASKS[name].corruption is average,
     )
     write_whole(out, page)
     return difference, {"size_bytes": len(page.encode())}
+
+
+def _page_examples(name: str) -> Images:
+    """Noisy images of what a model was trained on, or the middles of large ones, as many as a page has room for."""
+    noisy = as_array(example_pairs(name, _EXAMPLES).noisy)
+    noisy = noisy[(slice(None), *middle(noisy.shape[1:], _EXAMPLE_SIDE))]
+    return noisy[: max(1, _EXAMPLE_PIXELS // noisy[0].size)]
 
 
 def _export_keras(source: _Source, out: Path) -> tuple[float, Facts]:

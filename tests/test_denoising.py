@@ -273,7 +273,7 @@ def test_white_zero_as_floats_is_light_on_high(tmp_path: Path, unit: np.ndarray)
 
 
 @pytest.mark.parametrize(
-    ("resolution", "remarked"), [((72, 72), True), ((90, 90), False), ((300, 300), False), ((600, 600), True)]
+    ("resolution", "remarked"), [((72, 72), True), ((80, 80), False), ((400, 400), False), ((600, 600), True)]
 )
 def test_other_resolutions_than_in_training_are_said(unit: np.ndarray, resolution: tuple[float, float], remarked: bool):
     """A page scanned more coarsely or more finely than all that the model learned from is denoised, with a word."""

@@ -28,7 +28,7 @@ _DIM = 1 / 8
 _CLEARLY = 0.2
 _FEW = 0.001
 # How far beyond the resolutions of training a picture's may be.
-_NEARLY = 1.25
+_NEARLY = 4 / 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,8 @@ def test_damage_is_of_many_strengths(makers: dict[str, PageMaker]):
     """Some pages stay nearly clean, some are hard to read, some have one bit a pixel; all keep their ink darker."""
     maker = makers["train"]
     pages = [maker.make(128, 192, np.random.default_rng(seed), dpi=150, whole=False) for seed in range(120)]
-    pages = [page for page in pages if page.clean.std() > 40]
+    # Some are all picture.
+    pages = [page for page in pages if page.clean.std() > 40 and page.clean.min() < 64 and page.clean.max() > 192]
     errors = [float(np.abs(page.noisy.astype(float) - page.clean).mean()) for page in pages]
     assert min(errors) < 8
     assert max(errors) > 80

@@ -13,7 +13,8 @@ from smidgen.pages.layout import Sheet
 
 # Kinds that no training sees, by the part that they are kept for.
 HELD_OUT = {"train": (), "val": ("tape",), "test": ("tape", "smudge", "moire")}
-_NEARLY_CLEAN, _ONE_BIT = 0.08, 0.14
+_NEARLY_CLEAN, _ONE_BIT = 0.12, 0.14
+_CRISP = 0.4  # of the pages of small letters: blurred ones nobody can read
 _USUAL_EM = 28.0  # pixels
 
 
@@ -27,6 +28,7 @@ class _Page:
         generator: draws it.
         scale: the size of its letters, as a multiple of 28 pixels, about; blur and spread grow with it.
         wear: how much of all that may happen to a page happens to this one.
+        crisp: whether the letters are left as they are.
         seen: what a scanner sees; before the ink is laid on, the bare paper.
     """
 
@@ -35,6 +37,7 @@ class _Page:
     generator: np.random.Generator
     scale: float
     wear: float
+    crisp: bool
     seen: Field = field(default_factory=lambda: np.ones((1, 1), np.float32))
 
     def chance(self, share: float) -> bool:
@@ -62,10 +65,11 @@ def spoil(sheet: Sheet, fields: Fields, generator: np.random.Generator, part: st
         `(H, W)`, of the same size, nowhere moved.
     """
     ink = (255 - sheet.image).astype(np.float32) / np.float32(255)
-    scale = float(np.clip(sheet.em / _USUAL_EM * generator.uniform(0.7, 1.4), 0.5, 2.5))
-    page = _Page(ink, fields, generator, scale, generator.uniform(0.3, 1.3))
+    scale = float(np.clip(sheet.em / _USUAL_EM * generator.uniform(0.8, 1.2), 0.5, 2.5))
+    crisp = bool(generator.random() < (_CRISP if scale < 1 else 0))
+    page = _Page(ink, fields, generator, scale, generator.uniform(0.3, 1.3), crisp)
     if generator.random() < _NEARLY_CLEAN:
-        page.seen = 1 - page.ink * page.draw(0.85, 1)
+        page.seen = 1 - page.ink * page.draw(0.75, 1)
         _add_noise(page, 0.02)
         return _digitise(page)
     _print(page)
@@ -82,7 +86,9 @@ def spoil(sheet: Sheet, fields: Fields, generator: np.random.Generator, part: st
 
 def _print(page: _Page) -> None:
     """Ink that spreads or falls short, breaks, and fades."""
-    if page.chance(0.5 if page.scale > 1 else 0.35):
+    if page.crisp:
+        return
+    if page.chance(0.5 if page.scale > 1 else 0.18):
         soft = gaussian_filter(page.ink, page.draw(0.4, 0.8) * page.scale, truncate=2)
         level = page.draw(0.28, 0.72)
         if page.chance(0.5):  # here more, there less
@@ -90,10 +96,10 @@ def _print(page: _Page) -> None:
         if page.chance(0.3):
             soft += page.draw(0.02, 0.12) * page.take("clouds")
         page.ink = np.clip((soft - level) * page.draw(1.5, 4) + 0.5, 0, 1)
-    if page.scale > 0.9 and page.chance(0.8):
+    if page.scale > 1.1 and page.chance(0.8):
         # Scanners add up light, and write the tones that eyes see: so edges lose ink. What software then shrinks, it
         # shrinks by these tones, and edges keep theirs.
-        share = page.draw(0.3, 1.1) * min(1.0, 1.5 * (page.scale - 0.9))
+        share = page.draw(0.3, 1.1) * min(1.0, 1.5 * (page.scale - 1.1))
         soft = gaussian_filter(page.ink, page.draw(0.3, 0.6) * page.scale, truncate=2)
         page.ink = soft + share * (1 - np.sqrt(np.maximum(1 - soft, 0)) - soft)
     if page.chance(0.15):  # lines in another colour, which is a lighter grey
@@ -117,8 +123,8 @@ def _age(page: _Page) -> None:
         paper *= 1 + float(page.generator.exponential(0.04)) * page.take("clouds", page.draw(0.7, 4))
     if page.chance(0.3):
         paper *= 1 + page.draw(0.02, 0.14) * page.take("creases", page.draw(0.6, 1.6))
-    if page.chance(0.3):
-        paper *= 1 - page.draw(0.1, 0.75) * page.take("stains", page.draw(0.7, 2.5))
+    if page.chance(0.45):
+        paper *= 1 - page.draw(0.1, 0.95) * page.take("stains", page.draw(0.7, 2.5))
     if page.chance(0.25):
         paper *= 1 - page.draw(0.04, 0.4) * page.take("backs", page.draw(0.5, 1.6), turned=False)
     if page.chance(0.25):
@@ -139,7 +145,7 @@ def _tint(page: _Page, paper: Field) -> None:
 
 def _lay_on(page: _Page) -> None:
     """Ink on paper: what it covers has a tone of its own, and what stained the paper stained it, too."""
-    tone = float(page.generator.beta(1, 4)) * 0.6
+    tone = 0.03 + float(page.generator.beta(1.9, 4)) * 0.55
     page.seen *= 1 - page.ink * (1 - tone)
 
 
@@ -150,14 +156,8 @@ def _scan(page: _Page) -> None:
         page.seen *= np.clip(1 + page.draw(0.03, 0.2) * page.take("clouds", max(height, width) / 150), 0.3, 1.3)
     if page.chance(0.25):
         _shade_side(page)
-    if page.chance(0.5 if page.scale > 1 else 0.25):
-        page.seen = gaussian_filter(page.seen, page.draw(0.25, 0.7) * page.scale, truncate=2.5)
-    if page.chance(0.08):
-        page.seen = uniform_filter1d(
-            page.seen, int(page.generator.choice([3, 5])), axis=int(page.generator.integers(2))
-        )
-    if page.chance(0.12):
-        _resample(page)
+    if not page.crisp:
+        _blur(page)
     if page.chance(0.12):
         _draw_lines(page)
     if page.chance(0.75):
@@ -167,6 +167,18 @@ def _scan(page: _Page) -> None:
         page.seen = (page.seen - black) / (white - black)
     if page.chance(0.2):
         page.seen = np.clip(page.seen, 0, 1) ** page.draw(0.6, 1.6)
+
+
+def _blur(page: _Page) -> None:
+    """Out of focus, moved, or scanned more coarsely."""
+    if page.chance(0.5 if page.scale > 1 else 0.12):
+        page.seen = gaussian_filter(page.seen, page.draw(0.25, 0.7) * page.scale, truncate=2.5)
+    if page.chance(0.08):
+        page.seen = uniform_filter1d(
+            page.seen, int(page.generator.choice([3, 5])), axis=int(page.generator.integers(2))
+        )
+    if page.chance(0.12):
+        _resample(page)
 
 
 def _shade_side(page: _Page) -> None:

@@ -49,8 +49,8 @@ def make_fields(backs: Sequence[NDArray[np.uint8]], generator: np.random.Generat
     return Fields(
         clouds=clouds,
         grains=grains,
-        creases=[_crease(generator) for _ in range(3)],
-        stains=[_stain(clouds, generator) for _ in range(4)],
+        creases=[_crease(generator) for _ in range(4)],
+        stains=[_stain(clouds, generator) for _ in range(6)],
         specks=[_speck(share, generator) for share in (2e-5, 1e-4, 5e-4)],
         backs=[
             gaussian_filter(np.float32(1) - page[:, ::-1].astype(np.float32) / 255, sigma)

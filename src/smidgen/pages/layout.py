@@ -16,6 +16,8 @@ _SMALLEST_EM = 12  # pixels; what is smaller cannot be read
 # Below this em, in pixels, pages are drawn at twice their size: else their letters snap to the pixels.
 _FINE_EM = 36
 _WIDEST_GAP = 3.5  # spaces, where lines are justified
+# Of the pages, those whose letters are drawn in black and white alone: in small ones this leaves some steps of grey.
+_TWO_VALUED = 0.35
 _BLOCKS = {"paragraph": 0.71, "heading": 0.06, "table": 0.06, "rule": 0.04, "picture": 0.09, "list": 0.03, "bar": 0.01}
 _WITH_PICTURES = 0.25  # of the pages
 _NUMBERS = ("{:.2f}", "{:.0f}", "{:,.2f}", "{:05.0f}", "{:.1f}%", "-{:.2f}", "${:.2f}", "{:.0f} €")
@@ -250,6 +252,8 @@ def set_page(
         pictures=bool(stock.pictures and generator.random() < _WITH_PICTURES),
         paragraphs=read_on(stock.paragraphs, generator),
     )
+    if generator.random() < _TWO_VALUED:
+        setter.draw.fontmode = "1"
     if whole:
         across, down = (side * generator.uniform(0.04, 0.1, 2) for side in (wide, high))
     else:  # a margin in sight, or lines that run out
@@ -261,7 +265,7 @@ def set_page(
     if angle:
         canvas = canvas.rotate(angle, Image.Resampling.BILINEAR, fillcolor=255)
     if fine > 1:  # sharp, or as soft as a lens is
-        sharp = generator.random() < 0.5
+        sharp = generator.random() < 0.75
         canvas = canvas.reduce(fine) if sharp else canvas.resize((width, height), Image.Resampling.BILINEAR)
     image = np.asarray(canvas)
     return Sheet(image, "\n".join(line for line in setter.lines if line), size / fine)

@@ -1,6 +1,7 @@
 """What one gets without learning: doing nothing and the classical denoisers, which come with `smidgen[train]`."""
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from smidgen.data.collection import Images, ScaledImages, map_images, middle, read, shapes_of
 from smidgen.data.pairs import Pairs
+from smidgen.judging import page_filters
 from smidgen.judging.extra import is_extra_installed
 from smidgen.training.losses import mse
 
@@ -17,7 +19,9 @@ _TUNED_ON = 200
 _TUNED_SIDE, _TUNED_PIXELS = 512, 2_000_000
 _PATCH = {"patch_size": 5, "patch_distance": 6}
 
-Filter = Callable[[NDArray[np.float32], float], NDArray[np.float32]]
+# A filter's only constant, or all of several.
+Strength = float | tuple[float, ...]
+Filter = Callable[..., NDArray[np.float32]]  # of an image (H, W, C) and its constants
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Baseline:
     """A classical denoiser with its strength chosen, and its MSE on the pairs it was chosen on."""
 
     name: str
-    strength: float
+    strength: Strength
     denoise: Callable[[Images], Images]
     error: float
 
@@ -61,12 +65,25 @@ def _non_local_means(image: NDArray[np.float32], strength: float) -> NDArray[np.
 
 
 # Strengths from hardly anything to far too much, so that the best lies within.
-FILTERS: dict[str, tuple[Filter, tuple[float, ...]]] = {
+FILTERS: dict[str, tuple[Filter, Sequence[Strength]]] = {
     "median": (_median, (1, 2, 3)),
     "total variation": (_total_variation, (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)),
     "wavelet": (_wavelet, (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)),
     "non-local means": (_non_local_means, (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)),
 }
+_SIDES, _SHARES = (9, 15, 25, 51), (0.1, 0.2, 0.3, 0.4, 0.5)
+# The same for scans of ink on white.
+PAGE_FILTERS: dict[str, tuple[Filter, Sequence[Strength]]] = {
+    "Otsu": (page_filters.otsu, ((),)),
+    "Sauvola": (page_filters.sauvola, tuple(itertools.product(_SIDES, _SHARES))),
+    "ISauvola": (page_filters.isauvola, tuple(itertools.product(_SIDES, _SHARES))),
+    "closing, divide, stretch": (
+        page_filters.close_divide_stretch,
+        tuple(itertools.product((7, 11, 17, 25, 35), (0.0, 0.2, 0.4, 0.5, 0.6), (0.7, 0.8, 0.9, 1.0))),
+    ),
+}
+if page_filters.is_unpaper_installed():
+    PAGE_FILTERS["unpaper"] = (page_filters.unpaper, ((),))
 BASELINES = ("doing nothing", *FILTERS)
 
 
@@ -79,9 +96,9 @@ def choose_baselines(val: Pairs) -> Iterator[Baseline]:
         yield tune_baseline(name, filter_, strengths, some)
 
 
-def tune_baseline(name: str, filter_: Filter, strengths: Sequence[float], pairs: Pairs) -> Baseline:
+def tune_baseline(name: str, filter_: Filter, strengths: Sequence[Strength], pairs: Pairs) -> Baseline:
     """A filter with the strength of lowest MSE on these pairs."""
-    errors = {}
+    errors: dict[Strength, float] = {}
     for strength in strengths:
         denoised = map_images(functools.partial(_apply, filter_, strength), pairs.noisy)
         errors[strength] = float(mse(denoised, pairs.clean).mean())
@@ -100,6 +117,7 @@ def _sample(pairs: Pairs) -> Pairs:
     return Pairs(noisy, clean)
 
 
-def _apply(filter_: Filter, strength: float, noisy: Images) -> Images:
+def _apply(filter_: Filter, strength: Strength, noisy: Images) -> Images:
+    constants = strength if isinstance(strength, tuple) else (strength,)
     with ThreadPoolExecutor() as pool:
-        return np.clip(np.stack(list(pool.map(lambda image: filter_(image, strength), noisy))), 0, 1)
+        return np.clip(np.stack(list(pool.map(lambda image: filter_(image, *constants), noisy))), 0, 1)

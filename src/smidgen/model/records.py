@@ -52,6 +52,34 @@ class Legibility:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TextErrors:
+    """What is read wrong of the text of some pages.
+
+    Attributes:
+        cer: edits of all pages over the characters of all; legibility is 1 less this.
+        low, high: its 95 % interval, by the bootstrap over pages.
+        mean: of the pages' own rates.
+        worst_tenth: the same of the worst tenth of the pages.
+        wer: as `cer`, of words.
+        n, characters: how many pages, and characters on them.
+    """
+
+    cer: float
+    low: float
+    high: float
+    mean: float
+    worst_tenth: float
+    wer: float
+    n: int
+    characters: int
+
+    @property
+    def legibility(self) -> Interval:
+        """The share that is read right."""
+        return Interval(1 - self.cer, 1 - self.high, 1 - self.low, self.n)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scores:
     """Scores of denoised images, in [0, 1], against the clean ones.
 

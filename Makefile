@@ -26,7 +26,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --require-hashes --no-deps --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[train,pages,search,export,keras,web,zarr,ocrmypdf,torch,dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[train,pages,ocr,search,export,keras,web,zarr,ocrmypdf,torch,dev]'
 	touch $@
 
 # Installing compiles the engine, with a compiler that pip brings where the system has none; after a change in its source
@@ -38,9 +38,9 @@ engine: $(VENV)/.installed
 	fi
 
 # What the tests of exports, pages, search and wheels run: C compilers, one of them for microcontrollers, a browser, a
-# database, a reader of text, another processor and two more C libraries. Needs root.
+# database, a reader of text, a cleaner of pages, another processor and two more C libraries. Needs root.
 debian:
-	@missing=; for part in gcc clang chromium; do command -v $$part > /dev/null || missing="$$missing $$part"; done; \
+	@missing=; for part in gcc clang chromium unpaper; do command -v $$part > /dev/null || missing="$$missing $$part"; done; \
 	command -v arm-none-eabi-gcc > /dev/null && ls /usr/include/newlib/math.h > /dev/null 2>&1 || \
 		missing="$$missing gcc-arm-none-eabi libnewlib-dev"; \
 	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || missing="$$missing postgresql"; \

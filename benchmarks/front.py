@@ -14,7 +14,8 @@ from pathlib import Path
 from smidgen.data.pairs import Dataset
 from smidgen.data.tasks import DEFAULT_TASK, load_task
 from smidgen.engine.native import Engine
-from smidgen.judging.legibility import find_truth, legibility, read_digits
+from smidgen.judging.digits import Digits
+from smidgen.judging.legibility import find_truth, legibility
 from smidgen.network.spec import PyramidSpec, default_spec
 from smidgen.training.loop import Progress
 from smidgen.training.losses import bce, mse
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     dataset = load_task(DEFAULT_TASK, args.data)
-    truth = find_truth(dataset.val)
+    truth, _ = find_truth(Digits(), dataset.val)
     if isinstance(truth, str):
         raise SystemExit(truth)
     print("| budget | width, hidden | parameters | epochs | minutes | BCE | MSE | legible |")
@@ -66,7 +67,7 @@ def main() -> None:
         print(
             f"| {budget:,} | {spec.width}, {spec.hidden} | {spec.num_parameters:,} | {epochs} "
             f"| {trained.seconds / 60:.1f} | {bce(denoised, clean):.4f} | {mse(denoised, clean).mean():.2e} "
-            f"| {legibility(read_digits(denoised), truth).rate:.1%} |",
+            f"| {legibility(Digits().read(denoised), truth).rate:.1%} |",
             flush=True,
         )
 

@@ -27,7 +27,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ from smidgen.data.pairs import Pairs
 from smidgen.data.tasks import PAGES_TASK, load_task
 from smidgen.files import make_folder
 from smidgen.judging.baselines import PAGE_FILTERS, tune_baseline
-from smidgen.judging.tesseract import OWN_SAUVOLA, Tesseract
+from smidgen.judging.tesseract import Tesseract
 from smidgen.judging.text import Mistakes, find_mistakes, sum_up
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
@@ -87,14 +87,14 @@ class Cleaner:
 
     Attributes:
         clean: None for what leaves pages as they are.
-        options: Tesseract's, for what it does by itself.
+        own: whether Tesseract is to use its own Sauvola.
         perfect: whether it is the clean page that is read.
     """
 
     name: str
     key: str
     clean: Callable[[Grey], Grey] | None = None
-    options: tuple[str, ...] = ()
+    own: bool = False
     perfect: bool = False
 
 
@@ -124,7 +124,7 @@ def made_pages() -> Pages:
     def page(place: int) -> Page:
         return Page(pairs.noisy[place][..., 0], pairs.clean[place][..., 0], pairs.texts[place])
 
-    return Pages("made", len(pairs), page, Tesseract(), score=square_error)
+    return Pages("made", len(pairs), page, Tesseract(layout=3), score=square_error)
 
 
 def kaggle(folder: Path) -> Pages:
@@ -133,7 +133,7 @@ def kaggle(folder: Path) -> Pages:
     def page(place: int) -> Page:
         return Page(load_grey(files[place]), load_grey(folder / "clean" / files[place].name))
 
-    reader = Tesseract(enlarge=2)
+    reader = Tesseract(layout=3, enlarge=2)
     return Pages("kaggle", len(files), page, reader, lambda place: int(files[place].stem) % 3 == 0, square_error)
 
 
@@ -153,7 +153,7 @@ def old_books(folder: Path, kind: str) -> Pages:
         text = (folder / "text" / f"{files[place].stem}.txt").read_text(encoding="utf-8", errors="replace")
         return Page(load_grey(files[place]), text=text)
 
-    return Pages(kind, len(files), page, Tesseract())
+    return Pages(kind, len(files), page, Tesseract(layout=3))
 
 
 def receipts(folder: Path) -> Pages:
@@ -204,7 +204,7 @@ def baselines(kept: Kept) -> list[Cleaner]:
     cleaners = [
         Cleaner("clean pages", "clean pages", perfect=True),
         Cleaner("doing nothing", "doing nothing"),
-        Cleaner("Tesseract's Sauvola", "Tesseract's Sauvola", options=OWN_SAUVOLA),
+        Cleaner("Tesseract's Sauvola", "Tesseract's Sauvola", own=True),
     ]
     val: Pairs | None = None
     for name, (filter_, choices) in PAGE_FILTERS.items():
@@ -240,8 +240,8 @@ def score_page(pages: Pages, place: int, cleaners: list[Cleaner], kept: Kept) ->
         return
     page = pages.page(place)
 
-    def look(image: Grey, options: tuple[str, ...] = ()) -> str:
-        return replace(reader, options=options).read(image[None, ..., None])[0]
+    def look(image: Grey, own: bool = False) -> str:
+        return (reader.with_own_sauvola() if own else reader).read(image[None, ..., None]).answers[0]
 
     @functools.cache
     def truth() -> str:
@@ -251,7 +251,7 @@ def score_page(pages: Pages, place: int, cleaners: list[Cleaner], kept: Kept) ->
         made = page.clean if one.perfect else one.clean(page.noisy) if one.clean else page.noisy
         found = pages.score(made, page.clean) if page.clean is not None else {}
         if reader:
-            mistakes = find_mistakes([look(made, one.options)], [truth()])
+            mistakes = find_mistakes([look(made, one.own)], [truth()])
             found["mistakes"] = [int(part.sum()) for part in vars(mistakes).values()]
         kept.keep(found, *place_of(one, pages, place))
 
@@ -273,8 +273,8 @@ def summarise(cleaner: Cleaner, pages: Pages, count: int, kept: Kept) -> dict[st
         row |= {"f": f[middle], "psnr_db": psnr[middle], "best_threshold": THRESHOLDS[best]}
         row |= {"best_f": f[best], "psnr_db_there": psnr[best]}
     counts = [one["mistakes"] for one in found if "mistakes" in one]
-    errors = sum_up(Mistakes(*np.array(counts, np.int64).reshape(-1, 4).T))
-    if errors:
+    if counts:
+        errors = sum_up(Mistakes(*np.array(counts, np.int64).T))
         row |= {"cer": errors.cer, "low": errors.low, "high": errors.high, "mean_cer": errors.mean}
         row |= {"worst_tenth": errors.worst_tenth, "wer": errors.wer, "read": errors.n}
         nothing = [kept.find("doing nothing", *place_of(cleaner, pages, place)[1:]) for place in range(count)]
@@ -326,7 +326,7 @@ def main() -> None:
     tables, rows = [], []
     for name in args.only.split(","):
         pages = open_set(name, args.data)
-        mine = [one for one in cleaners if not (one.perfect and name != "made") and (pages.reader or not one.options)]
+        mine = [one for one in cleaners if not (one.perfect and name != "made") and (pages.reader or not one.own)]
         count = min(args.first or pages.count, pages.count)
         with ThreadPoolExecutor(args.jobs) as pool:
             list(pool.map(lambda place, pages=pages, mine=mine: score_page(pages, place, mine, kept), range(count)))

@@ -8,6 +8,7 @@ from smidgen.data.collection import Images
 from smidgen.data.pairs import Pairs
 from smidgen.files import make_folder, write_whole
 from smidgen.judging.evaluate import judge
+from smidgen.judging.readers import choose_reader
 from smidgen.model.records import to_plain
 from smidgen.runs.record import RUN_FILE
 
@@ -26,7 +27,14 @@ def leave_record(
 ) -> None:
     """Judge the denoised images, print their scores and write `run.json`."""
     judged = judge(
-        denoised, pairs, name=task, split=split, model=kind, num_parameters=num_parameters, budget=num_parameters
+        denoised,
+        pairs,
+        name=task,
+        split=split,
+        model=kind,
+        num_parameters=num_parameters,
+        budget=num_parameters,
+        reader=choose_reader(pairs),
     ).evaluation
     content = {
         "command": "", "origin": {"name": task}, "spec": {"kind": kind}, "recipe": settings,

@@ -37,7 +37,9 @@ def test_wrong_wishes(
     expected: str,
 ):
     """Too few or too many images, an unknown rival, an impossible port: exit code 2 and a clear word, at once."""
-    monkeypatch.setattr("smidgen.judging.baselines.choose_baselines", lambda val: pytest.fail("it computed"))
+    monkeypatch.setattr(
+        "smidgen.judging.baselines.choose_baselines", lambda val, reader=None: pytest.fail("it computed")
+    )
     assert main(["read", MODEL, SAMPLE_TASK, "--out", str(tmp_path / "s"), "--no-browser", *more]) == 2
     assert expected in capsys.readouterr().err
 

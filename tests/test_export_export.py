@@ -14,7 +14,7 @@ from smidgen.export.check import make_check_images, verify
 from smidgen.export.export import export_model
 from smidgen.export.html import run_engine
 from smidgen.export.keras import build_keras
-from smidgen.judging.legibility import read_digits
+from smidgen.judging.digits import Digits
 from smidgen.judging.scores import psnr
 from smidgen.model.file import read_model, write_model
 from smidgen.model.records import ModelInfo
@@ -105,7 +105,7 @@ def test_int8_loses_next_to_nothing():
     small, full = compile_c(source, (28, 28), 1)(pairs.noisy), Runtime(path).denoise(pairs.noisy)
     loss_db = psnr(full, pairs.clean).mean() - psnr(small, pairs.clean).mean()
     assert loss_db <= 0.1
-    read = [float((read_digits(images).digits == pairs.labels).mean()) for images in (full, small)]
+    read = [float((Digits().read(images).answers == pairs.labels).mean()) for images in (full, small)]
     assert read[0] - read[1] <= 0.002
 
 

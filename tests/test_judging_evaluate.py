@@ -41,14 +41,14 @@ def test_json_has_the_promised_shape(tmp_path: Path, generator: np.random.Genera
     content = to_plain(judged.evaluation)
     named = {"model", "num_parameters", "budget", "pairs", "split", "n", "scores", "baselines"}
     more = {"strengths", "legibility_by_digit", "truth_by", "no_legibility", "error_by", "confusion", "interrupted"}
-    more.add("left_out")
+    more |= {"left_out", "reader"}
     assert set(content) == named | more
     assert all(set(scores) == set(content["scores"]) for scores in content["baselines"].values())
-    assert set(content["scores"]) == {"bce", "bce_floor", "mse", "psnr_db", "ssim", "legibility"}
+    assert set(content["scores"]) == {"bce", "bce_floor", "mse", "psnr_db", "ssim", "legibility", "misread"}
     assert set(content["scores"]["legibility"]) == {"noisy", "denoised", "clean"}
     assert set(content["scores"]["legibility"]["clean"]) == {"rate", "low", "high", "n"}
     assert content["scores"]["legibility"]["clean"]["rate"] > 0.95
-    assert content["truth_by"] == "labels"
+    assert (content["reader"], content["truth_by"]) == ("digits", "labels")
     assert np.sum(content["confusion"]) == 60
     for kind in ("labels", "partners"):
         groups = content["error_by"][kind].values()

@@ -7,8 +7,8 @@ import pytest
 
 from smidgen.data.pairs import Pairs
 from smidgen.data.tasks import SAMPLE_TASK, load_task
-from smidgen.judging.legibility import Truth, find_truth, legibility, legibility_by_digit, read_digits
-from smidgen.judging.reader import digit_probabilities
+from smidgen.judging.digits import Digits, digit_probabilities
+from smidgen.judging.legibility import find_truth, legibility, legibility_by_digit
 
 READER = resources.files("smidgen.judging") / "digits.onnx"
 
@@ -16,10 +16,9 @@ READER = resources.files("smidgen.judging") / "digits.onnx"
 def test_reader_reads_the_sample():
     """The shipped reader reads at least 99 % of the sample's clean test digits, hardly any noisy ones."""
     test = load_task(SAMPLE_TASK).test
-    truth = find_truth(test)
-    assert isinstance(truth, Truth)
-    assert legibility(read_digits(test.clean), truth).rate >= 0.99
-    assert legibility(read_digits(test.noisy), truth).rate < 0.5
+    truth, clean = find_truth(Digits(), test)
+    assert legibility(clean, truth).rate >= 0.99
+    assert legibility(Digits().read(test.noisy), truth).rate < 0.5
 
 
 @pytest.mark.parametrize("side", ["clean", "noisy"])
@@ -36,18 +35,17 @@ def test_the_reader_is_the_network_in_its_file(side: str):
 def test_reader_reads_clean_mnist(full_data: Path):
     """On the 10,000 clean test digits the reader is right at least 99.5 % of the time."""
     test = load_task("digits-on-garments", full_data).test
-    assert (read_digits(test.clean).digits == test.labels).mean() >= 0.995
+    assert (Digits().read(test.clean).answers == test.labels).mean() >= 0.995
 
 
 def test_without_labels_the_sure_reading_is_the_truth():
     """Pairs without labels count only where the reader is sure of the clean image, and say so."""
     test = load_task(SAMPLE_TASK).test
-    truth = find_truth(Pairs(test.noisy, test.clean))
-    assert isinstance(truth, Truth)
+    truth, clean = find_truth(Digits(), Pairs(test.noisy, test.clean))
     assert truth.by == "reader"
     assert 0.9 < truth.counted.mean() < 1
-    assert legibility(read_digits(test.clean), truth).rate == 1
-    assert legibility(read_digits(test.clean), truth).n == truth.counted.sum()
+    assert legibility(clean, truth).rate == 1
+    assert legibility(clean, truth).n == truth.counted.sum()
 
 
 @pytest.mark.parametrize(
@@ -62,13 +60,13 @@ def test_the_reader_is_not_asked_what_it_cannot_read(pairs: Pairs, reason: str):
     """Where images are no digits there is no legibility, and the reason is given."""
     if pairs.labels is not None:
         pairs = Pairs(pairs.noisy, pairs.clean, (pairs.labels + 1) % 10)
-    assert reason in find_truth(pairs)
+    assert reason in find_truth(Digits(), pairs)
 
 
 def test_by_digit_adds_up():
     """The table by digit counts each image once."""
     test = load_task(SAMPLE_TASK).test.first(300)
-    truth, reading = find_truth(test), read_digits(test.clean)
+    truth, reading = find_truth(Digits(), test)
     table = legibility_by_digit(reading, truth)
     assert sum(interval.n for interval in table.values()) == 300
     hits = sum(interval.rate * interval.n for interval in table.values())

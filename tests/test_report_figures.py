@@ -39,8 +39,8 @@ def test_strip_of_chosen_images(generator: np.random.Generator):
     truth = Truth(np.arange(20) % 10, np.ones(20, bool), "labels")
     read = Reading(np.arange(20) % 10, np.ones(20, np.float32))
     some = Pairs(images[order], images[order])
-    expected = draw_strip(some, images[order], Reading(read.digits[order], read.sureness[order]),
-                          Truth(truth.digits[order], truth.counted[order], truth.by), np.arange(3))  # fmt: skip
+    expected = draw_strip(some, images[order], Reading(read.answers[order], read.sureness[order]),
+                          Truth(truth.answers[order], truth.counted[order], truth.by), np.arange(3))  # fmt: skip
     assert draw_strip(Pairs(images, images), images, read, truth, order) == expected
 
 

@@ -21,8 +21,9 @@ import numpy as np
 
 from smidgen.data.tasks import DEFAULT_TASK, STAMP_TASKS, example_pairs, load_task
 from smidgen.errors import plural
+from smidgen.judging.digits import Digits
 from smidgen.judging.evaluate import evaluate
-from smidgen.judging.legibility import Truth, find_truth, read_digits
+from smidgen.judging.legibility import find_truth
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model, zoo_names
 from smidgen.runs.figures import draw_front, draw_strip
@@ -189,10 +190,11 @@ def draw_strips(data: Path) -> None:
             continue
         pairs = load_task(task, data).test
         denoised = Runtime(find_model(name)).denoise(pairs.noisy)
-        truth = find_truth(pairs)
-        reading = read_digits(denoised) if isinstance(truth, Truth) else None
+        found = find_truth(Digits(), pairs)
+        truth = None if isinstance(found, str) else found[0]
+        reading = Digits().read(denoised) if truth else None
         for what, order in (("first", np.arange(10)), ("worst", np.argsort(-mse(denoised, pairs.clean))[:10])):
-            strip = draw_strip(pairs, denoised, reading, truth if isinstance(truth, Truth) else None, order)
+            strip = draw_strip(pairs, denoised, reading, truth, order)
             (PICTURES / f"{name}-{what}.png").write_bytes(strip)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from smidgen.estimator import Denoiser as Denoiser
     from smidgen.export.torch import TorchNetwork
     from smidgen.judging.evaluate import Evaluation
+    from smidgen.judging.legibility import Reader
+    from smidgen.judging.readers import ReadOne
     from smidgen.model.model import Model as Model
 
 __version__ = "0.1.0"
@@ -123,7 +125,13 @@ def train(
 
 
 def evaluate(
-    model: "Model", pairs: "Dataset | str | Path", *, split: str | None = None, baselines: bool = True
+    model: "Model",
+    pairs: "Dataset | str | Path",
+    *,
+    split: str | None = None,
+    baselines: bool = True,
+    reader: "Reader | ReadOne | str | None" = None,
+    language: str = "eng",
 ) -> "Evaluation":
     """Score a model.
 
@@ -133,9 +141,13 @@ def evaluate(
         split: "val", or "test" for figures that are published; None is "val", or all of pairs opened here that the
             model was not trained on.
         baselines: score the classical denoisers on the same images, which takes longer than the model.
+        reader: who reads the images: "digits", "tesseract", a function of an image `(H, W, C)` in [0, 1] that gives its
+            label or its text, or a `Reader`; None is Tesseract where the pairs have texts, else the digit reader.
+        language: for Tesseract.
 
     Raises:
         PairsError: the model does not take images of this kind.
+        InputError: there is no such reader, or it cannot read.
     """
     from smidgen.errors import InputError
 
@@ -158,7 +170,10 @@ def evaluate(
         )
     )
     part, scored = dataset.to_score(split)
-    judged = evaluate(model.runtime, scored, name=dataset.name, split=part, val=dataset.val, with_baselines=baselines)
+    judged = evaluate(
+        model.runtime, scored, name=dataset.name, split=part, val=dataset.val,
+        with_baselines=baselines, reader=reader, language=language,
+    )  # fmt: skip
     return judged.evaluation
 
 

@@ -15,7 +15,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Which model, on what."""
     options.add(command, "model", *options.PAIRS, "--split")
     command.add_argument("--no-baselines", action="store_true", help="leave out the classical denoisers")
-    options.add(command, "--json")
+    options.add(command, "--reader", "--language", "--json")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -38,7 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     with Display() as display:
         judged = evaluate(
             runtime, pairs, name=dataset.name, split=split, val=dataset.val,
-            with_baselines=not arguments.no_baselines, watch=display.judging,
+            with_baselines=not arguments.no_baselines, reader=arguments.reader, language=arguments.language,
+            watch=display.judging,
         ).evaluation  # fmt: skip
     print(json.dumps(to_plain(judged)) if arguments.json else show.scores_text(judged))
     return Exit.FAILED if judged.interrupted else Exit.DONE

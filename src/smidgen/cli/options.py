@@ -121,7 +121,7 @@ class _InOrder(argparse.Action):
 def add(command: argparse.ArgumentParser, *names: str) -> None:
     """Give a command these options."""
     for name in names:
-        command.add_argument(name, **(_corruption(name) if name in ("--with", "--strength") else _OPTIONS[name]))
+        command.add_argument(name, **(_LATE[name](name) if name in _LATE else _OPTIONS[name]))
 
 
 def _corruption(name: str) -> dict[str, Any]:
@@ -136,6 +136,21 @@ def _corruption(name: str) -> dict[str, Any]:
     usual = ", ".join(f"{name} {kind.usual:g}" for name, kind in CORRUPTIONS.items())
     text = f"of the --with before it: S, or LOW HIGH, between which each image draws its own (default: {usual})"
     return shared | {"type": float, "nargs": "+", "metavar": ("S", "HIGH"), "help": text}
+
+
+def _reader(name: str) -> dict[str, Any]:
+    """`--reader` or `--language`."""
+    from smidgen.judging.readers import LANGUAGE, READERS
+
+    if name == "--reader":
+        text = "who reads the images: the digit reader that ships, or Tesseract, which is installed apart "
+        return {"choices": READERS, "help": text + "(default: Tesseract where the pairs have texts, else digits)"}
+    text = f"of the texts, as Tesseract calls it, such as deu, or deu+eng (default: {LANGUAGE})"
+    return {"default": LANGUAGE, "metavar": "CODE", "help": text}
+
+
+# Made when they are asked for, of what takes a while to import.
+_LATE = {"--with": _corruption, "--strength": _corruption, "--reader": _reader, "--language": _reader}
 
 
 def open_pairs(

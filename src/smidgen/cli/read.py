@@ -29,13 +29,18 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--against", metavar="DENOISER", help=against)
     seed = "random seed for the choice and the order (default: one that nobody knows)"
     command.add_argument("--seed", type=int, metavar="N", help=seed)
-    options.add(command, *options.SERVER, "--json")
+    options.add(command, "--reader", *options.SERVER, "--json")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show images to a person, blind and shuffled, and say what was read."""
     from smidgen.web.reading import make_reading, open_study
 
+    if arguments.reader == "tesseract":
+        raise InputError(
+            "people type no texts in the reading test yet, so there is nothing to hold against Tesseract's",
+            expected="--reader digits, or pages to be compared: leave out --reader",
+        )
     path = find_model(arguments.model)
     runtime = Runtime(path)
     dataset = options.open_pairs(arguments, runtime.info)
@@ -81,20 +86,21 @@ def _say(text: str) -> None:
 
 def _find_other(name: str | None, val: Pairs) -> tuple[str, Callable[[Images], Images], str]:
     """Name, function and identity of what to compare with: a model, or a classical denoiser, the best by default."""
-    from smidgen.judging.baselines import BASELINES, choose_baselines
+    from smidgen.judging.baselines import NOTHING, choose_baselines, filters_for
 
     if name is not None and (model_file(Path(name)).is_file() or name in zoo_names()):
         path = find_model(name)
         return title_of(path), Runtime(path).denoise, hash_content(path.read_bytes())
-    if name is not None and name not in BASELINES:
+    known = NOTHING, *filters_for(val)
+    if name is not None and name not in known:
         raise InputError(
-            f"there is no model and no baseline {name!r}", expected=f"a model, or one of {', '.join(BASELINES)}"
+            f"there is no model and no baseline {name!r}", expected=f"a model, or one of {', '.join(known)}"
         )
     chosen = min(
         (baseline for baseline in choose_baselines(val) if name in (None, baseline.name)),
         key=lambda baseline: baseline.error,
     )
-    return chosen.name, chosen.denoise, f"strength {chosen.strength:g}"
+    return chosen.name, chosen.denoise, f"strength {show.strength_text(chosen.strength) or 0}"
 
 
 def results_text(results: dict[str, Any]) -> str:

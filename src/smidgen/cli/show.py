@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from smidgen.errors import plural
-from smidgen.model.records import Scores
+from smidgen.model.records import Misread, Scores, TextErrors
 from smidgen.model.runtime import MODEL_FILE
 
 if TYPE_CHECKING:
+    from smidgen.judging.baselines import Strength
     from smidgen.judging.evaluate import Evaluation
     from smidgen.runs.run import Run
 
@@ -43,6 +44,12 @@ def _psnr(scores: Scores) -> str:
     return "∞" if scores.psnr_db is None else f"{scores.psnr_db:.2f}"
 
 
+def strength_text(strength: "Strength") -> str:
+    """A baseline's constants; nothing where it has none."""
+    constants = strength if isinstance(strength, tuple) else (strength,) if strength else ()
+    return ", ".join(f"{constant:g}" for constant in constants)
+
+
 def duration(seconds: float) -> str:
     """Seconds as `1:02:03`."""
     return str(timedelta(seconds=round(seconds)))
@@ -53,8 +60,7 @@ def scores_text(judged: "Evaluation") -> str:
     rows = [["", "BCE", "MSE", "PSNR dB", "SSIM", "legible (95% interval)"]]
     rows.append([f"model, {plural(judged.num_parameters, 'parameter')}", *_cells(judged.scores)])
     for name, scores in judged.baselines.items():
-        strength = judged.strengths[name]
-        rows.append([f"{name} {strength:g}" if strength else name, *_cells(scores)])
+        rows.append([f"{name} {strength_text(judged.strengths[name])}".rstrip(), *_cells(scores)])
     floor = judged.scores.bce_floor
     if judged.scores.legibility:
         rows.append(["clean images", f"{floor:.4f}", "0", "∞", "1.000", str(judged.scores.legibility.clean)])
@@ -65,8 +71,15 @@ def scores_text(judged: "Evaluation") -> str:
         digits[1] += [f"{100 * interval.rate:.1f}" for interval in judged.legibility_by_digit.values()]
         digits[2] += [str(interval.n) for interval in judged.legibility_by_digit.values()]
         parts.append(table(digits))
+    if judged.scores.misread:
+        parts.append(_misread_text(judged, judged.scores.misread))
     if judged.truth_by == "reader":
-        parts.append("no labels: the digit reader's answer for the clean image counts as the truth if it is 99% sure")
+        answer = "what the reader reads in the clean image"
+        parts.append(
+            f"no texts: {answer} counts as the truth"
+            if judged.scores.misread
+            else f"no labels: {answer} counts as the truth if it is 99% sure"
+        )
     if judged.no_legibility:
         parts.append(f"no legibility: {judged.no_legibility}")
     if judged.left_out:
@@ -74,6 +87,22 @@ def scores_text(judged: "Evaluation") -> str:
     if judged.interrupted:
         parts.append("interrupted: the missing baselines were not scored")
     return "\n\n".join(parts)
+
+
+def _misread_text(judged: "Evaluation", found: Misread) -> str:
+    """What was read wrong of the text of pages, one row each."""
+    rows = [["CER: characters read wrong", "of all (95% interval)", "mean of pages", "worst tenth", "WER"]]
+    rows.append(["model", *_error_cells(found.denoised)])
+    for name, scores in judged.baselines.items():
+        if scores.misread:
+            rows.append([name, *_error_cells(scores.misread.denoised)])
+    rows.append(["clean images", *_error_cells(found.clean)])
+    return table(rows)
+
+
+def _error_cells(errors: TextErrors) -> list[str]:
+    interval = f"{errors.cer:.1%} ({errors.low:.1%} to {errors.high:.1%})"
+    return [interval, f"{errors.mean:.1%}", f"{errors.worst_tenth:.1%}", f"{errors.wer:.1%}"]
 
 
 def _cells(scores: Scores) -> list[str]:

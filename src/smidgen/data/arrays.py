@@ -156,7 +156,9 @@ def read_rows(path: Path) -> list[list[str]]:
         FileError: it cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()  # programs for tables put a mark in front
+        lines = path.read_text(encoding="utf-8-sig").splitlines(
+            keepends=True
+        )  # programs for tables put a mark in front
         # … and semicolons between, where numbers have commas.
         between = max(",;\t", key=lines[0].count) if lines else ","
         return list(csv.reader(lines, delimiter=between))

@@ -19,9 +19,14 @@ _WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,18}\s*")
 
 
 def make_raw_pairs(
-    noisy: object, clean: object, labels: object, source: str, names: tuple[str, ...] | None = None
+    noisy: object,
+    clean: object,
+    labels: object,
+    source: str,
+    names: tuple[str, ...] | None = None,
+    texts: tuple[str, ...] | None = None,
 ) -> RawPairs:
-    """Bring what a file held to images of the same sizes; `names` are what they are called.
+    """Bring what a file held to images of the same sizes; `names` are what they are called, `texts` what they say.
 
     Raises:
         PairsError: shapes or counts differ, values are not finite numbers, or nothing is there.
@@ -53,11 +58,17 @@ def make_raw_pairs(
         )
     surveys = survey(x, "X (noisy)", source), survey(y, "y (clean)", source)
     found = {name: _describe(shape, seen) for name, shape, seen in zip("Xy", shapes, surveys, strict=True)}
-    return RawPairs(x, y, make_labels(labels, len(x), source), source, found, surveys, names)
+    return RawPairs(x, y, make_labels(labels, len(x), source), source, found, surveys, names, texts)
 
 
-def make_raw_clean(clean: object, labels: object, source: str, names: tuple[str, ...] | None = None) -> RawPairs:
-    """Clean images alone, to stand as X and as y; `names` are what they are called.
+def make_raw_clean(
+    clean: object,
+    labels: object,
+    source: str,
+    names: tuple[str, ...] | None = None,
+    texts: tuple[str, ...] | None = None,
+) -> RawPairs:
+    """Clean images alone, to stand as X and as y; `names` are what they are called, `texts` what they say.
 
     Raises:
         PairsError: as `make_raw_pairs`.
@@ -67,7 +78,7 @@ def make_raw_clean(clean: object, labels: object, source: str, names: tuple[str,
     seen = survey(images, "y (clean)", source)
     found = _describe(given.shape if isinstance(given, np.ndarray) else (len(given),), seen)
     known = make_labels(labels, len(images), source)
-    return RawPairs(images, images, known, source, {"X": found, "y": found}, (seen, seen), names)
+    return RawPairs(images, images, known, source, {"X": found, "y": found}, (seen, seen), names, texts)
 
 
 def _as_numbers(value: object, what: str, source: str) -> Kept:

@@ -118,7 +118,10 @@ def split_clean(
     if outside:
         warnings.append(f"clipped {plural(outside, 'value')} of y to {scale}")
     clean = [ScaledImages(part.clean, scale, clipped=True) for part in parts]
-    fixed = [_fixed_pairs(clean[place], parts[place].labels, corruption) for place in (1, 2)]
+    fixed = [
+        replace(_fixed_pairs(images, part.labels, corruption), texts=part.texts)
+        for images, part in zip(clean[1:], parts[1:], strict=True)
+    ]
     corrupted = Corrupted(corruption.steps, SEED)
     return Dataset(
         name=raw.source,

@@ -17,6 +17,7 @@ from smidgen.data.groups import name_pages
 from smidgen.data.parts import quote, take_apart
 from smidgen.data.pictures import Watch, decode_pictures
 from smidgen.data.raw_pairs import RawPairs
+from smidgen.data.transcripts import read_transcripts, texts_of
 from smidgen.data.zarr_images import is_zarr, open_zarr
 from smidgen.errors import FileError, PairsError, plural
 from smidgen.images.kinds import IMAGE_SUFFIXES
@@ -141,7 +142,7 @@ def read_two(
         FileError, PairsError: as `read_parts`.
     """
     known: object
-    names = None
+    names = texts = None
     if _is_folder(noisy) and _is_folder(clean):
         source = source or str(noisy)
         matched = match_folders(noisy, clean)
@@ -153,7 +154,7 @@ def read_two(
                     expected="one clean page for each noisy one",
                 )
         notes = [matched.warning] if matched.warning else []
-        known = None if labels is None else _labels_by_name(labels, matched.names, sides[0].pages)
+        known, texts = _known_by_name(labels, [clean, noisy], matched.names, sides[0].pages)
         names = name_pages(matched.names, sides[0].pages)
     else:
         source = source or f"{noisy}, {clean}"
@@ -162,7 +163,8 @@ def read_two(
         known = None if labels is None else read_array(labels)
     x, y = _make_alike(sides)
     notes += [*x.notes, *y.notes]
-    return RawParts(make_raw_pairs(x.images, y.images, known, source, names), warnings=tuple(dict.fromkeys(notes)))
+    raw = make_raw_pairs(x.images, y.images, known, source, names, texts)
+    return RawParts(raw, warnings=tuple(dict.fromkeys(notes)))
 
 
 def read_clean(path: Path, labels: Path | None = None, *, keeping: Keeping = ANYWHERE) -> RawParts:
@@ -178,10 +180,13 @@ def read_clean(path: Path, labels: Path | None = None, *, keeping: Keeping = ANY
     (side,) = _make_alike([_read_side(path, keeping)])
     files = list(find_images(path)) if _is_folder(path) else [path.stem]
     known: object = None
-    if labels is not None:
-        known = _labels_by_name(labels, files, side.pages) if _is_folder(path) else read_array(labels)
+    texts = None
+    if _is_folder(path):
+        known, texts = _known_by_name(labels, [path], files, side.pages)
+    elif labels is not None:
+        known = read_array(labels)
     names = name_pages(files, side.pages) if side.pages else None
-    return RawParts(make_raw_clean(side.images, known, str(path), names), warnings=side.notes)
+    return RawParts(make_raw_clean(side.images, known, str(path), names, texts), warnings=side.notes)
 
 
 def read_array(path: Path) -> object:
@@ -248,13 +253,24 @@ def _make_alike(sides: list[_Side]) -> list[_Side]:
     return [replace(told[0], notes=(*told[0].notes, *said)), *told[1:]]
 
 
-def _labels_by_name(path: Path, names: list[str], pages: list[int]) -> NDArray[np.int64]:
-    """Labels from rows `name,label`, in the order of `names`; the pages of a file share its label."""
+def _known_by_name(
+    path: Path | None, folders: list[Path], names: list[str], pages: list[int]
+) -> tuple[NDArray[np.int64] | None, tuple[str, ...] | None]:
+    """Labels and texts, in the order of `names`, from a file of one of them and from transcripts in the folders.
+
+    A table has rows `name,label`, or `name,text` below such a head; the pages of a file share its label.
+    """
+    texts = read_transcripts(folders, names, pages)
+    if path is None:
+        return None, texts
     if path.suffix.lower() != ".csv":
         labels = np.asarray(make_labels(read_array(path), len(names), str(path)))
-        return np.repeat(labels, pages)
-    rows = {strip_ending(row[0]): row[-1] for row in read_rows(path) if len(row) >= 2}
+        return np.repeat(labels, pages), texts
+    table = read_rows(path)
+    if (listed := texts_of(table, names, pages)) is not None:
+        return None, listed
+    rows = {strip_ending(row[0]): row[-1] for row in table if len(row) >= 2}
     missing = [name for name in names if name not in rows]
     if missing:
         raise PairsError(f"{path} has no row for {missing[0]!r}", expected="a row 'name,label' for each image")
-    return np.repeat(whole_numbers([rows[name] for name in names], path), pages)
+    return np.repeat(whole_numbers([rows[name] for name in names], path), pages), texts

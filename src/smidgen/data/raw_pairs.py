@@ -52,6 +52,7 @@ class RawPairs:
         found: tells of X and y as they came.
         surveys: of X and y.
         names: (N,), what the images are called, where they have names.
+        texts: (N,), what they say, where that is known of some; empty for the others.
     """
 
     noisy: Kept
@@ -61,6 +62,7 @@ class RawPairs:
     found: dict[str, Found]
     surveys: tuple[Survey, Survey]
     names: tuple[str, ...] | None = None
+    texts: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.clean)
@@ -85,8 +87,8 @@ class RawPairs:
         noisy = clean if self.noisy is self.clean else [self.noisy[int(place)] for place in index]
         first = self.surveys[0].take(index)
         second = first if self.surveys[0] is self.surveys[1] else self.surveys[1].take(index)
-        names = None if self.names is None else tuple(self.names[int(place)] for place in index)
-        return RawPairs(noisy, clean, labels, self.source, self.found, (first, second), names)
+        names, texts = (part and tuple(part[int(place)] for place in index) for part in (self.names, self.texts))
+        return RawPairs(noisy, clean, labels, self.source, self.found, (first, second), names, texts)
 
     def name(self, place: int) -> str:
         """What to call a pair."""

@@ -101,7 +101,7 @@ def _make_dataset(raw: RawPairs, drawn: Drawn, scales: Scales | None, output: st
 def _normalise(raw: RawPairs, scales: Scales) -> Pairs:
     """Noise may leave [0, 1]; what is to be learned may not."""
     noisy, clean = ScaledImages(raw.noisy, scales.noisy), ScaledImages(raw.clean, scales.clean, clipped=True)
-    return Pairs(noisy, clean, raw.labels, names=raw.names)
+    return Pairs(noisy, clean, raw.labels, names=raw.names, texts=raw.texts)
 
 
 def _choose_output(train: RawPairs, own: Scales) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import numpy as np
 from smidgen.data.collection import as_array
 from smidgen.data.tasks import SAMPLE_TASK, STAMP_TASKS, TASKS, example_pairs
 from smidgen.export.check import make_check_images
-from smidgen.judging.legibility import read_digits
+from smidgen.judging.digits import Digits
 from smidgen.judging.scores import psnr
 from smidgen.model.runtime import Runtime
 
@@ -31,6 +31,6 @@ def measure_rounding(original: Runtime, rounded: Runtime, size: tuple[int, int])
     if name in TASKS and channels == 1:
         costs["psnr_loss_db"] = float(psnr(full, pairs.clean).mean() - psnr(small, pairs.clean).mean())
         if name in STAMP_TASKS and STAMP_TASKS[name].clean == "mnist":
-            before, after = (float((read_digits(images).digits == pairs.labels).mean()) for images in (full, small))
+            before, after = (float((Digits().read(images).answers == pairs.labels).mean()) for images in (full, small))
             costs["legibility_loss"] = before - after
     return float(np.abs(moved).max()), costs

@@ -1,4 +1,7 @@
-"""What one gets without learning: doing nothing and the classical denoisers, which come with `smidgen[train]`."""
+"""What one gets without learning: doing nothing, and the classical filters of photographs or of scans.
+
+The filters come with `smidgen[train]`; those of scans are taken where pairs have texts or a reader of text is asked.
+"""
 
 import functools
 import itertools
@@ -13,8 +16,11 @@ from smidgen.data.collection import Images, ScaledImages, map_images, middle, re
 from smidgen.data.pairs import Pairs
 from smidgen.judging import page_filters
 from smidgen.judging.extra import is_extra_installed
+from smidgen.judging.legibility import Reader
+from smidgen.judging.tesseract import Tesseract
 from smidgen.training.losses import mse
 
+NOTHING = "doing nothing"
 _TUNED_ON = 200
 _TUNED_SIDE, _TUNED_PIXELS = 512, 2_000_000
 _PATCH = {"patch_size": 5, "patch_distance": 6}
@@ -26,12 +32,21 @@ Filter = Callable[..., NDArray[np.float32]]  # of an image (H, W, C) and its con
 
 @dataclass(frozen=True)
 class Baseline:
-    """A classical denoiser with its strength chosen, and its MSE on the pairs it was chosen on."""
+    """A classical denoiser with its strength chosen, and its MSE on the pairs it was chosen on.
+
+    Attributes:
+        name: of it.
+        strength: its constant or constants; 0 or none of what has none.
+        denoise: what it makes of images.
+        error: on those pairs.
+        reader: one that reads its images in place of the usual; None is the usual.
+    """
 
     name: str
     strength: Strength
     denoise: Callable[[Images], Images]
     error: float
+    reader: Reader | None = None
 
 
 def _median(image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
@@ -84,15 +99,31 @@ PAGE_FILTERS: dict[str, tuple[Filter, Sequence[Strength]]] = {
 }
 if page_filters.is_unpaper_installed():
     PAGE_FILTERS["unpaper"] = (page_filters.unpaper, ((),))
-BASELINES = ("doing nothing", *FILTERS)
 
 
-def choose_baselines(val: Pairs) -> Iterator[Baseline]:
-    """Doing nothing, then each filter that is installed, of lowest MSE on a sample of the validation pairs."""
+def are_pages(val: Pairs, reader: Reader | None = None) -> bool:
+    """Whether pairs are scans, which have baselines of their own: they have texts, or text is read in them."""
+    return val.texts is not None or (reader is not None and reader.reads_text)
+
+
+def filters_for(val: Pairs, reader: Reader | None = None) -> dict[str, tuple[Filter, Sequence[Strength]]]:
+    """The filters that suit some pairs."""
+    return PAGE_FILTERS if are_pages(val, reader) else FILTERS
+
+
+def choose_baselines(val: Pairs, reader: Reader | None = None) -> Iterator[Baseline]:
+    """Doing nothing, then each filter that is installed, of lowest MSE on a sample of the validation pairs.
+
+    Args:
+        val: the validation pairs.
+        reader: who will read the images; Tesseract has a threshold of its own, which is a baseline, too.
+    """
     some = _sample(val)
     untouched = float(mse(some.noisy, some.clean).mean())
-    yield Baseline("doing nothing", 0.0, lambda noisy: noisy, untouched)
-    for name, (filter_, strengths) in FILTERS.items() if is_extra_installed() else ():
+    yield Baseline(NOTHING, 0.0, lambda noisy: noisy, untouched)
+    if isinstance(reader, Tesseract):
+        yield Baseline("Tesseract's Sauvola", 0.0, lambda noisy: noisy, untouched, reader.with_own_sauvola())
+    for name, (filter_, strengths) in filters_for(val, reader).items() if is_extra_installed() else ():
         yield tune_baseline(name, filter_, strengths, some)
 
 

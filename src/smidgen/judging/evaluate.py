@@ -10,19 +10,22 @@ import numpy as np
 
 from smidgen.data.collection import Collection, map_images, stacks
 from smidgen.data.pairs import Labels, Pairs
-from smidgen.judging.baselines import Baseline, choose_baselines
+from smidgen.judging.baselines import NOTHING, Baseline, Strength, choose_baselines
 from smidgen.judging.extra import ADDS, is_extra_installed
 from smidgen.judging.legibility import (
+    Reader,
     Reading,
     Truth,
+    are_digits,
     confusion,
     find_truth,
     legibility,
     legibility_by_digit,
-    read_digits,
+    text_errors,
 )
+from smidgen.judging.readers import LANGUAGE, ReadOne, choose_reader
 from smidgen.judging.scores import psnr_of, ssim
-from smidgen.model.records import Interval, Legibility, Scores
+from smidgen.model.records import Interval, Legibility, Misread, Scores
 from smidgen.model.runtime import Runtime
 from smidgen.training.losses import PerImage, bce_floor, bce_of_each, mse, require_same_shapes
 
@@ -49,12 +52,13 @@ class Evaluation:
         pairs, split, n: on what; "all" is no split, but all of pairs that the model was not trained on.
         scores: of the denoised images.
         baselines: scores by name, "doing nothing" first; fewer where the judging was interrupted.
-        strengths: of the baselines, chosen on validation.
+        strengths: of the baselines, chosen on validation; of those with several constants all of them.
         legibility_by_digit: of the denoised images.
         error_by: the error of the images of each label ("labels") and of what was laid over them
             ("partners"), where these are known.
         confusion: how often each digit, by row, was read as which, or None.
-        truth_by: how it is known what the images are: from "labels" or the "reader", or None.
+        reader: who read the images, or None.
+        truth_by: how it is known what the images are: from "labels", "texts" or the "reader", or None.
         no_legibility: why it is not known.
         left_out: how to have the baselines that are not installed, where they were asked for.
         interrupted: whether baselines are missing since the judging was interrupted.
@@ -68,10 +72,11 @@ class Evaluation:
     n: int
     scores: Scores
     baselines: dict[str, Scores] = field(default_factory=dict)
-    strengths: dict[str, float] = field(default_factory=dict)
+    strengths: dict[str, Strength] = field(default_factory=dict)
     legibility_by_digit: dict[str, Interval] = field(default_factory=dict)
     error_by: dict[str, dict[str, GroupError]] = field(default_factory=dict)
     confusion: list[list[int]] | None = None
+    reader: str | None = None
     truth_by: str | None = None
     no_legibility: str | None = None
     left_out: str | None = None
@@ -105,6 +110,8 @@ def evaluate(
     split: str,
     val: Pairs,
     with_baselines: bool = True,
+    reader: Reader | ReadOne | str | None = None,
+    language: str = LANGUAGE,
     watch: Watch = lambda name, done: None,
 ) -> Judgement:
     """Judge a model.
@@ -116,14 +123,19 @@ def evaluate(
         val: the validation pairs, on which the baselines' strengths are chosen.
         with_baselines: score the classical denoisers too, which takes longer than the model; of those only doing
             nothing where they are not installed. Ctrl-C leaves out those that are missing.
+        reader, language: who reads the images, see `choose_reader`.
         watch: told what is scored, and how much of it is done.
 
     Raises:
         PairsError: the model does not take images of this kind.
+        InputError: there is no such reader, or it cannot read.
     """
+    chosen = choose_reader(pairs, reader, language)
+    known = None if isinstance(chosen, str) else chosen
     denoised = map_images(runtime.denoise, pairs.noisy)
     return judge(
-        denoised, pairs, name=name, split=split, baselines=choose_baselines(val) if with_baselines else (),
+        denoised, pairs, name=name, split=split, reader=chosen,
+        baselines=choose_baselines(val, known) if with_baselines else (),
         model=runtime.name, num_parameters=runtime.info.spec.num_parameters, budget=runtime.info.budget, watch=watch,
         left_out=ADDS if with_baselines and not is_extra_installed() else None,
     )  # fmt: skip
@@ -135,6 +147,7 @@ def judge(
     *,
     name: str,
     split: str,
+    reader: Reader | str,
     baselines: Iterable[Baseline] = (),
     model: str,
     num_parameters: int,
@@ -148,6 +161,7 @@ def judge(
         denoised: of `pairs.noisy`.
         pairs: what to score on.
         name, split: what to call them.
+        reader: who reads the images, or a sentence that says why nobody does.
         baselines: to be scored beside; Ctrl-C leaves out those that are missing.
         model, num_parameters, budget: what made the images.
         watch: told what is scored, and how much of it is done.
@@ -156,20 +170,25 @@ def judge(
     Raises:
         PairsError: the sizes differ.
     """
-    scorer = _Scorer(pairs)
+    if not isinstance(reader, str) and reader.reads_text:
+        watch("what the pages say", 0.0)  # of text this takes a while
+    scorer = _Scorer(pairs, reader)
     truth = scorer.truth
     known = {"labels": pairs.labels, "partners": pairs.partners}
     scored = scorer.score(denoised, lambda done: watch("the model", done))
     errors, reading, scores = scored.errors, scored.reading, scored.scores
     beside: dict[str, Scores] = {}
-    strengths: dict[str, float] = {}
+    strengths: dict[str, Strength] = {}
     interrupted = True
     with contextlib.suppress(KeyboardInterrupt):
         for baseline in baselines:
             tell = functools.partial(watch, baseline.name)
-            beside[baseline.name] = scorer.score(map_images(baseline.denoise, pairs.noisy), tell).scores
+            beside[baseline.name] = scorer.score(map_images(baseline.denoise, pairs.noisy), tell, baseline).scores
             strengths[baseline.name] = baseline.strength
         interrupted = False
+    by_digit, confused = {}, None
+    if reading and truth and are_digits(reading, truth):
+        by_digit, confused = legibility_by_digit(reading, truth), confusion(reading, truth).tolist()
     evaluation = Evaluation(
         model=model,
         num_parameters=num_parameters,
@@ -180,9 +199,10 @@ def judge(
         scores=scores,
         baselines=beside,
         strengths=strengths,
-        legibility_by_digit=legibility_by_digit(reading, truth) if reading and truth else {},
+        legibility_by_digit=by_digit,
         error_by={name: _error_by(errors, labels) for name, labels in known.items() if labels is not None},
-        confusion=confusion(reading, truth).tolist() if reading and truth else None,
+        confusion=confused,
+        reader=scorer.reader.name if scorer.reader else None,
         truth_by=truth.by if truth else None,
         no_legibility=scorer.no_legibility,
         left_out=left_out,
@@ -201,32 +221,40 @@ class _Scored:
 class _Scorer:
     """Scores images against one set of clean ones."""
 
-    def __init__(self, pairs: Pairs) -> None:
-        found = find_truth(pairs)
-        self.truth = found if isinstance(found, Truth) else None
-        self.no_legibility = None if isinstance(found, Truth) else found
+    def __init__(self, pairs: Pairs, reader: Reader | str) -> None:
+        self.reader: Reader | None = None
+        self.truth: Truth | None = None
+        self.no_legibility: str | None = None
         self._clean = pairs.clean
         self._floor = bce_floor(pairs.clean)
-        if self.truth:
-            self._of_noisy = legibility(read_digits(pairs.noisy), self.truth)
-            self._of_clean = legibility(read_digits(pairs.clean), self.truth)
+        found = reader if isinstance(reader, str) else find_truth(reader, pairs)
+        if isinstance(reader, str) or isinstance(found, str):
+            self.no_legibility = str(found)
+        else:
+            self.reader, (self.truth, self._read_clean) = reader, found
+            self._read_noisy = reader.read(pairs.noisy)
 
-    def score(self, images: Collection, tell: Callable[[float], None]) -> _Scored:
-        """All scores in one go through the images; `tell` hears what share is done."""
+    def score(self, images: Collection, tell: Callable[[float], None], by: Baseline | None = None) -> _Scored:
+        """All scores in one go through the images that a baseline or a model made; `tell` hears what share is done."""
         tell(0.0)
         require_same_shapes(images, self._clean)
         values = np.empty((3, len(self._clean)))
-        digits = []
+        read: list[Reading] = []
+        asked = (by and by.reader) or self.reader
+        if self.truth and by and by.name == NOTHING:
+            asked, read = None, [self._read_noisy]
         for span, (some, clean) in stacks(images, self._clean, most_values=_SCORED_AT_ONCE):
             values[:, span] = mse(some, clean), bce_of_each(some, clean), ssim(some, clean)
-            digits += [read_digits(some)] if self.truth else []
+            read += [asked.read(some)] if asked else []
             tell(span.stop / len(self._clean))
         errors, entropy, similarity = values
-        reading = Reading.join(digits) if self.truth else None
-        legible = None
+        reading = Reading.join(read) if self.truth else None
+        legible = misread = None
         if self.truth and reading:
-            denoised = legibility(reading, self.truth)
-            legible = Legibility(noisy=self._of_noisy, denoised=denoised, clean=self._of_clean)
+            parts = {"noisy": self._read_noisy, "denoised": reading, "clean": self._read_clean}
+            legible = Legibility(**{name: legibility(part, self.truth) for name, part in parts.items()})
+            if self.truth.is_text:
+                misread = Misread(**{name: text_errors(part, self.truth) for name, part in parts.items()})
         scores = Scores(
             bce=float(entropy.mean()),
             bce_floor=self._floor,
@@ -234,6 +262,7 @@ class _Scorer:
             psnr_db=_finite(psnr_of(errors).mean()),
             ssim=_finite(_mean_of_known(similarity)),
             legibility=legible,
+            misread=misread,
         )
         return _Scored(errors, reading, scores)
 

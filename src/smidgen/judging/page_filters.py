@@ -37,8 +37,8 @@ def sauvola(image: Picture, side: float, k: float) -> Picture:
 def isauvola(image: Picture, side: float, k: float) -> Picture:
     """Of Sauvola's ink the pieces that meet a strong edge.
 
-    Hadjadj et al. 2016, "ISauvola: improved Sauvola's algorithm for document image binarization". Strong edges are where
-    the contrast of 3 x 3 pixels, (largest − least) / (largest + least), lies above Otsu's threshold.
+    Hadjadj et al. 2016, "ISauvola: improved Sauvola's algorithm for document image binarization". Strong edges are
+    where the contrast of 3 x 3 pixels, (largest − least) / (largest + least), lies above Otsu's threshold.
     """
     from scipy.ndimage import label, maximum_filter, minimum_filter
     from skimage.filters import threshold_otsu
@@ -75,7 +75,7 @@ def unpaper(image: Picture) -> Picture:
         command = ["unpaper", "--quiet", *_IN_PLACE, str(given), str(made)]
         subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE)  # noqa: S603
         with Image.open(made) as grey:
-            return _as_image(np.asarray(grey, np.float32) / 255, image)
+            return _as_image(np.asarray(grey, np.float32) / np.float32(255), image)
 
 
 def _grey(image: Picture) -> Picture:

@@ -6,18 +6,20 @@ import os
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from smidgen.data import collection
 from smidgen.data.collection import Collection
+from smidgen.data.pairs import Pairs
 from smidgen.errors import InputError, SmidgenError
+from smidgen.judging.legibility import Reading, Truth, find_text
 
+_LOW = 300  # pixels
 _PATIENCE = 600  # seconds for one page
-_INSTALL = "On Debian or Ubuntu: apt-get install tesseract-ocr; else see tesseract-ocr.github.io"
-OWN_SAUVOLA = ("-c", "thresholding_method=2")
+INSTALL = "On Debian or Ubuntu: apt-get install tesseract-ocr; else see tesseract-ocr.github.io"
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,34 @@ class Tesseract:
 
     Attributes:
         language: a code of Tesseract's such as "eng", or several joined by "+".
-        layout: its page segmentation mode: 3 finds columns and paragraphs, 6 takes all as one block of lines.
+        layout: its page segmentation mode: 3 finds columns and paragraphs, 6 takes all as one block of lines; None
+            takes 3 for pages, and 6 for images that are less than 300 pixels high, in which 3 often finds nothing.
         dpi: what it is told of the pixels an inch.
         enlarge: how many times as large it is shown the images.
         options: more that it is given.
     """
 
     language: str = "eng"
-    layout: int = 3
+    layout: int | None = None
     dpi: int = 300
     enlarge: int = 1
     options: tuple[str, ...] = ()
 
-    def read(self, images: Collection) -> list[str]:
+    @property
+    def name(self) -> str:
+        """For tables and reports."""
+        return "tesseract" if self.language == "eng" else f"tesseract, {self.language}"
+
+    @property
+    def reads_text(self) -> bool:
+        """It does."""
+        return True
+
+    def refuse(self, pairs: Pairs) -> str:
+        """It reads any images."""
+        return ""
+
+    def read(self, images: Collection) -> Reading:
         """What it reads in images in [0, 1], ink on white; what leaves [0, 1] is clipped.
 
         Raises:
@@ -46,15 +63,23 @@ class Tesseract:
             SmidgenError: it failed.
         """
         require(self.language)
-        # A few more than cores wait, so that a long collection is never held whole.
         texts: list[str] = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for _, (some,) in collection.stacks(images):
                 texts += pool.map(self._read, some)
-        return texts
+        return Reading.of(texts)
+
+    def find_truth(self, pairs: Pairs, clean: Reading) -> Truth | str:
+        """The texts; without them what it reads in the clean images."""
+        return find_text(pairs, clean)
+
+    def with_own_sauvola(self) -> "Tesseract":
+        """The same, that turns images black and white by Sauvola's thresholds in place of Otsu's."""
+        return replace(self, options=("-c", "thresholding_method=2"))
 
     def _read(self, image: collection.Image) -> str:
-        command = ["tesseract", "-", "-", "-l", self.language, "--psm", str(self.layout), "--dpi", str(self.dpi)]
+        layout = self.layout or (6 if image.shape[0] < _LOW else 3)
+        command = ["tesseract", "-", "-", "-l", self.language, "--psm", str(layout), "--dpi", str(self.dpi)]
         try:
             done = subprocess.run(  # noqa: S603
                 [*command, *self.options], input=self._pack(image), capture_output=True, timeout=_PATIENCE,
@@ -92,7 +117,7 @@ def require(language: str) -> None:
         InputError: it does not.
     """
     if not is_installed():
-        raise InputError("Tesseract is not installed", remedy=_INSTALL)
+        raise InputError("Tesseract is not installed", remedy=INSTALL)
     known = languages()
     for code in language.split("+"):
         if code not in known:

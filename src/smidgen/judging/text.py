@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,16 +42,30 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
+def can_compare() -> bool:
+    """Whether what compares texts is installed."""
+    return find_spec("rapidfuzz") is not None
+
+
+def require_comparing() -> None:
+    """Make sure of it.
+
+    Raises:
+        MissingPartError: rapidfuzz is not installed.
+    """
+    if not can_compare():
+        raise MissingPartError("rapidfuzz", "Comparing texts", "ocr")
+
+
 def find_mistakes(read: Sequence[str], said: Sequence[str]) -> Mistakes:
     """Compare what was read with what the pages say, both normalised; pages that say nothing are passed over.
 
     Raises:
         MissingPartError: rapidfuzz is not installed.
     """
-    try:
-        from rapidfuzz.distance import Levenshtein
-    except ModuleNotFoundError:
-        raise MissingPartError("rapidfuzz", "Comparing texts", "ocr") from None
+    require_comparing()
+    from rapidfuzz.distance import Levenshtein
+
     table = []
     for one, other in zip(read, said, strict=True):
         mine, truth = normalise(one), normalise(other)
@@ -62,11 +77,9 @@ def find_mistakes(read: Sequence[str], said: Sequence[str]) -> Mistakes:
     return Mistakes(*np.array(table, np.int64).reshape(-1, 4).T)
 
 
-def sum_up(mistakes: Mistakes) -> TextErrors | None:
-    """The scores of some pages, or None where there are none; see `TextErrors`."""
+def sum_up(mistakes: Mistakes) -> TextErrors:
+    """The scores of some pages, at least one; see `TextErrors`."""
     n = len(mistakes.edits)
-    if n == 0:
-        return None
     drawn = np.random.default_rng(0).integers(n, size=(_DRAWS, n))
     pooled = mistakes.edits[drawn].sum(1) / mistakes.characters[drawn].sum(1)
     low, high = np.quantile(pooled, (0.025, 0.975)).tolist()

@@ -79,7 +79,7 @@ def _scores(info: ModelInfo) -> str:
         denoised = legibility.denoised
         lines.append(
             f"- legible: {denoised.rate:.1%} (95% interval {denoised.low:.1%} to {denoised.high:.1%}) as "
-            "read by a digit reader that never saw a denoised image; "
+            f"read by {'Tesseract' if scores.misread else 'a digit reader'} that never saw a denoised image; "
             f"noisy {legibility.noisy.rate:.1%}, clean {legibility.clean.rate:.1%}"
         )
     if judged.split != "test":

@@ -19,7 +19,7 @@ _Record = TypeVar("_Record")
 
 @dataclass(frozen=True)
 class Interval:
-    """A share of counted cases with its 95 % Wilson score interval.
+    """A share, its 95 % interval, and the number of images behind it; `of` makes Wilson's score interval.
 
     Wilson 1927, "Probable inference, the law of succession, and statistical inference".
     """
@@ -34,7 +34,7 @@ class Interval:
 
     @staticmethod
     def of(hits: float, n: int) -> "Interval":
-        """Of `hits` among `n` cases; `n` of at least 1. Hits may be a fraction where they are only expected."""
+        """That of `hits` among `n` cases; `n` of at least 1. Hits may be a fraction where they are only expected."""
         z = 1.959963984540054
         rate = hits / n
         centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
@@ -44,7 +44,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Legibility:
-    """The share of images that a reader reads as what they are: as given, denoised, and clean."""
+    """How much a reader reads as what it is, as given, denoised, and clean: of images the share, of text 1 − CER."""
 
     noisy: Interval
     denoised: Interval
@@ -80,6 +80,15 @@ class TextErrors:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Misread:
+    """What is read wrong of the text of pages, as given, denoised, and clean."""
+
+    noisy: TextErrors
+    denoised: TextErrors
+    clean: TextErrors
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scores:
     """Scores of denoised images, in [0, 1], against the clean ones.
 
@@ -89,6 +98,7 @@ class Scores:
         psnr_db: mean over images; None where that is no number, since one is identical.
         ssim: mean over images of at least 7 x 7 pixels; None where there are none.
         legibility: None where no reader can be asked.
+        misread: of text; None where none is read.
     """
 
     bce: float
@@ -97,6 +107,7 @@ class Scores:
     psnr_db: float | None
     ssim: float | None
     legibility: Legibility | None = None
+    misread: Misread | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,9 +36,11 @@ def draw_strip(
 ) -> bytes:
     """The images at the places of `order`: noisy, denoised, clean; of large ones the middle.
 
-    Below is what the reader read in the denoised one: green where that is the truth, red with a cross
+    Below is the label that the reader read in the denoised one: green where that is the truth, red with a cross
     where not, grey where the truth is not sure.
     """
+    if truth is not None and truth.is_text:
+        reading = truth = None  # a page's text is too long
     parts = pairs.noisy, denoised, pairs.clean
     columns = [
         [image[middle(image.shape, _MOST_SHOWN)] for image in (part[int(place)] for part in parts)] for place in order
@@ -59,7 +61,7 @@ def draw_strip(
             _show(axes, image, extent=(left, left + image.shape[1], top + image.shape[0], top))
     if reading is not None and truth is not None:
         for column, place in enumerate(order):
-            digit, right = int(reading.digits[place]), reading.digits[place] == truth.digits[place]
+            digit, right = int(reading.answers[place]), reading.answers[place] == truth.answers[place]
             colour = (_RIGHT if right else _WRONG) if truth.counted[place] else _QUIET
             mark = f"reads {digit}" + ("" if right or not truth.counted[place] else " ✗")
             centre, below = column * across + width / 2, 2 * down + (_MARK - _GAP) * height / 2

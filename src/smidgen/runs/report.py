@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from smidgen.judging.baselines import Strength
 from smidgen.runs.chart import make_chart
 from smidgen.runs.record import RunRecord
 
@@ -23,6 +24,8 @@ def render_report(run: RunRecord, figures: Mapping[str, bytes]) -> str:
 
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["figure"] = _figure
+    environment.filters["strength"] = _strength
+    scored = run.evaluation.baselines.items()
     template = resources.files("smidgen.runs") / "report.html.jinja"
     pictures = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in figures.items()}
     return environment.from_string(template.read_text(encoding="utf-8")).render(
@@ -32,6 +35,7 @@ def render_report(run: RunRecord, figures: Mapping[str, bytes]) -> str:
         chart=make_chart(_with_nan(run.history), floor=run.floor),
         groups=_group_tables(run),
         misread=_confusion_rows(run.evaluation.confusion),
+        misread_beside=[(name, scores.misread.denoised) for name, scores in scored if scores.misread],
     )
 
 
@@ -76,6 +80,11 @@ def _confusion_rows(table: Sequence[Sequence[int]] | None) -> list[dict[str, Any
             ]
             rows.append({"digit": digit, "cells": cells, "total": total})
     return rows
+
+
+def _strength(strength: Strength) -> str:
+    constants = strength if isinstance(strength, tuple) else (strength,) if strength else ()
+    return ", ".join(f"{constant:g}" for constant in constants) or "–"
 
 
 def _figure(value: float | None, digits: int) -> str:

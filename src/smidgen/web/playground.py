@@ -24,7 +24,7 @@ from smidgen.engine.native import Stop
 from smidgen.errors import InputError
 from smidgen.images.kinds import Limits, Picture
 from smidgen.images.picture import pack_picture, read_picture
-from smidgen.judging.legibility import read_digits
+from smidgen.judging.digits import Digits
 from smidgen.judging.scores import psnr
 from smidgen.model.file import describe_model
 from smidgen.model.pictures import DEPTHS, Handling, denoise_picture, full_scale
@@ -255,8 +255,8 @@ def _read(images: Images) -> dict[str, Any] | None:
     """What the digit reader makes of an image of its size."""
     if images.shape[1:] != _DIGIT_SHAPE:
         return None
-    reading = read_digits(images)
-    return {"digit": int(reading.digits[0]), "sureness": float(reading.sureness[0])}
+    reading = Digits().read(images)
+    return {"digit": int(reading.answers[0]), "sureness": float(reading.sureness[0])}
 
 
 def _difference(denoised: NDArray[np.float32], clean: NDArray[np.float32]) -> NDArray[np.float32]:

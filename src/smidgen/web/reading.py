@@ -14,7 +14,8 @@ from smidgen.data.pairs import Dataset, Pairs
 from smidgen.errors import PairsError
 from smidgen.images.kinds import Picture
 from smidgen.images.picture import pack_picture
-from smidgen.judging.legibility import Truth, find_truth, read_digits
+from smidgen.judging.digits import Digits
+from smidgen.judging.legibility import find_truth
 from smidgen.web.reading_test import (
     CANNOT_TELL,
     COMPARE,
@@ -104,9 +105,9 @@ def _with_truth(plan: Questions, dataset: Dataset, pairs: Pairs, shown: Shown) -
     if plan.kind != READ or pairs.labels is None:
         return plan
     fields = vars(plan) | {"labels": tuple(int(pairs.labels[source]) for source in plan.sources)}
-    if isinstance(find_truth(pairs), Truth):
-        reading = read_digits(shown["image"].astype(np.float32) / np.float32(255))
-        fields["machine"] = tuple(int(digit) for digit in reading.digits)
+    if not isinstance(find_truth(Digits(), pairs), str):
+        reading = Digits().read(shown["image"].astype(np.float32) / np.float32(255))
+        fields["machine"] = tuple(int(digit) for digit in reading.answers)
     return Questions(**fields)
 
 

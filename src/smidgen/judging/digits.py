@@ -9,7 +9,9 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.collection import Images
+from smidgen.data.collection import Collection, Images, shapes_of, stacks
+from smidgen.data.pairs import Pairs
+from smidgen.judging.legibility import Reading, Truth
 from smidgen.model import onnx_format
 
 _POOLED = (1, 3)  # the convolutions after which the image is halved
@@ -18,7 +20,56 @@ _AT_ONCE = 8  # images, so that what a layer gives is still near the processor w
 # other, which on a busy machine took a hundred times as long.
 _MOST_PRODUCTS = 2**19
 
+# The reader is only asked where it can read: it must read this share of the clean images right, or, where there are no
+# labels, be sure about that share of them.
+_FEWEST_CLEAN_READ = 0.9
+_FEWEST_CLEAN_SURE = 0.5
+SURE = 0.99
+_STACKED = 1000  # images
+
 Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Reads 28 x 28 images of one channel, white on black."""
+
+    name: str = "digits"
+    reads_text: bool = False
+
+    def refuse(self, pairs: Pairs) -> str:
+        """That the images are of another size."""
+        shapes = shapes_of(pairs.clean)
+        other = np.flatnonzero((shapes != (28, 28, 1)).any(1))
+        if not len(other):
+            return ""
+        height, width, channels = shapes[other[0]].tolist()
+        which = "these are" if (shapes == shapes[0]).all() else "one is"
+        return f"the digit reader takes images of 28 x 28 x 1; {which} {height} x {width} x {channels}"
+
+    def read(self, images: Collection) -> Reading:
+        """The likeliest digit of each, and how likely it is."""
+        parts = []
+        for _, (some,) in stacks(images, most_values=_STACKED * 28 * 28):
+            probability = digit_probabilities(np.clip(some, 0, 1))
+            parts.append(Reading(probability.argmax(1), probability.max(1)))
+        return Reading.join(parts)
+
+    def find_truth(self, pairs: Pairs, clean: Reading) -> Truth | str:
+        """The labels; without them what it is at least 99 % sure to read."""
+        if pairs.labels is not None:
+            right = float((clean.answers == pairs.labels).mean())
+            if right < _FEWEST_CLEAN_READ:
+                return (
+                    f"the digit reader reads only {right:.0%} of the clean images as labelled; they are probably not "
+                    "digits"
+                )
+            return Truth(pairs.labels, np.ones(len(pairs), bool), "labels")
+        counted = clean.sureness >= SURE
+        if counted.mean() < _FEWEST_CLEAN_SURE:
+            sure = f"{counted.mean():.0%} of the clean images"
+            return f"there are no labels, and the digit reader is sure about only {sure}"
+        return Truth(clean.answers, counted, "reader")
 
 
 @dataclass(frozen=True)

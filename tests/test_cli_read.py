@@ -27,6 +27,7 @@ MODEL = "digits-on-garments"
         (["--images", "1001"], "from 3 to 1000"),
         (["--against", "nobody"], "no model and no baseline"),
         (["--port", "-1"], "there is no port -1"),
+        (["--reader", "tesseract"], "people type no texts in the reading test yet"),
     ],
 )
 def test_wrong_wishes(

@@ -11,7 +11,7 @@ from smidgen.data.origin import Origin
 from smidgen.data.scale import UNIT_SCALES
 from smidgen.judging.evaluate import Evaluation, GroupError
 from smidgen.judging.verdict import Fit, Verdict
-from smidgen.model.records import Interval, Legibility, Scores
+from smidgen.model.records import Interval, Legibility, Misread, Scores, TextErrors
 from smidgen.runs.record import RunRecord
 from smidgen.runs.report import render_report
 from smidgen.training.recipe import Recipe
@@ -77,6 +77,20 @@ def test_shows_scores_intervals_warnings_and_what_is_missing():
         assert part in page
     # The garment with the larger error stands first; one without a name keeps its number.
     assert page.index("<td>1</td><td>6</td>") < page.index("<td>T-shirt</td><td>4</td>")
+
+
+def test_shows_what_is_misread_of_text():
+    """Of text a table tells what is read wrong, beside the baselines, and by whom; constants are listed."""
+    errors = TextErrors(cer=0.125, low=0.1, high=0.2, mean=0.3, worst_tenth=0.75, wer=0.4, n=10, characters=1234)
+    scores = replace(SCORES, misread=Misread(noisy=errors, denoised=errors, clean=errors))
+    beside = {"closing": scores, "median": SCORES}
+    read = replace(RUN.evaluation, scores=scores, baselines=beside, strengths={"closing": (11, 0.4), "median": 0},
+                   reader="tesseract", confusion=None, legibility_by_digit={})  # fmt: skip
+    page = render_report(replace(RUN, evaluation=read), FIGURES)
+    assert page.count("12.5% (10.0% to 20.0%)") == 3
+    assert "<td>closing</td><td>11, 0.4</td>" in page
+    assert "Read by tesseract, 10 pages of 1,234 characters" in page
+    assert "What is read wrong" not in render_report(RUN, FIGURES)
 
 
 def test_what_a_run_has_not_is_left_out():

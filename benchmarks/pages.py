@@ -20,7 +20,6 @@ CER is pooled: edits over characters, with a 95 % interval by the bootstrap over
 """
 
 import argparse
-import functools
 import hashlib
 import json
 import os
@@ -173,12 +172,15 @@ SETS = ("made", "kaggle", "dibco", "minerror", "otsu", "receipts")
 def open_set(name: str, data: Path | None) -> Pages:
     if name == "made":
         return made_pages()
-    folder = data_folder(data) / "documents"
-    if name in ("minerror", "otsu"):
-        return old_books(folder / "old-books", name)
-    return {"kaggle": kaggle, "dibco": lambda path: dibco(path.with_name("dibco-printed")), "receipts": receipts}[name](
-        folder / name
-    )
+    folder = data_folder(data)
+    if folder is None:
+        raise SystemExit(f"{name} needs --data, or SMIDGEN_DATA, with a folder documents/")
+    documents = folder / "documents"
+    if name == "kaggle":
+        return kaggle(documents / name)
+    if name == "dibco":
+        return dibco(documents / "dibco-printed")
+    return receipts(documents / name) if name == "receipts" else old_books(documents / "old-books", name)
 
 
 class Kept:
@@ -243,15 +245,18 @@ def score_page(pages: Pages, place: int, cleaners: list[Cleaner], kept: Kept) ->
     def look(image: Grey, own: bool = False) -> str:
         return (reader.with_own_sauvola() if own else reader).read(image[None, ..., None]).answers[0]
 
-    @functools.cache
-    def truth() -> str:
-        return page.text if page.text is not None else look(page.clean)
-
+    text = page.text
+    if reader and text is None:
+        place_of_text = ("what the clean page says", *place_of(cleaners[0], pages, place)[1:])
+        text = kept.find(*place_of_text)
+        if text is None:
+            text = look(page.clean)
+            kept.keep(text, *place_of_text)
     for one in missing:
         made = page.clean if one.perfect else one.clean(page.noisy) if one.clean else page.noisy
         found = pages.score(made, page.clean) if page.clean is not None else {}
         if reader:
-            mistakes = find_mistakes([look(made, one.own)], [truth()])
+            mistakes = find_mistakes([look(made, one.own)], [text])
             found["mistakes"] = [int(part.sum()) for part in vars(mistakes).values()]
         kept.keep(found, *place_of(one, pages, place))
 

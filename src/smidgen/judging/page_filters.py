@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from smidgen.errors import SmidgenError
+
 Picture = NDArray[np.float32]
 
 _WIDEST = 1e-6  # least distance of the ends of a stretch
@@ -68,12 +70,19 @@ def is_unpaper_installed() -> bool:
 
 
 def unpaper(image: Picture) -> Picture:
-    """What `unpaper` makes of a page with its usual filters, in grey; nothing is moved."""
+    """What `unpaper` makes of a page with its usual filters, in grey; nothing is moved.
+
+    Raises:
+        SmidgenError: it failed.
+    """
     with tempfile.TemporaryDirectory(prefix="smidgen-") as folder:
         given, made = Path(folder, "given.pgm"), Path(folder, "made.pgm")
         Image.fromarray(np.rint(255 * _grey(image)).astype(np.uint8)).save(given)
         command = ["unpaper", "--quiet", *_IN_PLACE, str(given), str(made)]
-        subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE)  # noqa: S603
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE)  # noqa: S603
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            raise SmidgenError(f"unpaper failed: {error}") from None
         with Image.open(made) as grey:
             return _as_image(np.asarray(grey, np.float32) / np.float32(255), image)
 

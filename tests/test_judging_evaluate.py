@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,10 +63,11 @@ def test_evaluations_of_before_are_read(tiny_model: Path, small_dataset: Dataset
     """One that knows no reader and no misread text, as was written before there were any, is read as it was."""
     judged = evaluate(Runtime(tiny_model), small_dataset.test, name="bars", split="test", val=small_dataset.val)
     content = json.loads(json.dumps(to_plain(judged.evaluation)))
+    now = from_plain(Evaluation, content)
     del content["reader"]
     for scores in (content["scores"], *content["baselines"].values()):
         del scores["misread"]
-    assert to_plain(from_plain(Evaluation, content)) == to_plain(judged.evaluation)
+    assert from_plain(Evaluation, content) == replace(now, reader=None)
 
 
 def test_tiny_images_among_others(tiny_model: Path, generator: np.random.Generator):

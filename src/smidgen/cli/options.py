@@ -43,7 +43,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--noisy": _FILE | {"help": "noisy images, instead of PAIRS"},
     "--clean": _FILE | {"help": "clean images, instead of PAIRS; without --noisy they are corrupted by --with"},
-    "--labels": _FILE | {"help": "labels of the images, instead of those in PAIRS"},
+    "--labels": _FILE | {"help": "labels of the images, or a table headed filename,text, instead of those in PAIRS"},
     "--val": _FILE
     | {"help": "validation pairs, or clean images beside --with (default: those that PAIRS sets aside, or a tenth)"},
     "--test": _FILE

@@ -70,6 +70,7 @@ class Pages:
         reader: who reads them.
         read: whether the page at a place is to be read.
         score: what else there is to say of an image and the clean one.
+        edition: tells them from pages that were made otherwise.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Pages:
     reader: Tesseract | None = None
     read: Callable[[int], bool] = lambda place: True
     score: Callable[[Grey, Grey], dict[str, Any]] = lambda made, clean: {}
+    edition: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,13 @@ def binary_scores(made: Grey, clean: Grey) -> dict[str, Any]:
 
 
 def made_pages() -> Pages:
-    pairs = load_task(PAGES_TASK).test
+    task = load_task(PAGES_TASK)
+    pairs = task.test
 
     def page(place: int) -> Page:
         return Page(pairs.noisy[place][..., 0], pairs.clean[place][..., 0], pairs.texts[place])
 
-    return Pages("made", len(pairs), page, Tesseract(layout=3), score=square_error)
+    return Pages("made", len(pairs), page, Tesseract(layout=3), score=square_error, edition=task.fingerprint)
 
 
 def kaggle(folder: Path) -> Pages:
@@ -208,12 +211,13 @@ def baselines(kept: Kept) -> list[Cleaner]:
         Cleaner("doing nothing", "doing nothing"),
         Cleaner("Tesseract's Sauvola", "Tesseract's Sauvola", own=True),
     ]
+    task = load_task(PAGES_TASK)
     val: Pairs | None = None
     for name, (filter_, choices) in PAGE_FILTERS.items():
-        grid = hashlib.sha256(repr(choices).encode()).hexdigest()[:8]
+        grid = hashlib.sha256(repr((choices, task.fingerprint)).encode()).hexdigest()[:8]
         constants = kept.find("constants", name, grid)
         if constants is None:
-            val = val or load_task(PAGES_TASK).val.first(TUNED_ON)
+            val = val or task.val.first(TUNED_ON)
             constants = tune_baseline(name, filter_, choices, val).strength
             kept.keep(constants, "constants", name, grid)
         values = tuple(constants) if isinstance(constants, (list, tuple)) else ()
@@ -262,8 +266,8 @@ def score_page(pages: Pages, place: int, cleaners: list[Cleaner], kept: Kept) ->
 
 
 def place_of(cleaner: Cleaner, pages: Pages, place: int) -> tuple[str, str, str, int]:
-    reader = pages.reader
-    return cleaner.key, pages.name, f"{reader.layout} {reader.dpi} {reader.enlarge}" if reader else "", place
+    reader, name = pages.reader, f"{pages.name} {pages.edition}".strip()
+    return cleaner.key, name, f"{reader.layout} {reader.dpi} {reader.enlarge}" if reader else "", place
 
 
 def summarise(cleaner: Cleaner, pages: Pages, count: int, kept: Kept) -> dict[str, Any]:

@@ -120,8 +120,7 @@ def binary_scores(made: Grey, clean: Grey) -> dict[str, Any]:
 
 
 def made_pages() -> Pages:
-    task = load_task(PAGES_TASK)
-    pairs = task.test
+    pairs = (task := load_task(PAGES_TASK)).test
 
     def page(place: int) -> Page:
         return Page(pairs.noisy[place][..., 0], pairs.clean[place][..., 0], pairs.texts[place])
@@ -169,6 +168,7 @@ def receipts(folder: Path) -> Pages:
     return Pages("receipts", len(files), page, Tesseract(layout=4))
 
 
+OPENERS = {"kaggle": kaggle, "receipts": receipts}
 SETS = ("made", "kaggle", "dibco", "minerror", "otsu", "receipts")
 
 
@@ -179,11 +179,9 @@ def open_set(name: str, data: Path | None) -> Pages:
     if folder is None:
         raise SystemExit(f"{name} needs --data, or SMIDGEN_DATA, with a folder documents/")
     documents = folder / "documents"
-    if name == "kaggle":
-        return kaggle(documents / name)
-    if name == "dibco":
-        return dibco(documents / "dibco-printed")
-    return receipts(documents / name) if name == "receipts" else old_books(documents / "old-books", name)
+    if name in ("minerror", "otsu"):
+        return old_books(documents / "old-books", name)
+    return dibco(documents / "dibco-printed") if name == "dibco" else OPENERS[name](documents / name)
 
 
 class Kept:

@@ -13,9 +13,10 @@ from smidgen.images.kinds import Picture
 from smidgen.images.metadata import Metadata
 from smidgen.model.file import pack_model
 from smidgen.model.model import Model
-from smidgen.model.pictures import DEPTHS, Handling, choose_picture_scales, denoise_large_tiff, denoise_picture
+from smidgen.model.pictures import denoise_large_tiff, denoise_picture
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
+from smidgen.model.values import DEPTHS, Handling, choose_picture_scales
 from smidgen.network.spec import PyramidSpec
 from tests.conftest import TINY, random_weights
 

@@ -203,7 +203,11 @@ def load_torch(model: "str | Path") -> "TorchNetwork":
 
 
 def __getattr__(name: str) -> Any:
-    """The classes, imported when they are asked for; `Denoiser` needs scikit-learn."""
+    """The classes, and `scaling`, imported when they are asked for; `Denoiser` needs scikit-learn."""
+    if name == "scaling":
+        import importlib
+
+        return importlib.import_module("smidgen.scaling")
     if name == "Model":
         from smidgen.model.model import Model
 

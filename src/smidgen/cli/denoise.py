@@ -1,13 +1,11 @@
 """`smidgen denoise`."""
 
 import argparse
-import functools
 import glob
 import math
 import os
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -15,13 +13,19 @@ from typing import TextIO
 from smidgen.cli import options
 from smidgen.cli.progress import Display
 from smidgen.data.scale import Scale
-from smidgen.errors import Exit, FileError, InputError, SmidgenError, plural
-from smidgen.files import FileKind, check_target, make_folder, write_whole
+from smidgen.engine.native import count_cores
+from smidgen.errors import Exit, FileError, InputError, plural
+from smidgen.files import FileKind, check_target
 from smidgen.images.kinds import KIND_BY_SUFFIX
 from smidgen.images.picture import left_out, pack_picture, read_picture
-from smidgen.model.pictures import DEPTHS, Handling, denoise_large_tiff, denoise_picture
+from smidgen.model.pictures import denoise_file, denoise_picture
 from smidgen.model.runtime import Runtime
+from smidgen.model.values import DEPTHS, Handling
 from smidgen.model.zoo import find_model
+from smidgen.scaling.blocks import parse_part, share
+from smidgen.scaling.pictures import PictureFiles
+from smidgen.scaling.stores import is_store, parse_place
+from smidgen.scaling.workers import Here, open_workers
 
 _PIPE = "-"
 _PICTURE_FILE = FileKind(
@@ -36,8 +40,9 @@ _Job = tuple[Path | None, Path | None]  # what to read and to write; None stands
 def add_options(command: argparse.ArgumentParser) -> None:
     """Which model, which images, and how to take their values."""
     options.add(command, "model")
-    command.add_argument("images", nargs="+", metavar="IMAGE", help="files, folders, patterns, or - for standard input")
-    out = "a file; a folder for several images; - for standard output"
+    images = "files, folders, patterns, a Zarr store, or - for standard input"
+    command.add_argument("images", nargs="+", metavar="IMAGE", help=images)
+    out = "a file; a folder for several images; a name in .zarr for a store; - for standard output"
     command.add_argument("-o", "--out", metavar="OUT", help=out)
     command.add_argument("--depth", choices=DEPTHS, help="bits per value of the result (default: as in the image)")
     limits = "values that mean black and white in the images (default: chosen by the type of the values)"
@@ -47,46 +52,120 @@ def add_options(command: argparse.ArgumentParser) -> None:
     strength = "how much is taken away: 1 is all that the model finds, 0 nothing; between them grain stays (default: 1)"
     command.add_argument("--strength", type=float, default=1.0, metavar="S", help=strength)
     command.add_argument("--threads", type=int, default=0, metavar="N", help="processor cores to use (default: all)")
+    jobs = "processes to use, each with its share of the cores (default: 1)"
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs)
+    scheduler = "instead, the address of a Dask scheduler (tcp://…), or its file"
+    command.add_argument("--scheduler", metavar="ADDRESS", help=scheduler)
+    part = "do one of several parts alone, such as 3/16, where each is a job of its own"
+    command.add_argument("--part", metavar="K/N", help=part)
+    block = "sides of the blocks that a Zarr store is cut into, in pixels (default: 8192, or what memory allows)"
+    command.add_argument("--block", type=int, metavar="PIXELS", help=block)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Denoise image files, folders of them, or standard input."""
+    """Denoise image files, folders of them, standard input, or a store of Zarr."""
     handling = Handling(
         depth=DEPTHS[arguments.depth] if arguments.depth else None,
         value_scale=_parse_range(arguments.range),
         inverted=arguments.invert,
         strength=arguments.strength,
     )
+    if any(map(is_store, arguments.images)):
+        return _denoise_store(arguments, handling)
+    if arguments.block is not None:
+        raise InputError("--block is given", expected="it with a Zarr store")
     jobs = _plan(arguments.images, arguments.out)
-    runtime = Runtime(find_model(arguments.model), arguments.threads)
-    for _, target in jobs:
-        if target and target.suffix.lower() in KIND_BY_SUFFIX:
+    runtime = Runtime(find_model(arguments.model), _count_threads(arguments))
+    files = [(source, target) for source, target in jobs if source and target]
+    for target in (target for _, target in jobs if target):
+        if target.suffix.lower() in KIND_BY_SUFFIX:
             check_target(target, _PICTURE_FILE)
+    if len(files) == len(jobs):
+        return _denoise_files(arguments, PictureFiles(runtime=runtime, handling=handling, files=tuple(files)))
+    (job,) = jobs
+    for remark in _denoise_pipe(runtime, *job, handling):
+        print(f"smidgen: {job[0] or 'standard input'}: {remark}", file=sys.stderr)
+    return Exit.DONE
+
+
+def _count_threads(arguments: argparse.Namespace) -> int:
+    """Of each task: all in this process, a share in several, one where a scheduler's workers have their own."""
+    if arguments.scheduler is not None:
+        return int(arguments.threads or 1)
+    if arguments.jobs > 1 and arguments.threads >= 0:
+        return max(1, int(arguments.threads or count_cores()) // int(arguments.jobs))
+    return int(arguments.threads)
+
+
+def _denoise_store(arguments: argparse.Namespace, handling: Handling) -> int:
+    from smidgen.scaling.denoising import Standing, denoise_store
+
+    if len(arguments.images) > 1:
+        raise InputError(f"a Zarr store is among {len(arguments.images)} images", expected="one store a command")
+    if not arguments.out:
+        raise InputError("no place for the result is given", expected="-o OUT.zarr")
+    runtime = Runtime(find_model(arguments.model), _count_threads(arguments))
+    with Display() as display, open_workers(arguments.jobs, arguments.scheduler, ("zarr",)) as workers:
+
+        def watch(now: Standing) -> None:
+            display.blocks(now.what, now.done, now.total, now.per_second)
+
+        try:
+            remarks = denoise_store(
+                runtime, parse_place(arguments.images[0]), parse_place(arguments.out), workers,
+                handling=handling, side=arguments.block, part=_parse_part(arguments.part), watch=watch,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            display.note("smidgen: what is done is kept; the same command goes on")
+            raise
+        for remark in remarks:
+            display.note(f"smidgen: {arguments.images[0]}: {remark}")
+    return Exit.DONE
+
+
+def _denoise_files(arguments: argparse.Namespace, work: PictureFiles) -> int:
+    names = [str(source) for source, _ in work.files]
+    mine = share(len(names), _parse_part(arguments.part))
     failed = 0
     remarked: dict[str, int] = {}
-    with Display() as display:
-        for number, job in enumerate(jobs):
-            name = str(job[0] or "standard input")
-            watch = functools.partial(display.denoising, number, len(jobs), name)
-            watch(0.0)
-            try:
-                for remark in _denoise_one(runtime, job, handling, watch):
-                    remarked[remark] = remarked.get(remark, 0) + 1
-                    if remarked[remark] == 1:
-                        display.note(f"smidgen: {name}: {remark}")
-            except Exception as error:  # whatever one image brings about, the others are done
-                if len(jobs) == 1:
-                    raise
+    with Display() as display, open_workers(arguments.jobs, arguments.scheduler) as workers:
+
+        def watch(number: int, part: float) -> None:
+            display.denoising(number - mine.start, len(mine), names[number], part)
+
+        alone = isinstance(workers, Here)
+        tasks = workers.run(replace(work, watch=watch) if alone else work, mine)
+        for done, (number, outcome) in enumerate(tasks, 1):
+            if not alone:
+                display.denoising(done - 1, len(mine), names[number], 1.0)
+            for remark in outcome.remarks:
+                remarked[remark] = remarked.get(remark, 0) + 1
+                if remarked[remark] == 1:
+                    display.note(f"smidgen: {names[number]}: {remark}")
+            if outcome.failure:
                 failed += 1
-                what = error if isinstance(error, SmidgenError | OSError) else f"{type(error).__name__}: {error}"
-                display.note(f"smidgen: skipped {name}: {what}")
+                display.note(f"smidgen: skipped {names[number]}: {outcome.failure}")
         for remark, count in remarked.items():
             if count > 1:
                 more = plural(count - 1, "more image")
                 display.note(f"smidgen: the same is true of {more}: {remark.split(';')[0]}")
         if failed:
-            display.note(f"smidgen: {failed} of {plural(len(jobs), 'image')} could not be denoised")
+            display.note(f"smidgen: {failed} of {plural(len(mine), 'image')} could not be denoised")
     return Exit.FAILED if failed else Exit.DONE
+
+
+def _denoise_pipe(runtime: Runtime, source: Path | None, target: Path | None, handling: Handling) -> list[str]:
+    """One image from standard input, to standard output, or both; sentences about what looked odd."""
+    content: Path | bytes = source or _standard(sys.stdin).buffer.read()
+    if not content:
+        raise InputError("standard input is empty", expected="an image")
+    if target:
+        return denoise_file(runtime, content, target, handling)
+    if isinstance(content, Path) and content.exists() and not content.is_file():
+        content = content.read_bytes()  # a pipe is read once
+    picture, remarks = denoise_picture(runtime, read_picture(content), handling)
+    _standard(sys.stdout).buffer.write(pack_picture(picture))
+    return [*remarks, *left_out(picture)]
 
 
 def _plan(images: list[str], out: str | None) -> list[_Job]:
@@ -170,34 +249,6 @@ def _walk(folder: Path) -> list[Path]:
     )
 
 
-def _denoise_one(runtime: Runtime, job: _Job, handling: Handling, watch: Callable[[float], None]) -> list[str]:
-    source, target = job
-    kind = KIND_BY_SUFFIX.get(target.suffix.lower()) if target else None
-    if target and not kind:
-        raise InputError(
-            f"{target} does not have the ending of an image file", expected=", ".join(sorted(KIND_BY_SUFFIX))
-        )
-    if source and target and kind == "tiff":
-        found = denoise_large_tiff(runtime, source, target, handling, watch)
-        if found is not None:
-            return found
-    if source is None:
-        content: Path | bytes = _standard(sys.stdin).buffer.read()
-        if not content:
-            raise InputError("standard input is empty", expected="an image")
-    else:  # a pipe is read once
-        content = source if source.is_file() or not source.exists() else source.read_bytes()
-    picture, remarks = denoise_picture(runtime, read_picture(content), handling)
-    picture = replace(picture, kind=kind or picture.kind)
-    packed = pack_picture(picture)
-    if target is None:
-        _standard(sys.stdout).buffer.write(packed)
-    else:
-        make_folder(target.parent)
-        write_whole(target, packed)
-    return [*remarks, *left_out(picture)]
-
-
 def _standard(stream: TextIO | None) -> TextIO:
     if stream is None:
         raise InputError("standard input or output is closed")
@@ -211,3 +262,10 @@ def _parse_range(given: list[float] | None) -> Scale | None:
     if not (math.isfinite(low) and math.isfinite(high) and high - low > _NARROWEST):
         raise InputError(f"the range {low:g} {high:g} is impossible", expected="--range LOW HIGH with LOW below HIGH")
     return Scale(low, high)
+
+
+def _parse_part(text: str | None) -> tuple[int, int]:
+    try:
+        return parse_part(text or "1/1")
+    except ValueError:
+        raise InputError(f"the part {text!r} cannot be read", expected="--part K/N, such as 3/16") from None

@@ -87,6 +87,10 @@ class Display:
         head = f"{number + 1} of {total}, {name}" if total > 1 else name
         self._show("denoising", head, "", number + share, total)
 
+    def blocks(self, what: str, done: int, total: int, per_second: float) -> None:
+        """So many pixels of a store are done."""
+        self._show("blocks " + what, what, f", {per_second / 1e6:.1f} MP/s" if per_second else "", done, total)
+
     def _show(self, stage: str, head: str, text: str, done: float = 0, total: float | None = None) -> None:
         """Renew what is shown; without a total, that is `head` alone."""
         if stage != self._stage:

@@ -53,6 +53,21 @@ class ZarrImages:
     note: str
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a store holds.
+
+    Attributes:
+        root: the array or group of Zarr that was named.
+        arrays: the resolutions of an OME-Zarr, finest first, or the one array there is.
+        axes: the names of the array's axes, or nothing where they are not told.
+    """
+
+    root: Any
+    arrays: tuple[Any, ...]
+    axes: tuple[str, ...]
+
+
 def is_zarr(path: Path) -> bool:
     """Whether a path is that of a Zarr array or group, a folder or a .zip, as far as its name and its files' tell."""
     if path.is_dir():
@@ -73,44 +88,62 @@ def open_zarr(path: Path) -> ZarrImages:
         PairsError: it holds no images of numbers, or several arrays.
         MissingPartError: the package that reads Zarr is not installed.
     """
+    found = find_arrays(path)
+    array, leading = found.arrays[0], found.arrays[0].shape[:-2]
+    if math.prod(leading) > _MOST_IMAGES:
+        raise PairsError(f"{path} has shape {array.shape}", expected=f"at most {_MOST_IMAGES:,} images")
+    images = [ZarrImage(array, index, str(path)) for index in np.ndindex(*leading)]
+    return ZarrImages(images, _describe(path, array, leading, list(found.axes)))
+
+
+def find_arrays(place: Path | str) -> Found:
+    """Open an array, the one array of a group, or the resolutions of an OME-Zarr, to be read.
+
+    Args:
+        place: a folder or .zip with Zarr of version 2 or 3, or an address that fsspec knows, such as s3://bucket/a.zarr.
+
+    Raises:
+        FileError: it cannot be read, or is no Zarr.
+        PairsError: it holds no images of numbers, or several arrays.
+        MissingPartError: the package that reads Zarr is not installed.
+    """
     try:
         import zarr
     except ImportError:
-        raise MissingPartError("zarr", f"Reading {path}", "zarr") from None
-    if path.is_file():
-        _check_zip(path)
+        raise MissingPartError("zarr", f"Reading {place}", "zarr") from None
+    packed = isinstance(place, Path) and place.is_file()
+    if isinstance(place, Path) and packed:
+        _check_zip(place)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            store = zarr.storage.ZipStore(path, mode="r") if path.is_file() else str(path)
-            found = zarr.open(store=store, mode="r")
-            array, axes = (found, ()) if isinstance(found, zarr.Array) else _choose(found, str(path))
+            store = zarr.storage.ZipStore(place, mode="r") if packed else str(place)
+            root = zarr.open(store=store, mode="r")
+            arrays, axes = ((root,), ()) if isinstance(root, zarr.Array) else _choose(root, str(place))
             if not axes:
-                axes = getattr(array.metadata, "dimension_names", None) or ()
+                axes = getattr(arrays[0].metadata, "dimension_names", None) or ()
     except (FileError, PairsError):
         raise
     except Exception as error:  # damaged metadata raise nearly anything
         raise FileError(
-            f"{path} cannot be read as Zarr ({type(error).__name__}: {str(error)[:80]})",
+            f"{place} cannot be read as Zarr ({type(error).__name__}: {str(error)[:80]})",
             expected="an array or a group of Zarr, version 2 or 3",
         ) from None
-    _check(array, str(path))
-    leading = array.shape[:-2]
-    images = [ZarrImage(array, index, str(path)) for index in np.ndindex(*leading)]
-    return ZarrImages(images, _describe(path, array, leading, [str(axis) for axis in axes]))
+    _check(arrays[0], str(place))
+    return Found(root, arrays, tuple(str(axis) for axis in axes))
 
 
-def _choose(group: Any, source: str) -> tuple[Any, tuple[Any, ...]]:
-    """The array of a group, and the names of its axes where they are told."""
+def _choose(group: Any, source: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The arrays of a group that are one image, and the names of its axes where they are told."""
     attributes = group.attrs.asdict()
     ome = attributes.get("ome", attributes)
     scales = ome.get("multiscales") if isinstance(ome, Mapping) else None
     if scales:
         axes = tuple(axis["name"] if isinstance(axis, Mapping) else axis for axis in scales[0].get("axes", ()))
-        return group[scales[0]["datasets"][0]["path"]], axes
+        return tuple(group[level["path"]] for level in scales[0]["datasets"]), axes
     arrays = dict(group.arrays())
     if len(arrays) == 1:
-        return next(iter(arrays.values())), ()
+        return tuple(arrays.values()), ()
     names = sorted(name for name, _ in group.members())
     listed = ", ".join(map(repr, names[:_MOST_NAMED])) + ", …" * (len(names) > _MOST_NAMED)
     raise PairsError(
@@ -132,8 +165,6 @@ def _check(array: Any, source: str) -> None:
             expected="(…, H, W): the last two axes are the image",
             remedy="Move the axis of channels to the front",
         )
-    if math.prod(array.shape[:-2]) > _MOST_IMAGES:
-        raise PairsError(f"{source} has shape {array.shape}", expected=f"at most {_MOST_IMAGES:,} images")
     # Any window takes a whole chunk.
     check_memory(f"a chunk of {source}", math.prod(array.chunks) * array.dtype.itemsize)
 

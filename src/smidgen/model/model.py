@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from smidgen.errors import InputError
-from smidgen.model.pictures import check_strength, choose_scales, mix
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
+from smidgen.model.values import check_strength, choose_scales, mix
 from smidgen.model.zoo import find_model
 
 

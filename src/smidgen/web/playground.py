@@ -27,8 +27,9 @@ from smidgen.images.picture import pack_picture, read_picture
 from smidgen.judging.digits import Digits
 from smidgen.judging.scores import psnr
 from smidgen.model.file import describe_model
-from smidgen.model.pictures import DEPTHS, Handling, denoise_picture, full_scale
+from smidgen.model.pictures import denoise_picture
 from smidgen.model.runtime import Runtime
+from smidgen.model.values import DEPTHS, Handling, full_scale
 from smidgen.web.computing import Computing, StoppableFile
 from smidgen.web.server import make_app
 

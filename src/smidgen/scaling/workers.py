@@ -1,0 +1,167 @@
+"""Who does the tasks: this process, processes of this machine, or the workers of a Dask scheduler."""
+
+import logging
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from smidgen import __version__
+from smidgen.errors import InputError, MissingPartError, SmidgenError
+
+_Result = TypeVar("_Result", covariant=True)
+# So many tasks for each thread of the workers are with the scheduler, which would be slowed by all of them.
+_AHEAD = 3
+_FEWEST_AHEAD = 16
+_SECONDS_BETWEEN_COUNTS = 5.0
+
+
+class Work(Protocol[_Result]):
+    """Numbered tasks that do not depend on each other. It is sent to workers once; a lost task is done again."""
+
+    def do(self, number: int) -> _Result:
+        """One task."""
+        ...
+
+
+class Workers(Protocol):
+    """Whoever does tasks."""
+
+    def run(self, work: Work[_Result], numbers: Iterable[int]) -> Iterator[tuple[int, _Result]]:
+        """Do tasks, and give the number and the result of each as it ends, in any order.
+
+        Raises:
+            SmidgenError: a worker was lost with a task again and again, or the scheduler is gone.
+        """
+        ...
+
+
+class Here:
+    """Tasks are done in this process, one after the other."""
+
+    def run(self, work: Work[_Result], numbers: Iterable[int]) -> Iterator[tuple[int, _Result]]:
+        """See `Workers.run`."""
+        for number in numbers:
+            yield number, work.do(number)
+
+
+class Cluster:
+    """The workers of a Dask scheduler do the tasks."""
+
+    def __init__(self, client: Any) -> None:
+        """Take a `distributed.Client`."""
+        self._client = client
+
+    def run(self, work: Work[_Result], numbers: Iterable[int]) -> Iterator[tuple[int, _Result]]:
+        """See `Workers.run`."""
+        from distributed import CancelledError, KilledWorker, as_completed
+        from distributed.comm.core import CommClosedError
+
+        name = f"smidgen-{secrets.token_hex(6)}"
+        # The result of a task rather than data that are sent along: should its worker be lost, it is made again.
+        sent = self._client.submit(_keep, work, key=f"{name}-work")
+        waiting, ended = iter(numbers), as_completed()
+        under_way: dict[str, tuple[int, Any]] = {}
+        room, counted = _FEWEST_AHEAD, -_SECONDS_BETWEEN_COUNTS
+        try:
+            while True:
+                if time.monotonic() - counted > _SECONDS_BETWEEN_COUNTS:
+                    room, counted = self._room(), time.monotonic()
+                for number in islice(waiting, max(0, room - len(under_way))):
+                    future = self._client.submit(_do, sent, number, key=f"{name}-{number}")
+                    under_way[future.key] = number, future
+                    ended.add(future)
+                if not under_way:
+                    return
+                future = next(ended)
+                result = future.result()
+                number, _ = under_way.pop(future.key)
+                yield number, result
+        except KilledWorker as error:
+            raise SmidgenError(
+                f"Workers were lost with one task again and again ({error}); they may have too little memory. "
+                "What is done is kept: the same command goes on."
+            ) from None
+        except (CancelledError, CommClosedError) as error:
+            raise SmidgenError(
+                f"The scheduler is gone ({type(error).__name__}: {error}). "
+                "What is done is kept: the same command goes on."
+            ) from None
+        finally:
+            self._client.cancel([future for _, future in under_way.values()], force=True)
+
+    def _room(self) -> int:
+        threads: dict[str, int] = self._client.nthreads()
+        return max(_FEWEST_AHEAD, _AHEAD * sum(threads.values()))
+
+
+@contextmanager
+def open_workers(jobs: int = 1, scheduler: str | None = None, needs: tuple[str, ...] = ()) -> Iterator[Workers]:
+    """Workers for a while.
+
+    Args:
+        jobs: processes of this machine, each with one task at a time; 1 is this process itself.
+        scheduler: instead of these, the address of a Dask scheduler (tcp://…, tls://…) or its file. For TLS, Dask's own
+            settings hold.
+        needs: packages that the workers must have, beside Smidgen.
+
+    Raises:
+        InputError: so many jobs cannot be, both are given, there is no such scheduler, or its workers have another
+            version of Smidgen or lack a package.
+        MissingPartError: `distributed` is not installed.
+    """
+    if jobs < 1:
+        raise InputError(f"the number of jobs is {jobs}", expected="1 or more")
+    if jobs > 1 and scheduler is not None:
+        raise InputError("both --jobs and --scheduler are given", expected="one of them")
+    if jobs == 1 and scheduler is None:
+        yield Here()
+        return
+    try:
+        import distributed
+    except ImportError:
+        raise MissingPartError("distributed", "More than one job", "scaling") from None
+    if scheduler is None:
+        with (
+            distributed.LocalCluster(
+                n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+            ) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield Cluster(client)
+        return
+    named = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    try:
+        client = distributed.Client(**named, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"no scheduler answers at {scheduler} ({error})") from None
+    with client:
+        _check_workers(client, needs)
+        yield Cluster(client)
+
+
+def _check_workers(client: Any, needs: tuple[str, ...]) -> None:
+    """Refuse workers that would give something else, or nothing."""
+    for package in ("smidgen", *needs):
+        for address, found in client.run(metadata.version, package, on_error="return").items():
+            if isinstance(found, Exception):
+                raise InputError(
+                    f"the worker {address} does not have the package {package!r}",
+                    remedy="Install smidgen[scaling] where the workers run",
+                )
+            if package == "smidgen" and found != __version__:
+                raise InputError(
+                    f"the worker {address} has version {found} of Smidgen", expected=f"{__version__}, as here"
+                )
+
+
+def _keep(work: Work[_Result]) -> Work[_Result]:
+    return work
+
+
+def _do(work: Work[_Result], number: int) -> _Result:
+    return work.do(number)

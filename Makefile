@@ -26,7 +26,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --require-hashes --no-deps --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[train,pages,ocr,search,export,keras,web,zarr,ocrmypdf,torch,dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable '.[train,pages,ocr,search,export,keras,web,zarr,scaling,ocrmypdf,torch,dev]'
 	touch $@
 
 # Installing compiles the engine, with a compiler that pip brings where the system has none; after a change in its source

@@ -45,7 +45,7 @@ def model(tiny_model: Path) -> Model:
     return load(tiny_model)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.data())
 def test_any_store_is_denoised_as_the_whole(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
     """Whatever its axes, chunks, shards, version, type and blocks, a store gives what the array in memory gives."""
@@ -67,7 +67,7 @@ def test_any_store_is_denoised_as_the_whole(tmp_path_factory: pytest.TempPathFac
         patch.setattr(denoising, "_TOGETHER", data.draw(st.sampled_from([1, 3000, 2**22])))
         side = data.draw(st.integers(1, 60))
         denoise_store(runtime, folder / "in.zarr", folder / "out.zarr", Here(), side=side)
-    expected = Model(runtime).denoise(values)
+    expected = Model(runtime).denoise(values.astype(values.dtype.newbyteorder("=")))
     found = zarr.open_array(folder / "out.zarr", mode="r")
     assert (found.dtype, found.chunks, found.shards) == (expected.dtype, chunks, more.get("shards"))
     np.testing.assert_array_equal(found[...], expected)

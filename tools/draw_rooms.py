@@ -20,8 +20,8 @@ PACKAGE = "smidgen"
 # From the bottom up, each with the column it is drawn in.
 ROOMS = {
     "errors": 1, "files": 1, "images": 1, "pickles": 0, "network": 2, "engine": 3, "pages": 0, "data": 1, "training": 1,
-    "model": 1, "judging": 1, "runs": 1, "scaling": 2, "search": 1, "export": 3, "web": 2, "ocrmypdf": 2, "estimator": 0,
-    "cli": 2,
+    "model": 1, "judging": 1, "runs": 1, "scaling": 2, "search": 1, "export": 3, "web": 2, "ocrmypdf": 2,
+    "estimator": 0, "cli": 2,
 }  # fmt: skip
 # Not drawn: the public names, which import what they need once they are asked for, and `python -m smidgen`.
 DOORS = ("__init__", "__main__")

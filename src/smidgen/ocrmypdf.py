@@ -20,8 +20,9 @@ from pydantic import BaseModel
 from smidgen.errors import SmidgenError
 from smidgen.images.kinds import Picture
 from smidgen.images.metadata import Metadata
-from smidgen.model.pictures import Handling, check_strength, denoise_picture
+from smidgen.model.pictures import denoise_picture
 from smidgen.model.runtime import Runtime
+from smidgen.model.values import Handling, check_strength
 from smidgen.model.zoo import find_model
 
 MODEL = "pages"  # where no other is asked for

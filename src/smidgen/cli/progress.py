@@ -89,7 +89,7 @@ class Display:
 
     def blocks(self, what: str, done: int, total: int, per_second: float) -> None:
         """So many pixels of a store are done."""
-        self._show("blocks " + what, what, f", {per_second / 1e6:.1f} MP/s" if per_second else "", done, total)
+        self._show("blocks " + what, what, f"{per_second / 1e6:.1f} MP/s" if per_second else "", done, total)
 
     def _show(self, stage: str, head: str, text: str, done: float = 0, total: float | None = None) -> None:
         """Renew what is shown; without a total, that is `head` alone."""

@@ -219,7 +219,7 @@ def _one_image(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def _like(array: Any, dtype: np.dtype[Any]) -> dict[str, Any]:
     """How to make an array like another with values of a type; of its codecs those are kept that lose nothing."""
-    about, same = array.metadata, array.dtype == dtype
+    about, same = array.metadata, array.dtype.newbyteorder("=") == dtype
     kept: dict[str, Any] = {"fill_value": array.fill_value} if same else {}
     if same and all(_codec_name(codec) in _LOSSLESS for codec in array.compressors):
         kept["compressors"] = array.compressors or None

@@ -64,7 +64,7 @@ class Cluster:
         name = f"smidgen-{secrets.token_hex(6)}"
         # The result of a task rather than data that are sent along: should its worker be lost, it is made again.
         sent = self._client.submit(_keep, work, key=f"{name}-work")
-        waiting, ended = iter(numbers), as_completed()
+        waiting, ended = iter(numbers), as_completed(loop=self._client.loop)
         under_way: dict[str, tuple[int, Any]] = {}
         room, counted = _FEWEST_AHEAD, -_SECONDS_BETWEEN_COUNTS
         try:

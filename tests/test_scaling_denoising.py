@@ -183,6 +183,8 @@ def test_the_target_must_be_of_this_model_and_this_input(
     (tmp_path / "folder.zarr").mkdir()
     (tmp_path / "folder.zarr" / "notes.txt").write_text("mine")
     (tmp_path / "file.zarr").write_text("mine")
+    (tmp_path / "damaged.zarr").mkdir()
+    (tmp_path / "damaged.zarr" / "zarr.json").write_text("{")
     shutil.copytree(source, tmp_path / "copy.zarr")
     before = content(tmp_path)
 
@@ -199,6 +201,7 @@ def test_the_target_must_be_of_this_model_and_this_input(
     refused([*command, str(tmp_path / "foreign.zarr")], "was not made by Smidgen")
     refused([*command, str(tmp_path / "folder.zarr")], "holds other things, such as notes.txt")
     refused([*command, str(tmp_path / "file.zarr")], "is no folder")
+    refused([*command, str(tmp_path / "damaged.zarr")], "cannot be read as Zarr")
     refused([*command, str(source)], "is also the input")
     refused([*command, str(source / "c" / "x.zarr")], "lies in it")
     refused([*command, str(tmp_path / "out")], "a name in .zarr")

@@ -65,8 +65,8 @@ def list_units(array: Any) -> Iterator[tuple[tuple[int, ...], int, str]]:
 
 def find_units(array: Any) -> NDArray[np.int64]:
     """The places of the chunks or shards that exist, `(n, axes)`; one without a byte is what a lost power leaves."""
-    places = [place for place, size, _ in list_units(array) if size]
-    return np.array(places, np.int64).reshape(-1, array.ndim)
+    numbers = (number for place, size, _ in list_units(array) if size for number in place)
+    return np.fromiter(numbers, np.int64).reshape(-1, array.ndim)
 
 
 def _list(store: Any, path: str) -> Iterator[tuple[str, int, str]]:
@@ -172,6 +172,9 @@ def prepare(place: Place, source: Found, dtype: np.dtype[Any], made_from: Mappin
         there = zarr.open(store=str(place), mode="r")
     except FileNotFoundError:  # errors of zarr for what is no array or group are of this kind, too
         there = None
+    except Exception as error:  # damaged metadata raise nearly anything
+        told = f"{type(error).__name__}: {str(error)[:80]}"
+        raise FileError(f"{place} exists and cannot be read as Zarr ({told})", remedy="Choose another -o") from None
     if there is not None:
         _compare(place, there.attrs.asdict().get(KEY), made_from)
         return

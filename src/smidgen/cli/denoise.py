@@ -13,7 +13,7 @@ from typing import TextIO
 from smidgen.cli import options
 from smidgen.cli.progress import Display
 from smidgen.data.scale import Scale
-from smidgen.engine.native import count_cores
+from smidgen.engine.library import count_cores
 from smidgen.errors import Exit, FileError, InputError, plural
 from smidgen.files import FileKind, check_target
 from smidgen.images.kinds import KIND_BY_SUFFIX

@@ -2,9 +2,11 @@
 
 import logging
 import secrets
+import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
@@ -126,13 +128,13 @@ def open_workers(jobs: int = 1, scheduler: str | None = None, needs: tuple[str, 
     except ImportError:
         raise MissingPartError("distributed", "More than one job", "scaling") from None
     if scheduler is None:
-        with (
-            distributed.LocalCluster(
-                n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
-            ) as cluster,
-            distributed.Client(cluster) as client,
-        ):
-            yield Cluster(client)
+        with ExitStack() as stack:
+            with _without_ctrl_c():
+                cluster = distributed.LocalCluster(
+                    n_workers=jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR
+                )
+            stack.enter_context(cluster)
+            yield Cluster(stack.enter_context(distributed.Client(cluster)))
         return
     named = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
     try:
@@ -142,6 +144,19 @@ def open_workers(jobs: int = 1, scheduler: str | None = None, needs: tuple[str, 
     with client:
         _check_workers(client, needs)
         yield Cluster(client)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """What is started meanwhile does not hear Ctrl-C, which a terminal sends to all; this process ends it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _check_workers(client: Any, needs: tuple[str, ...]) -> None:

@@ -67,21 +67,26 @@ class Cluster:
         # The result of a task rather than data that are sent along: should its worker be lost, it is made again.
         sent = self._client.submit(_keep, work, key=f"{name}-work")
         waiting, ended = iter(numbers), as_completed(loop=self._client.loop)
-        under_way: dict[str, tuple[int, Any]] = {}
+        under_way: dict[int, Any] = {}
         room, counted = _FEWEST_AHEAD, -_SECONDS_BETWEEN_COUNTS
         try:
             while True:
                 if time.monotonic() - counted > _SECONDS_BETWEEN_COUNTS:
                     room, counted = self._room(), time.monotonic()
-                for number in islice(waiting, max(0, room - len(under_way))):
-                    future = self._client.submit(_do, sent, number, key=f"{name}-{number}")
-                    under_way[future.key] = number, future
+                batch = list(islice(waiting, max(0, room - len(under_way))))
+                # Keys of one group, many at a time: such tasks the scheduler deals out evenly. Others it would give to
+                # the worker that has the work.
+                keys = [(name, number) for number in batch]
+                for number, future in zip(
+                    batch, self._client.map(_do, [sent] * len(batch), batch, key=keys), strict=True
+                ):
+                    under_way[number] = future
                     ended.add(future)
                 if not under_way:
                     return
                 future = next(ended)
-                result = future.result()
-                number, _ = under_way.pop(future.key)
+                result, number = future.result(), future.key[1]
+                del under_way[number]
                 yield number, result
         except KilledWorker as error:
             raise SmidgenError(
@@ -94,7 +99,7 @@ class Cluster:
                 "What is done is kept: the same command goes on."
             ) from None
         finally:
-            self._client.cancel([future for _, future in under_way.values()], force=True)
+            self._client.cancel(list(under_way.values()), force=True)
 
     def _room(self) -> int:
         threads: dict[str, int] = self._client.nthreads()
@@ -124,12 +129,15 @@ def open_workers(jobs: int = 1, scheduler: str | None = None, needs: tuple[str, 
         yield Here()
         return
     try:
+        import dask
         import distributed
     except ImportError:
         raise MissingPartError("distributed", "More than one job", "scaling") from None
     if scheduler is None:
         with ExitStack() as stack:
-            with _without_ctrl_c():
+            # Else workers look a hundred times a second at what they do.
+            quietly = dask.config.set({"distributed.worker.profile.enabled": False})
+            with quietly, _without_ctrl_c():
                 cluster = distributed.LocalCluster(
                     n_workers=jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR
                 )

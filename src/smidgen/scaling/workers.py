@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol, TypeVar
 
 from smidgen import __version__
@@ -139,7 +140,12 @@ def open_workers(jobs: int = 1, scheduler: str | None = None, needs: tuple[str, 
             quietly = dask.config.set({"distributed.worker.profile.enabled": False})
             with quietly, _without_ctrl_c():
                 cluster = distributed.LocalCluster(
-                    n_workers=jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=logging.ERROR
+                    n_workers=jobs,
+                    threads_per_worker=1,
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.ERROR,
+                    # Clusters that share a folder remove each other's.
+                    local_directory=stack.enter_context(TemporaryDirectory(prefix="smidgen-")),
                 )
             stack.enter_context(cluster)
             yield Cluster(stack.enter_context(distributed.Client(cluster)))

@@ -27,6 +27,7 @@ from tests.conftest import needs_debian, random_weights
 
 PLUGIN = "smidgen.ocrmypdf"
 DPI = 130
+SPOILT = 11  # draws a page that is hard to read
 PLAIN = {"output_type": "pdf", "optimize": 0, "progress_bar": False, "jobs": 1}
 
 
@@ -129,6 +130,17 @@ def test_what_is_read_is_cleaned_and_what_is_seen_is_kept(page: Page, tmp_path: 
     np.testing.assert_array_equal(np.asarray(seen), page.noisy)
     with pikepdf.open(source) as before, pikepdf.open(tmp_path / "out.pdf") as after:
         assert before.pages[0].mediabox == after.pages[0].mediabox
+
+
+@pytest.mark.slow(4)
+def test_a_spoilt_scan_is_read_better_with_nothing_said(tmp_path: Path):
+    """The model that is taken by itself makes a stained, shaded page of faces it never saw readable."""
+    page = open_maker("test").make(420, 520, np.random.default_rng(SPOILT), dpi=DPI, whole=True)
+    source = pdf_of(tmp_path / "in.pdf", Image.fromarray(page.noisy))
+    ocrmypdf.ocr(source, tmp_path / "plain.pdf", plugins=[], **PLAIN)
+    ocrmypdf.ocr(source, tmp_path / "out.pdf", plugins=[PLUGIN], **PLAIN)
+    plain, cleaned = (words(extract_text(tmp_path / name)) & words(page.text) for name in ("plain.pdf", "out.pdf"))
+    assert len(cleaned) > max(1.5 * len(plain), 0.7 * len(words(page.text)))
 
 
 @pytest.mark.slow(5)

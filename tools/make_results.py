@@ -5,7 +5,7 @@
 `--add` first stores the `run.json` of finished run folders, which `smidgen train` leaves and the
 programs in benchmarks/ that train other networks, under the name of task, network, parameters and
 seed. Runs of one task, network and size are averaged over their seeds. `--pictures` also draws the
-first ten and the ten worst test images of each model that ships, from the full data in that folder.
+first ten and the ten worst test images of each model that ships, from the full data in that folder, and made pages.
 `--sample` scores each of these models again on the sample that ships, which tests hold later ones against.
 """
 
@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from smidgen.data.tasks import DEFAULT_TASK, STAMP_TASKS, example_pairs, load_task
+from smidgen.data.collection import stack
+from smidgen.data.tasks import DEFAULT_TASK, PAGES_TASK, STAMP_TASKS, example_pairs, load_task
 from smidgen.errors import plural
 from smidgen.judging.digits import Digits
 from smidgen.judging.evaluate import evaluate
@@ -198,6 +200,16 @@ def draw_strips(data: Path) -> None:
             (PICTURES / f"{name}-{what}.png").write_bytes(strip)
 
 
+def draw_pages() -> None:
+    """A part of the first eight made test pages, noisy above and denoised below, at half their size."""
+    noisy = stack(load_task(PAGES_TASK).test.first(8).noisy, range(8))
+    denoised = Runtime(find_model(PAGES_TASK)).denoise(noisy)
+    columns = np.concatenate([images[:, 200:560, 60:460, 0] for images in (noisy, denoised)], 1)
+    sheet = np.concatenate([np.concatenate(list(row), 1) for row in (columns[:4], columns[4:])])
+    picture = Image.fromarray(np.rint(255 * np.clip(sheet, 0, 1)).astype(np.uint8))
+    picture.reduce(2).quantize(16).save(PICTURES / "pages-first.png", optimize=True)
+
+
 def odd_table() -> list[str]:
     """Pairs the recipe was not made for, from what `benchmarks/odd_corruptions.py` printed into docs/runs/odd.jsonl."""
     path = DOCS / "runs" / "odd.jsonl"
@@ -320,6 +332,7 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     if args.pictures:
         draw_strips(args.pictures)
+        draw_pages()
     if args.sample:
         score_on_the_sample()
     draw_task_front(tasks[DEFAULT_TASK, "test"])

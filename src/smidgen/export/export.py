@@ -1,5 +1,6 @@
 """Writes a model in another form, and checks that form before it leaves it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +172,7 @@ def _page_examples(name: str) -> Images:
     """Noisy images of what a model was trained on, or the middles of large ones, as many as a page has room for."""
     noisy = as_array(example_pairs(name, _EXAMPLES).noisy)
     noisy = noisy[(slice(None), *middle(noisy.shape[1:], _EXAMPLE_SIDE))]
-    return noisy[: max(1, _EXAMPLE_PIXELS // noisy[0].size)]
+    return noisy[: max(1, _EXAMPLE_PIXELS // max(1, math.prod(noisy.shape[1:])))]
 
 
 def _export_keras(source: _Source, out: Path) -> tuple[float, Facts]:

@@ -37,13 +37,12 @@ engine: $(VENV)/.installed
 		$(BIN)/python $(ENGINE)/build.py; \
 	fi
 
-# What the tests of exports, pages, search and wheels run: C compilers, one of them for microcontrollers, a browser, a
-# database, a reader of text, a cleaner of pages, another processor and two more C libraries. Needs root.
+# What the tests of exports, pages and wheels run: C compilers, one of them for microcontrollers, a browser, a reader of
+# text, a cleaner of pages, another processor and two more C libraries. Needs root.
 debian:
 	@missing=; for part in gcc clang chromium unpaper; do command -v $$part > /dev/null || missing="$$missing $$part"; done; \
 	command -v arm-none-eabi-gcc > /dev/null && ls /usr/include/newlib/math.h > /dev/null 2>&1 || \
 		missing="$$missing gcc-arm-none-eabi libnewlib-dev"; \
-	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v tesseract > /dev/null || missing="$$missing tesseract-ocr"; \
 	command -v qemu-aarch64 > /dev/null || missing="$$missing qemu-user"; \
 	ls /usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1 > /dev/null 2>&1 || missing="$$missing libc6-arm64-cross"; \

@@ -20,7 +20,7 @@ import numpy as np
 import optuna
 
 from smidgen.data.tasks import DEFAULT_TASK, load_task
-from smidgen.search.storage import quiet_optuna, storage_url
+from smidgen.search.study import STUDY_FILE
 
 HERE = Path(__file__).parent
 GRID = """network = "plain"
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10_000)
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
-    quiet_optuna()
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     dataset = load_task(DEFAULT_TASK, args.data)
     train, val = dataset.train.example(args.pairs), dataset.val.first(args.pairs // 10)
     with tempfile.TemporaryDirectory() as name:
@@ -59,8 +59,7 @@ def main() -> None:
                    "--grid", "grid.toml", "--prune", "--jobs", str(args.jobs), "--out", "study"]  # fmt: skip
         subprocess.run(command, cwd=folder, check=True)
         whole = time.time() - started
-        (study,) = optuna.get_all_study_summaries(storage_url(None, folder / "study"))
-        trials = optuna.load_study(study_name=study.study_name, storage=storage_url(None, folder / "study")).trials
+        trials = optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'study' / STUDY_FILE}").trials
         ends = [
             trial.datetime_complete.timestamp()
             for trial in trials

@@ -18,10 +18,9 @@ from pathlib import Path
 from smidgen.data.pairs import Dataset, FixedSource
 from smidgen.data.tasks import load_task
 from smidgen.network.spec import default_spec
+from smidgen.scaling.workers import Here
 from smidgen.search.space import full_space
-from smidgen.search.storage import open_storage, quiet_optuna, storage_url
-from smidgen.search.study import Plan, best_trial, prepare, slots_of
-from smidgen.search.workers import work
+from smidgen.search.study import Plan, Standing, Study, run_study
 from smidgen.training.recipe import default_recipe
 from smidgen.training.train import train
 
@@ -30,22 +29,22 @@ MOST_TRIALS = 200
 
 
 def search(dataset: Dataset, epochs: int, seed: int, *, trials: int, seconds: float, sampler: str, prune: bool) -> dict:
-    """Search with one worker until the trials or the core-seconds are used up."""
-    import optuna
-
+    """Search in this process until the trials or, by about a stretch, the core-seconds are used up."""
     space = full_space(dataset, 3600, epochs=epochs, seed=seed, threads=1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        plan = Plan(url=storage_url(None, folder), name="study", dataset=dataset, space=space, num_trials=trials,
-                    folder=folder, seed=seed, prune=prune, sampler=sampler)  # fmt: skip
-        prepare(plan)
+        study = Study(Plan(dataset=dataset, space=space, num_trials=trials, folder=folder, seed=seed, prune=prune,
+                           sampler=sampler))  # fmt: skip
         started = time.process_time()
-        work(plan, lambda: time.process_time() - started > seconds)
-        spent = time.process_time() - started
-        study = optuna.load_study(study_name="study", storage=open_storage(plan.url))
-        best = best_trial(study)
-        ended = [trial for slot in slots_of(study) for trial in slot if trial.state.name in ("COMPLETE", "PRUNED")]
-        return {"loss": best.value, "core_seconds": spent, "trials": len(ended), "params": best.params}
+
+        def stop(now: Standing) -> None:
+            if time.process_time() - started > seconds:
+                raise KeyboardInterrupt
+
+        run_study(study, Here(), stop)
+        best = study.best()
+        return {"loss": best.loss_at(best.done), "core_seconds": time.process_time() - started,
+                "trials": study.standing().done, "params": best.frozen.params}  # fmt: skip
 
 
 def main() -> None:
@@ -56,7 +55,6 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
-    quiet_optuna()
     whole = load_task(TASK, args.data)
     dataset = Dataset(name="some", train=FixedSource(whole.train.example(args.pairs)), val=whole.val.first(500),
                       test=whole.val.first(500), fingerprint="some")  # fmt: skip

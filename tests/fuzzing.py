@@ -24,6 +24,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from smidgen.cli.grid import read_grid
 from smidgen.data.formats import read_array, read_pairs
 from smidgen.data.pairs import Dataset, FixedSource
 from smidgen.errors import SmidgenError
@@ -37,7 +38,6 @@ from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
 from smidgen.network.spec import PlainSpec
-from smidgen.search.space import read_grid
 from smidgen.web.reading_test import READ, Questions, ReadingTest, load_questions, work_out
 from tests.conftest import TINY, make_pairs, random_weights
 from tests.pictures import STACK, make_exif, xmp

@@ -2,6 +2,7 @@ import contextlib
 import math
 import os
 import pty
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -34,7 +35,7 @@ def test_a_bar_on_a_terminal():
         display.decoding(1, 40)
         display.training(NOW)
         display.judging("total variation")
-        display.search(Standing(finished=1, pruned=2, failed=1, running=2, total=9, best=0.25))
+        display.search(Standing(counts=Counter(finished=1, pruned=2, failed=1, running=2), total=9, best=0.25))
         display.denoising(3, 7, "a.png", 0.5)
     shown = b""
     with contextlib.suppress(OSError):  # the end of a terminal

@@ -59,8 +59,9 @@ def test_grid_from_the_command_line(pickled: Path, tmp_path: Path, capsys: pytes
         (["--trials", "0"], "--trials is 0"),
         (["--trials", "2", "--grid", "g.toml"], "both given"),
         (["--grid", "missing.toml"], r"missing\.toml"),
-        (["--jobs", "-1"], "--jobs is -1"),
-        (["--storage", "mystery://x"], "not the address"),
+        (["--jobs", "-1"], "number of jobs is -1"),
+        (["--round", "0"], "--round is 0"),
+        (["--scheduler", "nonsense://here"], "no scheduler answers at nonsense"),
         (["--budget", "20"], "learned numbers"),
         (["--epochs", "0"], "epochs is 0"),
     ],
@@ -98,7 +99,7 @@ def test_interrupted_search_goes_on(pickled: Path, tmp_path: Path, capsys: pytes
     os.close(theirs)
     progress: list[bytes] = []
     threading.Thread(target=lambda: progress.extend(_read_all(ours)), daemon=True).start()
-    while not list(out.glob("trials/*/checkpoint.npz")):
+    while not list(out.glob("trials/*.npz")):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -113,9 +114,10 @@ def test_interrupted_search_goes_on(pickled: Path, tmp_path: Path, capsys: pytes
     assert "\r" not in again.err
 
 
-@pytest.mark.slow(4)
+@pytest.mark.slow(8)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_front_trains_each_budget_and_draws(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """`front` leaves a run for each budget, a figure and a table; again, it shows what is there at once."""
+    """`front` leaves a run for each budget, a figure and a table, from two jobs the same; again, it shows them."""
     command = ["front", str(pickled), "--out", str(tmp_path / "front"), "--budgets", "900,300", "--epochs", "2",
                "--threads", "1"]  # fmt: skip
     assert main([*command, "--json"]) == 0
@@ -124,6 +126,9 @@ def test_front_trains_each_budget_and_draws(pickled: Path, tmp_path: Path, capsy
     assert all(row["num_parameters"] <= row["budget"] for row in rows)
     assert (tmp_path / "front" / "front.png").read_bytes().startswith(b"\x89PNG")
     made = (tmp_path / "front" / "300" / "model.onnx").stat().st_mtime_ns
+    elsewhere = [*command[:3], str(tmp_path / "elsewhere"), *command[4:]]
+    assert main([*elsewhere, "--json", "--jobs", "2"]) == 0
+    assert [row["scores"] for row in json.loads(capsys.readouterr().out)] == [row["scores"] for row in rows]
     assert main(command) == 0
     assert "900" in capsys.readouterr().out
     assert (tmp_path / "front" / "300" / "model.onnx").stat().st_mtime_ns == made

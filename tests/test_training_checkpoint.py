@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from smidgen.errors import FileError
-from smidgen.training.checkpoint import Keeper, TrainingState, load_checkpoint, restore_generator, save_checkpoint
+from smidgen.training.checkpoint import Keeper, TrainingState, load_checkpoint, pack_checkpoint, restore_generator
 
 
 def state() -> TrainingState:
@@ -19,7 +19,7 @@ def state() -> TrainingState:
 
 def test_state_comes_back_whole(tmp_path: Path):
     """Everything that changes while training comes back, the generator to the next number."""
-    save_checkpoint(tmp_path / "c.npz", state(), {"seed": 1})
+    (tmp_path / "c.npz").write_bytes(pack_checkpoint(state(), {"seed": 1}))
     loaded = load_checkpoint(tmp_path / "c.npz", {"seed": 1})
     assert (loaded.epoch, loaded.step, loaded.best_epoch, loaded.history) == (2, 20, 1, [{"epoch": 1.0}])
     np.testing.assert_array_equal(loaded.weights["a"], np.ones(2))
@@ -31,7 +31,7 @@ def test_state_comes_back_whole(tmp_path: Path):
 
 def test_checkpoint_of_another_training_is_refused(tmp_path: Path):
     """Going on with other settings names the setting that differs."""
-    save_checkpoint(tmp_path / "c.npz", state(), {"seed": 1, "epochs": 3})
+    (tmp_path / "c.npz").write_bytes(pack_checkpoint(state(), {"seed": 1, "epochs": 3}))
     with pytest.raises(FileError, match="epochs was 3 and is now 4"):
         load_checkpoint(tmp_path / "c.npz", {"seed": 1, "epochs": 4})
 
@@ -40,7 +40,7 @@ def test_checkpoint_of_another_training_is_refused(tmp_path: Path):
 def test_damaged_checkpoint(tmp_path: Path, share: float):
     """A checkpoint cut off anywhere is an error that says what to do."""
     path = tmp_path / "c.npz"
-    save_checkpoint(path, state(), {})
+    path.write_bytes(pack_checkpoint(state(), {}))
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(FileError, match="Delete it"):
         load_checkpoint(path, {})

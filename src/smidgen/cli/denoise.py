@@ -54,8 +54,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", type=int, default=0, metavar="N", help="processor cores to use (default: all)")
     jobs = "processes to use, each with its share of the cores (default: 1)"
     command.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs)
-    scheduler = "instead, the address of a Dask scheduler (tcp://…), or its file"
-    command.add_argument("--scheduler", metavar="ADDRESS", help=scheduler)
+    options.add(command, "--scheduler")
     part = "do one of several parts alone, such as 3/16, where each is a job of its own"
     command.add_argument("--part", metavar="K/N", help=part)
     block = "sides of the blocks that a Zarr store is cut into, in pixels (default: 8192, or what memory allows)"

@@ -8,12 +8,15 @@ from typing import Any
 
 from smidgen.cli import options, show
 from smidgen.cli.progress import Display
-from smidgen.engine.library import count_cores
+from smidgen.engine.library import count_cores, levels
 from smidgen.errors import Exit, plural
-from smidgen.files import write_whole
+from smidgen.files import lock_folder, write_whole
 from smidgen.model.records import to_plain
 from smidgen.network.spec import default_spec, parse_budget
+from smidgen.scaling.workers import open_workers
+from smidgen.training.checkpoint import CHECKPOINT
 from smidgen.training.experiment import Experiment
+from smidgen.training.stretch import Queue, Trainer, Training, rungs_of
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -21,7 +24,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
     options.add(command, *options.PAIRS, "--out")
     usual = "450,900,1800,3600"
     command.add_argument("--budgets", default=usual, metavar="SIZES", help=f"separated by commas (default: {usual})")
-    options.add(command, "--output", "--epochs", "--seed", "--threads", "--split", "--json")
+    jobs = "budgets to train at a time on this machine (default: 1, with all cores)"
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs)
+    options.add(command, "--scheduler", "--output", "--epochs", "--seed", "--threads", "--split", "--json")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -30,7 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     budgets = sorted({parse_budget(text) for text in arguments.budgets.split(",")})
     dataset = options.open_pairs(arguments, output=arguments.output)
-    chosen = {"epochs": arguments.epochs, "seed": arguments.seed, "threads": arguments.threads or count_cores()}
+    alone = arguments.jobs == 1 and arguments.scheduler is None
+    threads = arguments.threads or (count_cores() if alone else 1)
+    chosen = {"epochs": arguments.epochs, "seed": arguments.seed, "threads": threads}
     experiments = [  # all are checked before any is trained
         Experiment.plan(
             dataset, default_spec(budget, dataset.channels, output=dataset.output), budget,
@@ -39,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         for budget in budgets
     ]  # fmt: skip
     folder = arguments.out or options.RUNS / f"{Path(dataset.name).stem or 'run'}-front"
+    if not alone:
+        _train_elsewhere(experiments, folder, arguments.jobs, arguments.scheduler)
     points = _train_each(experiments, folder)
     if len(points) < len(experiments):
         print("smidgen: interrupted; run the same command again to continue", file=sys.stderr)
@@ -49,6 +58,31 @@ def run(arguments: argparse.Namespace) -> int:
     write_whole(folder / "front.json", json.dumps(to_plain(points), indent=1) + "\n")
     print(json.dumps(to_plain(points)) if arguments.json else f"{_table(points)}\n\nfigure:   {figure}")
     return Exit.DONE
+
+
+def _train_elsewhere(experiments: list[Experiment], folder: Path, jobs: int, scheduler: str | None) -> None:
+    """Train on other processes, so that nothing is left but to judge."""
+    from smidgen.runs.record import find_run
+
+    missing = [one for one in experiments if find_run(folder / str(one.budget), one) is None]
+    trainings = [
+        Training(
+            number=number, dataset=one.dataset, spec=one.spec, recipe=one.recipe,
+            path=folder / str(one.budget) / CHECKPOINT, rungs=rungs_of(one.recipe.epochs),
+        )
+        for number, one in enumerate(missing)
+    ]  # fmt: skip
+    queue, total = Queue(trainings), sum(training.recipe.epochs for training in trainings)
+    if not queue.due():
+        return
+    with (
+        lock_folder(folder, "a front"),
+        Display() as display,
+        open_workers(jobs, scheduler, extra="search", check=levels) as workers,
+    ):
+        for stretch, part in workers.run(Trainer(experiments[0].dataset), queue):
+            queue.take(stretch, part)
+            display.epochs(sum(training.done for training in trainings), total)
 
 
 def _train_each(experiments: list[Experiment], folder: Path) -> list[dict[str, Any]]:

@@ -85,6 +85,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     | {"help": "how many times to show all pairs, or 50 million pixels of them (default: set by the recipe)"},
     "--seed": _NUMBER | {"default": 0, "help": "random seed (default: 0)"},
     "--threads": _NUMBER | {"default": 0, "help": "processor cores to use (default: all)"},
+    "--scheduler": {
+        "metavar": "ADDRESS",
+        "help": "the workers of a Dask scheduler do the work: its address, such as tcp://host:8786, or its file",
+    },
     "--split": {
         "choices": ("val", "test"),
         "help": "which pairs to score; keep test for figures that are published (default: val; by evaluate and read "

@@ -63,12 +63,16 @@ class Display:
 
     def search(self, now: "Standing") -> None:
         """Where a search stands."""
-        parts = [f"{now.running} running", f"{now.pruned} pruned"]
-        if now.failed:
-            parts.append(f"{now.failed} failed")
+        parts = [f"{now.counts[state]} {state}" for state in ("running", "pruned")]
+        if now.counts["failed"]:
+            parts.append(f"{now.counts['failed']} failed")
         if now.best is not None:
             parts.append(f"best {now.best:.5f}")
         self._show("search", f"{now.done} of {now.total} trials", ", ".join(parts), now.done, now.total)
+
+    def epochs(self, done: int, total: int) -> None:
+        """So many epochs of several trainings are done."""
+        self._show("epochs", f"{done} of {total} epochs", "", done, total)
 
     def decoding(self, done: int, total: int) -> None:
         """So many of the pictures to learn from are read."""

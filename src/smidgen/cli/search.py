@@ -4,17 +4,17 @@ import argparse
 import hashlib
 import importlib.util
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smidgen.cli import options, show
 from smidgen.cli.progress import Display
 from smidgen.data.pairs import Dataset
-from smidgen.engine.library import count_cores
+from smidgen.engine.library import count_cores, levels
 from smidgen.errors import Exit, InputError, MissingPartError, plural
-from smidgen.files import make_folder
+from smidgen.files import lock_folder
 from smidgen.model.records import to_plain
+from smidgen.scaling.workers import open_workers
 
 if TYPE_CHECKING:
     from smidgen.runs.run import Run
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from smidgen.search.study import Plan
 
 _TRIALS = 30
+_ROUND = 9
 _ROWS_SHOWN = 10
 
 
@@ -34,14 +35,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--prune", action="store_true", help="with --grid, stop poor candidates early, as other searches do"
     )
+    rounds = "proposals made at a time, before any of them is tried: more keep more workers busy, and learn less from "
+    rounds += f"each other (default: {_ROUND})"
+    command.add_argument("--round", type=int, default=_ROUND, metavar="N", help=rounds)
     jobs = "trials to run at a time on this machine (default: one for each core)"
     command.add_argument("--jobs", type=int, metavar="N", help=jobs)
+    options.add(command, "--scheduler")
     threads = "processor cores for each trial (default: 1)"
     command.add_argument("--threads", type=int, default=1, metavar="N", help=threads)
-    storage = "a database for several machines to share, such as postgresql://user@host/name"
-    command.add_argument("--storage", metavar="URL", help=storage)
-    study = "name of the study in the database (default: made from the pairs and the settings)"
-    command.add_argument("--study", metavar="NAME", help=study)
     options.add(command, "--output", "--epochs", "--seed", "--split", "--json")
 
 
@@ -50,37 +51,36 @@ def run(arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec("optuna") is None:
         raise MissingPartError("optuna", "A search", "search")
     from smidgen.search.results import list_rows, write_results
-    from smidgen.search.workers import run_study
+    from smidgen.search.study import Study, run_study
 
-    jobs = count_cores() if arguments.jobs is None else arguments.jobs
-    if jobs < 1:
-        raise InputError(f"--jobs is {jobs}", expected="at least 1")
     plan = _plan(arguments)
-    with Display() as display:
+    jobs = arguments.jobs
+    if jobs is None:
+        jobs = 1 if arguments.scheduler else min(count_cores(), plan.num_trials)
+    with (
+        lock_folder(plan.folder, "a search"),
+        Display() as display,
+        open_workers(jobs, arguments.scheduler, extra="search", check=levels) as workers,
+    ):
+        study = Study(plan)
         display.say(
             f"{plan.dataset.name}: {plural(plan.num_trials, 'trial')} of at most "
-            f"{plural(plan.space.budget, 'parameter')}, {jobs} at a time"
+            f"{plural(plan.space.budget, 'parameter')}, {arguments.scheduler or f'{jobs} at a time'}"
         )
-        study, ending = run_study(plan, jobs, display.search)
-        best = write_results(
-            study,
-            plan,
-            command=_without_password(arguments.command),
-            split=arguments.split or "val",
-            watch=display.judging,
-        )
+        ending = run_study(study, workers, display.search)
+        best = write_results(study, command=arguments.command, split=arguments.split or "val", watch=display.judging)
     if best and best.record.interrupted and ending == "finished":
         ending = "interrupted while judging the best"
-    rows = list_rows(study)
-    about = {"study": plan.name, "ending": ending, "trials": rows, "best": best.record if best else None}
+    rows = list_rows(study.trials)
+    about = {"study": str(plan.folder), "ending": ending, "trials": rows, "best": best.record if best else None}
     print(json.dumps(to_plain(about)) if arguments.json else _text(plan, rows, best, ending))
     return Exit.DONE if ending == "finished" and best else Exit.FAILED
 
 
 def _plan(arguments: argparse.Namespace) -> "Plan":
     """What is to be searched, on what, and where it is kept."""
-    from smidgen.search.space import full_space, read_grid
-    from smidgen.search.storage import storage_url
+    from smidgen.cli.grid import read_grid
+    from smidgen.search.space import full_space
     from smidgen.search.study import Plan
 
     if arguments.grid and arguments.trials is not None:
@@ -94,28 +94,22 @@ def _plan(arguments: argparse.Namespace) -> "Plan":
     else:
         space = full_space(dataset, arguments.budget, **common)
         number = _TRIALS if arguments.trials is None else arguments.trials
-    if number < 1:
-        raise InputError(f"--trials is {number}", expected="at least 1")
-    name = arguments.study or _study_name(dataset, space.describe())
+    for name, value in (("--trials", number), ("--round", arguments.round)):
+        if value < 1:
+            raise InputError(f"{name} is {value}", expected="at least 1")
     # Without --out too the same command finds its study again.
-    folder = arguments.out or options.RUNS / "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
-    make_folder(folder)
+    folder = arguments.out or options.RUNS / _folder_name(dataset, space.describe())
     return Plan(
-        url=storage_url(arguments.storage, folder.resolve()), name=name, dataset=dataset, space=space,
-        num_trials=number, folder=folder, seed=arguments.seed, prune=bool(arguments.prune or not arguments.grid),
+        dataset=dataset, space=space, num_trials=number, folder=folder, seed=arguments.seed,
+        prune=bool(arguments.prune or not arguments.grid), round_size=arguments.round,
     )  # fmt: skip
 
 
-def _study_name(dataset: Dataset, space: dict[str, Any]) -> str:
-    """The same for the same command, on whatever machine it is given."""
+def _folder_name(dataset: Dataset, space: dict[str, Any]) -> str:
+    """The same for the same command."""
     content = json.dumps([dataset.fingerprint, space], sort_keys=True)
-    return f"{Path(dataset.name).stem} {hashlib.sha256(content.encode()).hexdigest()[:8]}"
-
-
-def _without_password(command: str) -> str:
-    from smidgen.search.storage import hide_password
-
-    return shlex.join(hide_password(word) if "://" in word else word for word in shlex.split(command))
+    name = f"{Path(dataset.name).stem} {hashlib.sha256(content.encode()).hexdigest()[:8]}"
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)
 
 
 def _text(plan: "Plan", rows: list["Row"], best: "Run | None", ending: str) -> str:
@@ -145,10 +139,16 @@ def _table(shown: list["Row"], rows: list["Row"]) -> str:
     names = [name for name in shown[0].values if len({str(row.values.get(name)) for row in rows}) > 1]
     cells = [["val loss", "", "parameters", "epochs", "time", *(name.replace("_", " ") for name in names)]]
     for row in shown:
-        epochs = "–" if row.epochs is None else str(row.epochs)
         found = [row.values.get(name, "") for name in names]
         values = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in found]
         cells.append(
-            [f"{row.val_loss:.5f}", row.state, f"{row.parameters:,}", epochs, show.duration(row.seconds or 0), *values]
+            [
+                f"{row.val_loss:.5f}",
+                row.state,
+                f"{row.parameters:,}",
+                str(row.epochs_done),
+                show.duration(row.seconds),
+                *values,
+            ]
         )
     return show.table(cells)

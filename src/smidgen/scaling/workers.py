@@ -5,10 +5,10 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol, TypeVar
@@ -16,17 +16,20 @@ from typing import Any, Protocol, TypeVar
 from smidgen import __version__
 from smidgen.errors import InputError, MissingPartError, SmidgenError
 
-_Result = TypeVar("_Result", covariant=True)
+_Task = TypeVar("_Task")
+_TaskIn = TypeVar("_TaskIn", contravariant=True)
+_Result = TypeVar("_Result")
+_ResultOut = TypeVar("_ResultOut", covariant=True)
 # So many tasks for each thread of the workers are with the scheduler, which would be slowed by all of them.
 _AHEAD = 3
 _FEWEST_AHEAD = 16
 _SECONDS_BETWEEN_COUNTS = 5.0
 
 
-class Work(Protocol[_Result]):
-    """Numbered tasks that do not depend on each other. It is sent to workers once; a lost task is done again."""
+class Work(Protocol[_TaskIn, _ResultOut]):
+    """How tasks are done, and all they share. It is sent to each worker once; a lost task is done again."""
 
-    def do(self, number: int) -> _Result:
+    def do(self, task: _TaskIn, /) -> _ResultOut:
         """One task."""
         ...
 
@@ -34,8 +37,10 @@ class Work(Protocol[_Result]):
 class Workers(Protocol):
     """Whoever does tasks."""
 
-    def run(self, work: Work[_Result], numbers: Iterable[int]) -> Iterator[tuple[int, _Result]]:
-        """Do tasks, and give the number and the result of each as it ends, in any order.
+    def run(self, work: Work[_Task, _Result], tasks: Iterable[_Task]) -> Iterator[tuple[_Task, _Result]]:
+        """Do tasks, and give each with its result as it ends, in any order.
+
+        Tasks that had come to their end are asked for more after each result, which may have brought some.
 
         Raises:
             SmidgenError: a worker was lost with a task again and again, or the scheduler is gone.
@@ -46,10 +51,10 @@ class Workers(Protocol):
 class Here:
     """Tasks are done in this process, one after the other."""
 
-    def run(self, work: Work[_Result], numbers: Iterable[int]) -> Iterator[tuple[int, _Result]]:
+    def run(self, work: Work[_Task, _Result], tasks: Iterable[_Task]) -> Iterator[tuple[_Task, _Result]]:
         """See `Workers.run`."""
-        for number in numbers:
-            yield number, work.do(number)
+        for task in tasks:
+            yield task, work.do(task)
 
 
 class Cluster:
@@ -59,16 +64,19 @@ class Cluster:
         """Take a `distributed.Client`."""
         self._client = client
 
-    def run(self, work: Work[_Result], numbers: Iterable[int]) -> Iterator[tuple[int, _Result]]:
+    def run(self, work: Work[_Task, _Result], tasks: Iterable[_Task]) -> Iterator[tuple[_Task, _Result]]:
         """See `Workers.run`."""
+        import dask
         from distributed import CancelledError, KilledWorker, as_completed
         from distributed.comm.core import CommClosedError
 
         name = f"smidgen-{secrets.token_hex(6)}"
         # The result of a task rather than data that are sent along: should its worker be lost, it is made again.
-        sent = self._client.submit(_keep, work, key=f"{name}-work")
-        waiting, ended = iter(numbers), as_completed(loop=self._client.loop)
-        under_way: dict[int, Any] = {}
+        freely = {"distributed.admin.large-graph-warning-threshold": "1 TiB"}  # what is sent is sent once
+        with dask.config.set(freely):
+            sent = self._client.submit(_keep, work, key=f"{name}-work")
+        waiting, numbers, ended = iter(tasks), count(), as_completed(loop=self._client.loop)
+        under_way: dict[int, tuple[_Task, Any]] = {}
         room, counted = _FEWEST_AHEAD, -_SECONDS_BETWEEN_COUNTS
         try:
             while True:
@@ -77,18 +85,17 @@ class Cluster:
                 batch = list(islice(waiting, max(0, room - len(under_way))))
                 # Keys of one group, many at a time: such tasks the scheduler deals out evenly. Others it would give to
                 # the worker that has the work.
-                keys = [(name, number) for number in batch]
-                for number, future in zip(
-                    batch, self._client.map(_do, [sent] * len(batch), batch, key=keys), strict=True
-                ):
-                    under_way[number] = future
+                keys = [(name, next(numbers)) for _ in batch]
+                with dask.config.set(freely):
+                    futures = self._client.map(_do, [sent] * len(batch), batch, key=keys, version=__version__)
+                for task, future in zip(batch, futures, strict=True):
+                    under_way[future.key[1]] = task, future
                     ended.add(future)
                 if not under_way:
                     return
                 future = next(ended)
-                result, number = future.result(), future.key[1]
-                del under_way[number]
-                yield number, result
+                result, (task, _) = future.result(), under_way.pop(future.key[1])
+                yield task, result
         except KilledWorker as error:
             raise SmidgenError(
                 f"Workers were lost with one task again and again ({error}); they may have too little memory. "
@@ -100,7 +107,7 @@ class Cluster:
                 "What is done is kept: the same command goes on."
             ) from None
         finally:
-            self._client.cancel(list(under_way.values()), force=True)
+            self._client.cancel([future for _, future in under_way.values()], force=True)
 
     def _room(self) -> int:
         threads: dict[str, int] = self._client.nthreads()
@@ -108,7 +115,14 @@ class Cluster:
 
 
 @contextmanager
-def open_workers(jobs: int = 1, scheduler: str | None = None, needs: tuple[str, ...] = ()) -> Iterator[Workers]:
+def open_workers(
+    jobs: int = 1,
+    scheduler: str | None = None,
+    needs: tuple[str, ...] = (),
+    *,
+    extra: str = "scaling",
+    check: Callable[[], object] = bool,
+) -> Iterator[Workers]:
     """Workers for a while.
 
     Args:
@@ -116,10 +130,12 @@ def open_workers(jobs: int = 1, scheduler: str | None = None, needs: tuple[str, 
         scheduler: instead of these, the address of a Dask scheduler (tcp://…, tls://…) or its file. For TLS, Dask's own
             settings hold.
         needs: packages that the workers must have, beside Smidgen.
+        extra: what brings these and `distributed`.
+        check: raises an error where a worker cannot do the work for another reason.
 
     Raises:
         InputError: so many jobs cannot be, both are given, there is no such scheduler, or its workers have another
-            version of Smidgen or lack a package.
+            version of Smidgen, lack a package or cannot do the work.
         MissingPartError: `distributed` is not installed.
     """
     if jobs < 1:
@@ -133,7 +149,7 @@ def open_workers(jobs: int = 1, scheduler: str | None = None, needs: tuple[str, 
         import dask
         import distributed
     except ImportError:
-        raise MissingPartError("distributed", "More than one job", "scaling") from None
+        raise MissingPartError("distributed", "More than one job", extra) from None
     if scheduler is None:
         with ExitStack() as stack:
             # Else workers look a hundred times a second at what they do.
@@ -156,7 +172,7 @@ def open_workers(jobs: int = 1, scheduler: str | None = None, needs: tuple[str, 
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"no scheduler answers at {scheduler} ({error})") from None
     with client:
-        _check_workers(client, needs)
+        _check_workers(client, needs, extra, check)
         yield Cluster(client)
 
 
@@ -173,24 +189,29 @@ def _without_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _check_workers(client: Any, needs: tuple[str, ...]) -> None:
+def _check_workers(client: Any, needs: tuple[str, ...], extra: str, check: Callable[[], object]) -> None:
     """Refuse workers that would give something else, or nothing."""
     for package in ("smidgen", *needs):
         for address, found in client.run(metadata.version, package, on_error="return").items():
             if isinstance(found, Exception):
                 raise InputError(
                     f"the worker {address} does not have the package {package!r}",
-                    remedy="Install smidgen[scaling] where the workers run",
+                    remedy=f"Install smidgen[{extra}] where the workers run",
                 )
             if package == "smidgen" and found != __version__:
                 raise InputError(
                     f"the worker {address} has version {found} of Smidgen", expected=f"{__version__}, as here"
                 )
+    for address, found in client.run(check, on_error="return").items():
+        if isinstance(found, Exception):
+            raise InputError(f"the worker {address} cannot do this work ({found})")
 
 
-def _keep(work: Work[_Result]) -> Work[_Result]:
+def _keep(work: Work[_Task, _Result]) -> Work[_Task, _Result]:
     return work
 
 
-def _do(work: Work[_Result], number: int) -> _Result:
-    return work.do(number)
+def _do(work: Work[_Task, _Result], task: _Task, version: str) -> _Result:
+    if version != __version__:  # of a worker that came later
+        raise InputError(f"a worker has version {__version__} of Smidgen", expected=f"{version}, as where it is called")
+    return work.do(task)

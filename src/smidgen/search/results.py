@@ -10,92 +10,58 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from smidgen.files import make_folder, write_whole
+from smidgen.files import write_whole
 from smidgen.judging.evaluate import Watch
-from smidgen.network.spec import spec_from_dict
+from smidgen.network.spec import spec_to_dict
 from smidgen.runs.figures import draw_bars, draw_points
 from smidgen.runs.run import Run, leave_run
-from smidgen.search.study import Plan, best_trial, slots_of, trained_of
+from smidgen.search.study import Study, Trial
 from smidgen.training.experiment import Experiment
-from smidgen.training.recipe import Recipe
 
-TRIALS_FILE = "trials.csv"
-BEST_FOLDER = "best"
+TRIALS_FILE, BEST_FOLDER = "trials.csv", "best"
 _FEWEST_FOR_IMPORTANCE = 8
-_STATES = {
-    TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running", TrialState.WAITING: "waiting",
-}  # fmt: skip
+_FIRST = {"finished": 0, "pruned": 1}
+# What the values led to tells more than the values: a width instead of a ratio, a rate instead of a factor.
+_TOLD = ("kind", "width", "hidden", "scales", "passes", "kernel", "epochs", "batch_size", "optimizer", "learning_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One attempt at one slot.
+    """One trial.
 
-    Attributes:
-        slot, trial: which proposal, and which attempt at it by the storage's own count.
-        retry_of: the attempt before, where that one was killed or stopped.
-        state: finished, pruned, failed, running or waiting.
-        val_loss: of the best epoch, or None before the first.
-        epochs, seconds: spent; None while running.
-        parameters: of the network.
-        values: what was chosen, by name.
-        error: what went wrong.
+    `state` is as in `Trial`, `val_loss` that of the best epoch, or None before the first, `values` what was chosen, by
+    name, and `error` what went wrong.
     """
 
-    slot: int
     trial: int
-    retry_of: int | None
     state: str
     val_loss: float | None
-    epochs: int | None
-    seconds: float | None
-    parameters: int | None
+    epochs_done: int
+    seconds: float
+    parameters: int
     values: dict[str, Any]
     error: str
 
 
-def list_rows(study: optuna.Study) -> list[Row]:
-    """All attempts, the lowest validation loss first."""
-    rows = [_row(trial) for trials in slots_of(study) for trial in trials]
-    finished = {"finished": 0, "pruned": 1}
-    return sorted(
-        rows,
-        key=lambda row: (finished.get(row.state, 2), math.inf if row.val_loss is None else row.val_loss, row.trial),
-    )
+def list_rows(trials: Sequence[Trial]) -> list[Row]:
+    """All trials: those trained to their end, those that ended early, others; the lowest validation loss first."""
+    rows = [_row(trial) for trial in trials]
+    return sorted(rows, key=lambda row: (_FIRST.get(row.state, 2), row.val_loss is None, row.val_loss or 0, row.trial))
 
 
-def _row(trial: FrozenTrial) -> Row:
-    attributes = trial.user_attrs
-    candidate, spent = attributes.get("candidate", {}), attributes.get("spent", {})
-    spec, settings = candidate.get("spec", {}), candidate.get("settings", {})
-    # What the values led to tells more than the values: a width instead of a ratio, a rate instead of a factor.
-    chosen = {name: spec[name] for name in ("kind", "width", "hidden", "scales", "passes", "kernel") if name in spec}
-    chosen |= {name: settings[name] for name in ("epochs", "batch_size", "optimizer", "learning_rate") if settings}
-    chosen |= {name: value for name, value in trial.params.items() if name == "patience"}
-    value = trial.value if trial.state == TrialState.COMPLETE else None
-    if value is None and trial.intermediate_values:
-        value = trial.intermediate_values[max(trial.intermediate_values)]
-    state = "stopped" if "stopped" in attributes else _STATES[trial.state]
+def _row(trial: Trial) -> Row:
+    values = spec_to_dict(trial.spec) | trial.recipe.to_dict()
+    told = (*_TOLD, "patience") if "patience" in trial.frozen.params else _TOLD
     return Row(
-        slot=attributes["slot"],
-        trial=trial.number,
-        retry_of=attributes.get("retry_of"),
-        state=state,
-        val_loss=value,
-        epochs=spent.get("epochs"),
-        seconds=spent.get("seconds"),
-        parameters=candidate.get("num_parameters"),
-        values=chosen,
-        error=attributes.get("error", ""),
-    )
+        trial=trial.number, state=trial.state, val_loss=trial.loss_at(trial.done) if trial.done else None,
+        epochs_done=trial.done, seconds=trial.seconds, parameters=trial.spec.num_parameters,
+        values={name: values[name] for name in told if name in values}, error=trial.error,
+    )  # fmt: skip
 
 
-def write_results(
-    study: optuna.Study, plan: Plan, *, command: str, split: str, watch: Watch = lambda what, done: None
-) -> Run | None:
+def write_results(study: Study, *, command: str, split: str, watch: Watch = lambda what, done: None) -> Run | None:
     """Write `trials.csv`, the figures, and the run of the best model if one was trained to its end.
 
     `watch` is told what is scored, and what share of it is done.
@@ -103,30 +69,23 @@ def write_results(
     Raises:
         FileError: the folder cannot be written to.
     """
-    make_folder(plan.folder)
-    rows = list_rows(study)
+    plan, rows = study.plan, list_rows(study.trials)
     write_whole(plan.folder / TRIALS_FILE, _csv(rows))
-    scored = [row for row in rows if row.val_loss is not None and row.seconds is not None and row.parameters]
-    if scored:
-        labels = [row.state for row in scored]
-        losses = [row.val_loss or 0.0 for row in scored]
-        for name, label, values in (
-            ("parameters", "parameters", [float(row.parameters or 0) for row in scored]),
-            ("seconds", "seconds of training", [row.seconds or 0.0 for row in scored]),
-        ):
-            write_whole(plan.folder / f"{name}.png", draw_points(values, losses, labels, x=label, y="validation loss"))
-    shares = importance(study)
+    scored = [(row, row.val_loss) for row in rows if row.val_loss is not None]
+    labels, losses = [row.state for row, _ in scored], [loss for _, loss in scored]
+    for name, x in (("parameters", "parameters"), ("seconds", "seconds of training")) if scored else ():
+        values = [float(getattr(row, name)) for row, _ in scored]
+        write_whole(plan.folder / f"{name}.png", draw_points(values, losses, labels, x=x, y="validation loss"))
+    shares = importance(study.optuna)
     if shares:
         write_whole(plan.folder / "importance.png", draw_bars(shares, x="share of the variation in validation loss"))
-    trial = best_trial(study)
-    if trial is None or "trained" not in trial.user_attrs:
+    best = study.best()
+    if best is None:
         return None
-    candidate = trial.user_attrs["candidate"]
     experiment = Experiment(
-        dataset=plan.dataset, spec=spec_from_dict(candidate["spec"]), recipe=Recipe(**candidate["settings"]),
-        budget=plan.space.budget, command=command, split=split,
-    )  # fmt: skip
-    return leave_run(experiment, trained_of(trial), folder=plan.folder / BEST_FOLDER, watch=watch)
+        dataset=plan.dataset, spec=best.spec, recipe=best.recipe, budget=plan.space.budget, command=command, split=split
+    )
+    return leave_run(experiment, best.trained(), folder=plan.folder / BEST_FOLDER, watch=watch)
 
 
 def importance(study: optuna.Study) -> dict[str, float]:
@@ -134,8 +93,7 @@ def importance(study: optuna.Study) -> dict[str, float]:
 
     Watanabe et al. 2023, "PED-ANOVA: efficiently quantifying hyperparameter importance in arbitrary subspaces".
     """
-    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(finished) < _FEWEST_FOR_IMPORTANCE:
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < _FEWEST_FOR_IMPORTANCE:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -148,12 +106,11 @@ def importance(study: optuna.Study) -> dict[str, float]:
 
 def _csv(rows: Sequence[Row]) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row.values))
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    fixed = ("slot", "trial", "retry_of", "state", "val_loss", "epochs_done", "seconds", "parameters")
-    writer.writerow([*fixed, *names, "error"])
+    fixed = [name for name in Row.__annotations__ if name not in ("values", "error")]
+    table = [[*fixed, *names, "error"]]
     for row in rows:
-        start = (row.slot, row.trial, row.retry_of, row.state, row.val_loss, row.epochs, row.seconds, row.parameters)
-        writer.writerow([*("" if cell is None else cell for cell in start),
-                         *(row.values.get(name, "") for name in names), row.error])  # fmt: skip
+        cells = [getattr(row, name) for name in fixed] + [row.values.get(name) for name in names] + [row.error]
+        table.append(["" if cell is None else cell for cell in cells])
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(table)
     return buffer.getvalue()

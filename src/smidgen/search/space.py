@@ -2,39 +2,19 @@
 
 import functools
 import itertools
-import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from smidgen.data.pairs import Dataset
-from smidgen.errors import FileError, InputError
-from smidgen.network.spec import NETWORKS, OUTPUTS, PlainSpec, PyramidSpec, Spec, check_budget, widest_pyramid
-from smidgen.training.recipe import CROP, OPTIMIZERS, Recipe, default_recipe
+from smidgen.network.spec import OUTPUTS, PlainSpec, PyramidSpec, Spec, check_budget, widest_pyramid
+from smidgen.training.recipe import CROP, Recipe, default_recipe
 
 Value = str | int | float
 _SHAPE = ("kernel", "scales", "passes")
 _BATCHES_A_DEFAULT = (0.5, 1, 2)
 _RATE_FACTORS = (0.1, 3.0)
 _HIDDEN_RATIOS = (0.5, 3.0)
-_MOST_COMBINATIONS = 10_000
-_MOST_GRID_BYTES = 2**14
-_TOO_LARGE = 2**63  # for TOML, though Python reads on
-# What a grid file may set, and of which type.
-_GRID_TYPES: dict[str, tuple[type, ...]] = {
-    "network": (str,),
-    "kernel": (int,),
-    "scales": (int,),
-    "passes": (int,),
-    "hidden_ratio": (int, float),
-    "epochs": (int,),
-    "batch_size": (int,),
-    "optimizer": (str,),
-    "learning_rate": (int, float),
-    "patience": (int,),
-}
 
 
 @dataclass(frozen=True)
@@ -114,16 +94,13 @@ class Space:
 
     def combinations(self) -> list[dict[str, Value]]:
         """Every combination of the choices."""
-        return [
-            dict(zip(self.choices, combination, strict=True))
-            for combination in itertools.product(*self.choices.values())
-        ]
+        return [dict(zip(self.choices, values, strict=True)) for values in itertools.product(*self.choices.values())]
 
     def describe(self) -> dict[str, Any]:
-        """As plain data that tells one search from another; the usual output is left out, as before there were two."""
-        output = {} if self.output == OUTPUTS[0] else {"output": self.output}
-        return output | {
+        """As plain data that tells one search from another."""
+        return {
             "budget": self.budget,
+            "output": self.output,
             "common": {name: value for name, value in self.common.items() if name != "threads"},  # which change nothing
             "choices": {name: list(options) for name, options in self.choices.items()},
             "ranges": {name: list(ends) for name, ends in self.ranges.items()},
@@ -140,7 +117,7 @@ def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
         BudgetError: no network fits.
     """
     channels, (examples, pixels) = dataset.channels, dataset.measure(CROP)
-    common = _usual_of(dataset) | common
+    common = usual_of(dataset) | common
     shapes: dict[str, tuple[Value, ...]] = {"passes": (1, 2), "scales": (2, 3, 4, 5), "kernel": (3, 5, 7)}
     while (largest := _narrowest(shapes, channels)).num_parameters > budget:
         name = max(shapes, key=lambda name: len(shapes[name]))
@@ -150,19 +127,15 @@ def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
     usual = default_recipe(largest, examples, pixels, **common)
     batches = tuple(max(1, round(usual.batch_size * factor)) for factor in _BATCHES_A_DEFAULT)
     return Space(
-        budget=budget,
-        channels=channels,
-        num_pairs=examples,
-        pixels=pixels,
-        output=dataset.output,
+        budget=budget, channels=channels, num_pairs=examples, pixels=pixels, output=dataset.output,
         common={"epochs": usual.epochs} | common,
         choices=shapes | {"optimizer": ("soap", "adamw"), "batch_size": tuple(dict.fromkeys(batches))},
         # The narrowest network was tried with as many hidden channels as its width of 1 can ask for.
         ranges={"hidden_ratio": _HIDDEN_RATIOS, "learning_rate_factor": _RATE_FACTORS},
-    )
+    )  # fmt: skip
 
 
-def _usual_of(dataset: Dataset) -> dict[str, Any]:
+def usual_of(dataset: Dataset) -> dict[str, Any]:
     """What these pairs ask of a recipe."""
     return {"flips": True} if dataset.flips else {}
 
@@ -170,69 +143,3 @@ def _usual_of(dataset: Dataset) -> dict[str, Any]:
 def _narrowest(shapes: Mapping[str, tuple[Value, ...]], channels: int) -> PyramidSpec:
     shape: dict[str, Any] = {name: int(options[-1]) for name, options in shapes.items()}
     return PyramidSpec(channels=channels, width=1, hidden=round(_HIDDEN_RATIOS[1]), **shape)
-
-
-def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space:
-    """The space of a grid file: TOML, a value or a list of values for each name.
-
-    Raises:
-        FileError: it cannot be read or is not TOML.
-        InputError: a name or value is not one a search knows, there are too many combinations, or a setting in
-            `common` is impossible.
-        BudgetError: a combination does not fit the budget.
-    """
-    try:
-        if path.stat().st_size > _MOST_GRID_BYTES:
-            raise FileError(f"the grid {path} is too long", expected=f"at most {_MOST_GRID_BYTES:,} bytes")
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        repr(content)  # a ValueError where a number is too long to be shown, which hexadecimal ones can be
-    except (OSError, ValueError, RecursionError) as error:  # what is no TOML or no text is a ValueError
-        raise FileError(f"the grid {path} cannot be read ({error})", expected="a TOML file") from None
-    if not content:
-        raise InputError(f"the grid {path} is empty", expected=f"values for some of {', '.join(_GRID_TYPES)}")
-    examples, pixels = dataset.measure(CROP)
-    common = _usual_of(dataset) | common
-    default_recipe(PyramidSpec(channels=dataset.channels), examples, pixels, **common)
-    choices = {name: _options(path, name, value) for name, value in content.items()}
-    number = math.prod(map(len, choices.values()))
-    if number > _MOST_COMBINATIONS:
-        raise InputError(f"the grid {path} has {number:,} combinations", expected=f"at most {_MOST_COMBINATIONS:,}")
-    space = Space(
-        budget=budget,
-        channels=dataset.channels,
-        num_pairs=examples,
-        pixels=pixels,
-        output=dataset.output,
-        common={name: value for name, value in common.items() if name not in choices},
-        choices=choices,
-        grid=True,
-    )
-    try:
-        _ = space.most_epochs  # builds every candidate
-    except InputError as error:
-        raise type(error)(f"the grid {path} cannot be searched: {error}") from None
-    return space
-
-
-def _options(path: Path, name: str, value: Any) -> tuple[Value, ...]:
-    """One entry of a grid file, checked."""
-    if name not in _GRID_TYPES:
-        raise InputError(
-            f"the grid {path} sets {name!r:.40}, which is no setting of a search",
-            expected=f"only {', '.join(_GRID_TYPES)}",
-        )
-    options = value if isinstance(value, list) else [value]
-    kinds = _GRID_TYPES[name]
-    wrong = [option for option in options if not isinstance(option, kinds) or isinstance(option, bool)]
-    if wrong or not options:
-        expected = "a number, or a list of numbers" if str not in kinds else "a name, or a list of names"
-        raise InputError(f"{name} is {value!r:.40} in the grid {path}", expected=expected)
-    known = {"network": NETWORKS, "optimizer": OPTIMIZERS}.get(name)
-    unknown = [option for option in options if known and option not in known]
-    if known and unknown:
-        raise InputError(f"{name} is {unknown[0]!r:.40} in the grid {path}", expected=" or ".join(known))
-    if str not in kinds and not all(abs(option) < _TOO_LARGE for option in options):
-        raise InputError(f"{name} is out of range in the grid {path}", expected="numbers below 2**63")
-    if name == "hidden_ratio" and not all(0 < option < 1000 for option in options):
-        raise InputError(f"hidden_ratio is {value!r:.40} in the grid {path}", expected="numbers between 0 and 1000")
-    return tuple(dict.fromkeys(options))

@@ -1,52 +1,48 @@
-"""A study: slots for the proposals, where they stand, and the best that was found.
+"""A study: what was proposed, how far each trial is, which end early; kept in one file by the one process that owns it.
 
-A search of N trials is N slots, put into the storage as waiting trials before anything runs. A
-worker takes one, proposes values for it and trains. If the worker is killed or stopped, the slot is
-put in line again with the same values, and whoever takes it goes on from the checkpoint where the
-folder is shared. So every slot ends once, however many workers come and go.
+Proposals come in rounds of a fixed size. Within a round, trials are compared after a 27th, a ninth and a third of the
+epochs, once all have come so far, and the best third goes on. A round is proposed when the one before the last has
+ended, from what had ended then. So all follows from pairs and settings, however many workers there are, and whatever
+happens to them.
 """
 
-import base64
-import io
 import json
-from collections import defaultdict
-from dataclasses import dataclass
+import math
+import warnings
+import weakref
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
-from numpy.typing import NDArray
-from optuna.exceptions import DuplicatedStudyError
+import sqlalchemy
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.exc import SQLAlchemyError
 
 from smidgen.data.pairs import Dataset
-from smidgen.errors import InputError
+from smidgen.errors import FileError, InputError, SmidgenError
+from smidgen.files import make_folder
+from smidgen.scaling.workers import Workers
 from smidgen.search.space import Space
-from smidgen.search.storage import GRACE_SECONDS, open_storage
-from smidgen.training.train import Trained
+from smidgen.training.stretch import FAILED, REDUCTION, Queue, Trainer, Training, rungs_of
 
-_MOST_ATTEMPTS = 4
+STUDY_FILE, _NAME = "study.db", "smidgen"
+_ROUNDS_AT_ONCE = 2
+_PRUNED = "pruned"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All a worker has to know.
+    """What is searched, and where it is kept.
 
-    Attributes:
-        url: of the storage.
-        name: of the study in it.
-        dataset, space: what to train on, and what may be proposed.
-        num_trials: slots.
-        folder: for checkpoints.
-        seed: of the proposals.
-        prune: end poor candidates early.
-        sampler: "tpe", or "random" to compare with.
-        grace: seconds without a sign of life after which a worker counts as dead.
+    `num_trials` proposals from `space` are made, `round_size` at a time (of a grid all at once), from `seed`, by
+    `sampler`: "tpe", or "random" to compare with. `prune` ends poor ones early. The folder gets study and checkpoints.
     """
 
-    url: str
-    name: str
     dataset: Dataset
     space: Space
     num_trials: int
@@ -54,143 +50,238 @@ class Plan:
     seed: int = 0
     prune: bool = True
     sampler: str = "tpe"
-    grace: int = GRACE_SECONDS
+    round_size: int = 9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How far a study is.
+    """How many trials are in each state, or "running", how many are wanted, and the lowest loss of a finished one."""
 
-    Attributes:
-        finished, pruned, failed, running: slots; `finished` counts those trained to their end.
-        total: slots.
-        best: lowest validation loss of a finished one, or None.
-    """
-
-    finished: int
-    pruned: int
-    failed: int
-    running: int
+    counts: Counter[str]
     total: int
     best: float | None
 
     @property
     def done(self) -> int:
-        """Slots that need no more work."""
-        return self.finished + self.pruned + self.failed
+        """Trials that need no more work."""
+        return sum(self.counts[state] for state in ("finished", _PRUNED, FAILED))
 
 
-def prepare(plan: Plan) -> optuna.Study:
-    """Open the study or make it, and see that each slot is in line.
+@dataclass(kw_only=True, eq=False)
+class Trial(Training):
+    """A proposal and its training, whose `ending` may also be "pruned".
 
-    Raises:
-        InputError: the storage cannot be opened, or holds another search under this name.
+    Attributes:
+        frozen: the proposal, as it was first kept.
+        held_at: epochs it may not go beyond until others of its round come as far.
+        told: whether the study's file says how it ended.
     """
-    storage = open_storage(plan.url, create=True, grace=plan.grace)
-    identity = {"pairs": plan.dataset.fingerprint, "seed": plan.seed, "prune": plan.prune} | plan.space.describe()
+
+    frozen: FrozenTrial
+    held_at: float = math.inf
+    told: bool = False
+
+    @property
+    def state(self) -> str:
+        """`finished`, `pruned`, `failed`, `stopped` (begun) or `waiting`."""
+        if self.ending:
+            return self.ending if self.ending in (_PRUNED, FAILED) else "finished"
+        return "stopped" if self.done else "waiting"
+
+    @property
+    def round(self) -> int:
+        """Whose trials it is compared with."""
+        return int(self.frozen.user_attrs["round"])
+
+
+class Study(Queue):
+    """Every proposal of a search; the stretches to be done follow from where the trials stand."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Open the study in the plan's folder, or begin it.
+
+        Raises:
+            FileError: the file or a checkpoint cannot be read or written.
+            InputError: the folder holds another search, or one of an earlier version.
+        """
+        self.plan = plan
+        self.optuna = _open(plan)
+        self._rungs = rungs_of(plan.space.most_epochs)
+        # Values that are set: all of a grid, else those of the default recipe, to begin with.
+        default = [] if plan.sampler == "random" else [plan.space.default_values()]
+        self._set = plan.space.combinations() if plan.space.grid else default
+        self.trials = [self._trial(frozen) for frozen in self.optuna.get_trials(deepcopy=False)]
+        super().__init__(self.trials)
+
+    def _trial(self, frozen: FrozenTrial) -> Trial:
+        candidate = self.plan.space.build(frozen.params)
+        return Trial(
+            number=frozen.number, dataset=self.plan.dataset, spec=candidate.spec, recipe=candidate.settings,
+            path=self.plan.folder / "trials" / f"{frozen.number:04}.npz", rungs=self._rungs, frozen=frozen,
+            ending=frozen.user_attrs.get("ending", ""), error=frozen.user_attrs.get("error", ""),
+            told=frozen.state.is_finished(),
+        )  # fmt: skip
+
+    def due(self) -> list[Trial]:
+        """See `Queue.due`; proposes where it is time to."""
+        while self._settle() < _ROUNDS_AT_ONCE and self._propose():
+            pass
+        return [trial for trial in self.trials if not trial.ending and trial.done < trial.held_at]
+
+    def _settle(self) -> int:
+        """End what is poor; gives how many rounds are under way."""
+        rounds: dict[int, list[Trial]] = defaultdict(list)
+        for trial in self.trials:
+            rounds[trial.round].append(trial)
+        for trials in rounds.values():
+            self._compare(trials)
+        for trial in self.trials:
+            if trial.ending and not trial.told:
+                self._tell(trial)
+        return sum(not all(trial.ending for trial in trials) for trials in rounds.values())
+
+    def _compare(self, alive: list[Trial]) -> None:
+        """Successive halving, worked out from the start: what the histories say does not depend on when it is asked."""
+        lacking = len(alive) < alive[0].frozen.user_attrs["size"]  # as after a kill while they were proposed
+        for rung in self._rungs if self.plan.prune else ():
+            if lacking or any(trial.done < rung and not trial.ending for trial in alive):
+                for trial in alive:
+                    trial.held_at = rung
+                return
+            left = [t for t in alive if (t.done, t.ending not in ("finished", "stopped early")) >= (rung, True)]
+            for trial in sorted(left, key=lambda t: (t.loss_at(rung), t.number))[max(1, len(left) // REDUCTION) :]:
+                # The default recipe is trained to its end, so that no search ends with less.
+                if self.plan.space.grid or trial.number >= len(self._set):
+                    trial.ending = _PRUNED
+                    alive = [other for other in alive if other is not trial]
+        for trial in alive:
+            trial.held_at = math.inf
+
+    def _tell(self, trial: Trial) -> None:
+        """Say in the file how a trial ended, for the next time and for whoever looks into it with Optuna."""
+        seen, storage, key = _as_seen(trial, True), self.optuna._storage, trial.frozen._trial_id
+        for step, loss in seen.intermediate_values.items():
+            storage.set_trial_intermediate_value(key, step, loss)
+        for name in ("ending", "error"):
+            if getattr(trial, name):
+                storage.set_trial_user_attr(key, name, getattr(trial, name))
+        self.optuna.tell(trial.number, seen.value, seen.state)
+        trial.told = True
+
+    def _propose(self) -> bool:
+        """What a round lacks, or a new one; False where there are enough."""
+        left = self.plan.num_trials - len(self.trials)
+        about = self.trials[-1].frozen.user_attrs if self.trials else {"round": -1, "size": 0}
+        lacking = about["size"] - sum(trial.round == about["round"] for trial in self.trials)
+        if not lacking:
+            lacking = left if self.plan.space.grid else min(left, self.plan.round_size)
+            about = {"round": about["round"] + 1, "size": lacking}
+        storage = self.optuna._storage
+        for _ in range(lacking):
+            # All of it or nothing, should this process be killed.
+            key = storage.create_new_trial(self.optuna._study_id, self._sample(about))
+            self.trials.append(self._trial(storage.get_trial(key)))
+        return lacking > 0
+
+    def _sample(self, about: dict[str, int]) -> FrozenTrial:
+        """Another trial, from how those of the rounds that must have ended did."""
+        number, last = len(self.trials), about["round"] - _ROUNDS_AT_ONCE
+        seed = int(np.random.SeedSequence([self.plan.seed, number]).generate_state(1)[0])
+        sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
+        if self.plan.sampler != "random":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        view = optuna.create_study(sampler=sampler)
+        if number < len(self._set):
+            view.enqueue_trial(self._set[number])
+        else:
+            view.add_trials([_as_seen(trial, trial.round <= last) for trial in self.trials])
+        trial = view.ask()
+        self.plan.space.suggest(trial)
+        return create_trial(
+            state=TrialState.RUNNING, user_attrs=dict(about), params=trial.params, distributions=trial.distributions
+        )
+
+    def standing(self) -> Standing:
+        """How far it is."""
+        counts, best = Counter(trial.state for trial in self.trials), self.best()
+        counts["running"] = len(self.under_way)
+        total = max(self.plan.num_trials, len(self.trials))
+        return Standing(counts=counts, total=total, best=best.loss_at(best.done) if best else None)
+
+    def best(self) -> Trial | None:
+        """The finished trial with the lowest validation loss, the first of equals."""
+        finished = [trial for trial in self.trials if trial.state == "finished"]
+        return min(finished, key=lambda trial: (trial.loss_at(trial.done), trial.number), default=None)
+
+
+def run_study(study: Study, workers: Workers, watch: Callable[[Standing], None]) -> str:
+    """Train until all trials have ended, or the user has had enough; `watch` is told after each stretch.
+
+    Returns:
+        "finished", "interrupted", or what went wrong; whatever it was, the same command goes on.
+    """
+    trainer = Trainer(replace(study.plan.dataset, test=study.plan.dataset.val))  # no training looks at the test pairs
     try:
-        study = optuna.create_study(storage=storage, study_name=plan.name)
-        study.set_user_attr("search", identity)
-    except DuplicatedStudyError:
-        study = optuna.load_study(study_name=plan.name, storage=storage)
-        found = study.user_attrs.get("search", identity)
-        wanted = json.loads(json.dumps(identity))  # as it comes back from a storage
-        different = [key for key in wanted | found if found.get(key) != wanted.get(key)]
-        if different:
-            key = different[0]
-            was, now = found.get(key), identity.get(key)
+        watch(study.standing())
+        for stretch, part in workers.run(trainer, study):
+            study.take(stretch, part)
+            study.due()
+            watch(study.standing())
+    except KeyboardInterrupt:
+        return "interrupted"
+    except (SQLAlchemyError, StorageInternalError) as error:
+        return f"{study.plan.folder / STUDY_FILE} cannot be written to ({_reason(error)})"
+    except SmidgenError as error:
+        return str(error)
+    return "finished"
+
+
+def _as_seen(trial: Trial, ended: bool) -> FrozenTrial:
+    """A trial as a sampler is to see it; one that may be under way or ended by chance only as being under way."""
+    loss, state, told = trial.loss_at(trial.done), TrialState.RUNNING, {}
+    if ended and trial.ending == _PRUNED:
+        state, told = TrialState.PRUNED, {trial.done: loss}
+    elif ended:
+        state = TrialState.FAIL if trial.ending == FAILED or not math.isfinite(loss) else TrialState.COMPLETE
+    return create_trial(
+        state=state, value=loss if state == TrialState.COMPLETE else None, intermediate_values=told,
+        params=trial.frozen.params, distributions=trial.frozen.distributions,
+    )  # fmt: skip
+
+
+def _open(plan: Plan) -> optuna.Study:
+    """See `Study`."""
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # what matters of it is in the progress and the table
+    make_folder(plan.folder)
+    path = plan.folder / STUDY_FILE
+    url = sqlalchemy.URL.create("sqlite", database=str(path.resolve())).render_as_string()
+    identity = {"pairs": plan.dataset.fingerprint, "seed": plan.seed, "prune": plan.prune, "round": plan.round_size}
+    identity = json.loads(json.dumps(identity | plan.space.describe()))  # as it comes back
+    try:
+        storage = RDBStorage(url.replace("{", "{{").replace("}", "}}"))  # Optuna fills in what stands in braces
+        weakref.finalize(storage, storage.engine.dispose)  # closes what the pool still holds open
+        if {summary.study_name for summary in optuna.get_all_study_summaries(storage)} - {_NAME}:
             raise InputError(
-                f"the study {plan.name!r} holds another search: {key} was {was} and is now {now}",
-                remedy="Repeat the command that began it, or choose another folder or --study",
-            ) from None
-    put_in_line(study, plan)
+                f"{path} holds a study of an earlier version of Smidgen",
+                remedy="Finish it with that version, or choose another --out",
+            )
+        study = optuna.create_study(storage=storage, study_name=_NAME, load_if_exists=True)
+        if "search" not in study.user_attrs:
+            study.set_user_attr("search", identity)
+        found = study.user_attrs["search"]
+    except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
+        raise FileError(f"the study {path} cannot be opened ({_reason(error)})") from None
+    if different := [key for key in identity | found if found.get(key) != identity.get(key)]:
+        key = different[0]
+        raise InputError(
+            f"{plan.folder} holds another search: {key} was {found.get(key)} and is now {identity.get(key)}",
+            remedy="Repeat the command that began it, or choose another --out",
+        )
     return study
 
 
-def slots_of(study: optuna.Study, num_trials: int | None = None) -> list[list[FrozenTrial]]:
-    """The trials of each slot in order, without those that turned out to be superfluous."""
-    slots: dict[int, list[FrozenTrial]] = defaultdict(list)
-    for trial in study.get_trials(deepcopy=False):
-        if "slot" in trial.user_attrs and "superfluous" not in trial.user_attrs:
-            slots[trial.user_attrs["slot"]].append(trial)
-    return [slots[slot] for slot in range(max(num_trials or 0, *(n + 1 for n in slots), 0))]
-
-
-def _attempts(trials: list[FrozenTrial]) -> int:
-    """How often a slot was begun, not counting when the user stopped it."""
-    return sum("stopped" not in trial.user_attrs for trial in trials)
-
-
-def _given_up(trials: list[FrozenTrial]) -> bool:
-    """Whether a slot is not to be tried again: it failed by itself, or too often."""
-    failed = all(trial.state == TrialState.FAIL for trial in trials)
-    return bool(trials) and failed and ("error" in trials[-1].user_attrs or _attempts(trials) >= _MOST_ATTEMPTS)
-
-
-def put_in_line(study: optuna.Study, plan: Plan) -> None:
-    """Enqueue each slot that nobody works on, has ended or waits."""
-    fixed = plan.space.combinations() if plan.space.grid else None
-    for slot, trials in enumerate(slots_of(study, plan.num_trials)):
-        if any(trial.state != TrialState.FAIL for trial in trials) or _given_up(trials):
-            continue
-        attributes: dict[str, Any] = {"slot": slot}
-        params: dict[str, Any] = dict(fixed[slot]) if fixed else {}
-        if slot == 0 and not fixed and plan.sampler != "random":
-            params = plan.space.default_values()  # so that no search ends with less than the default recipe
-        if trials:
-            attributes["retry_of"] = trials[-1].number
-            params |= trials[-1].params
-        study.add_trial(
-            create_trial(state=TrialState.WAITING, system_attrs={"fixed_params": params}, user_attrs=attributes)
-        )
-
-
-def standing(study: optuna.Study, plan: Plan) -> Standing:
-    """How far the study is."""
-    slots = slots_of(study, plan.num_trials)
-    states = [{trial.state for trial in trials} for trials in slots]
-    complete = [state for state in states if TrialState.COMPLETE in state]
-    pruned = [state for state in states if TrialState.PRUNED in state and TrialState.COMPLETE not in state]
-    best = best_trial(study)
-    return Standing(
-        finished=len(complete),
-        pruned=len(pruned),
-        failed=sum(_given_up(trials) for trials in slots),
-        running=sum(TrialState.RUNNING in state for state in states),
-        total=len(slots),
-        best=None if best is None else best.value,
-    )
-
-
-def best_trial(study: optuna.Study) -> FrozenTrial | None:
-    """The finished trial with the lowest validation loss."""
-    finished = [trial for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if trial.values]
-    return min(finished, key=lambda trial: (trial.value, trial.number), default=None)
-
-
-def record_best(study: optuna.Study, trial: optuna.Trial, trained: Trained, loss: float) -> None:
-    """Keep weights and history where they are the best so far, so that any machine can write them."""
-    best = best_trial(study)
-    if best is None or best.value is None or (loss, trial.number) < (best.value, best.number):
-        details = {"history": trained.history, "best_epoch": trained.best_epoch, "ending": trained.ending}
-        trial.set_user_attr("trained", details | {"weights": _pack(trained.weights)})
-
-
-def _pack(weights: dict[str, NDArray[np.float32]]) -> str:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **weights)  # type: ignore[arg-type]
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def trained_of(trial: FrozenTrial) -> Trained:
-    """What the best trial's training gave, weights and all."""
-    content = trial.user_attrs["trained"]
-    with np.load(io.BytesIO(base64.b64decode(content["weights"])), allow_pickle=False) as file:
-        weights = {name: file[name] for name in file.files}
-    return Trained(
-        weights=weights,
-        history=content["history"],
-        best_epoch=content["best_epoch"],
-        ending=content["ending"],
-        seconds=trial.user_attrs["spent"]["seconds"],
-    )
+def _reason(error: Exception) -> str:
+    """The first line of what SQLite says."""
+    return str(error.__cause__ or error).partition("\n")[0]

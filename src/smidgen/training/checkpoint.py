@@ -57,31 +57,40 @@ def copy_arrays(arrays: Arrays) -> Arrays:
     return {name: array.copy() for name, array in arrays.items()}
 
 
-def save_checkpoint(path: Path, state: TrainingState, identity: dict[str, Any]) -> None:
-    """Write the state; `identity` says which training it belongs to."""
+def pack_checkpoint(state: TrainingState, identity: dict[str, Any]) -> bytes:
+    """The state as the content of a file; `identity` says which training it belongs to."""
     plain = {name: value for name, value in vars(state).items() if name not in _ARRAYS}
     told = json.dumps({"format": _FORMAT, "identity": identity, "state": plain}, sort_keys=True)
     arrays = {f"{part}/{name}": array for part in _ARRAYS for name, array in getattr(state, part).items()}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays, told=np.frombuffer(told.encode(), np.uint8))
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> TrainingState:
-    """Read the state back.
+    """Read the state back from a file; see `unpack_checkpoint`."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileError(f"{path} cannot be read ({error.strerror})") from None
+    return unpack_checkpoint(content, identity, path)
+
+
+def unpack_checkpoint(content: bytes, identity: dict[str, Any], path: Path | str = "the checkpoint") -> TrainingState:
+    """The state back from the content of a file, which messages call `path`.
 
     Raises:
         FileError: damaged, or of a training with other pairs, spec or settings.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
-        told = json.loads(content.pop("told").tobytes())
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        told = json.loads(arrays.pop("told").tobytes())
         if told["format"] != _FORMAT:
             raise FileError(f"{path} was written by another version", remedy="Delete it to start over")
         found = told["identity"]
         parts: dict[str, Arrays] = {part: {} for part in _ARRAYS}
-        for name, array in content.items():
+        for name, array in arrays.items():
             part, _, own = name.partition("/")
             parts[part][own] = array
         state = TrainingState(**(told["state"] | parts))
@@ -140,6 +149,6 @@ class Keeper:
         if not at_once and time.monotonic() - self._kept_at < _SECONDS_BETWEEN_CHECKPOINTS:
             return False
         write_whole(self._folder / HISTORY, "".join(json.dumps(record) + "\n" for record in state.history))
-        save_checkpoint(self._folder / CHECKPOINT, state, self._identity)
+        write_whole(self._folder / CHECKPOINT, pack_checkpoint(state, self._identity))
         self._kept_at = time.monotonic()
         return True

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,34 +71,30 @@ def train(
         FileError: the folder cannot be written to, or holds the checkpoint of another training.
         SmidgenError: the loss was NaN in the first epoch however small the learning rate.
     """
-    identity = {"pairs": dataset.fingerprint, "spec": spec_to_dict(spec)} | settings.to_dict()
-    del identity["threads"]  # which change nothing
-    identity["corruption"] = str(dataset.corrupted or "none")  # the fingerprint covers it, but names nothing
-
-    keeper = Keeper(folder, identity) if folder is not None else None
+    keeper = Keeper(folder, identity_of(dataset, spec, settings)) if folder is not None else None
     found = keeper.open(resume) if keeper is not None else None
-    loop = Loop(spec, dataset, settings, found or _first_state(spec, settings), watch)
+    loop = Loop(spec, dataset, settings, found or first_state(spec, settings), watch)
     try:
         told = 0
-        while not _ended(loop.state, settings):
+        while not (ending := ending_of(loop.state, settings)):
             loop.run_epoch_or_roll_back()
             best = loop.state.best_epoch
             if keeper is not None and keeper.keep(loop.state) and on_best is not None and best != told:
                 on_best(loop.state.best_weights, best)
                 told = best
-        ending = "finished" if loop.state.epoch >= settings.epochs else "stopped early"
     except KeyboardInterrupt:
         ending = "interrupted"
         loop.ensure_best()
     except DivergedError:
-        if loop.state.best_epoch == 0:
-            advice = "Try a smaller --learning-rate."
-            tried = f"even with a learning rate of {SMALLER_RATE**MOST_ROLLBACKS:.0%} of the one asked for"
-            raise SmidgenError(f"The training loss became NaN in epoch 1, {tried}. {advice}") from None
-        ending = "diverged"
+        ending = diverged(loop.state)
     state = loop.state
     if keeper is not None and state.epoch > 0:
         keeper.keep(state, at_once=True)
+    return trained_of(state, ending)
+
+
+def trained_of(state: TrainingState, ending: str) -> Trained:
+    """What a training gave that ended so."""
     return Trained(
         weights=state.best_weights,
         history=state.history,
@@ -108,7 +105,16 @@ def train(
     )
 
 
-def _first_state(spec: Spec, settings: Recipe) -> TrainingState:
+def identity_of(dataset: Dataset, spec: Spec, settings: Recipe) -> dict[str, Any]:
+    """What tells one training from another."""
+    identity = {"pairs": dataset.fingerprint, "spec": spec_to_dict(spec)} | settings.to_dict()
+    del identity["threads"]  # which change nothing
+    identity["corruption"] = str(dataset.corrupted or "none")  # the fingerprint covers it, but names nothing
+    return identity
+
+
+def first_state(spec: Spec, settings: Recipe) -> TrainingState:
+    """Where a training begins."""
     start = draw_weights(spec.network(), settings.seed)
     return TrainingState(
         epoch=0,
@@ -122,6 +128,21 @@ def _first_state(spec: Spec, settings: Recipe) -> TrainingState:
     )
 
 
-def _ended(state: TrainingState, settings: Recipe) -> bool:
+def ending_of(state: TrainingState, settings: Recipe) -> str:
+    """How a training has ended, as in `Trained`; empty while there is more to do."""
+    if state.epoch >= settings.epochs:
+        return "finished"
     waited = state.epoch - state.best_epoch
-    return state.epoch >= settings.epochs or (settings.patience is not None and waited >= settings.patience)
+    return "stopped early" if settings.patience is not None and waited >= settings.patience else ""
+
+
+def diverged(state: TrainingState) -> str:
+    """The ending of a training whose loss is no number however often it goes back.
+
+    Raises:
+        SmidgenError: there is nothing to keep.
+    """
+    if state.best_epoch == 0:
+        tried = f"even with a learning rate of {SMALLER_RATE**MOST_ROLLBACKS:.0%} of the one asked for"
+        raise SmidgenError(f"The training loss became NaN in epoch 1, {tried}. Try a smaller --learning-rate.")
+    return "diverged"

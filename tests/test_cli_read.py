@@ -125,8 +125,8 @@ def test_numbers_of_several_digits(tmp_path: Path, browser):
             if number == 2:
                 page.keyboard.press("?")
             else:
-                page.locator("#answer").press_sequentially(allowed[0])
-                page.locator("#answer").press("Enter")
+                page.locator("#answer").fill(allowed[0])
+                page.get_by_role("button", name="Enter", exact=True).click()
         page.get_by_role("button", name="end the test").click()
         page.get_by_role("heading", name="Results").wait_for()
         page.close()

@@ -159,3 +159,13 @@ def test_results_replace_pictures_only(
     (out / "a.png").unlink()
     for _ in range(2):
         assert main(["denoise", str(tiny_model), str(pictures), "-o", str(out)]) == 0
+
+
+def test_stores_and_pictures_are_not_mixed_up(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
+    """A store that is not there is said to be missing, and pictures are not written under a store's name."""
+    assert main(["denoise", str(tiny_model), str(tmp_path / "in.zarr"), "-o", str(tmp_path / "out.zarr")]) == 2
+    assert "there is no store" in capsys.readouterr().err
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    assert main(["denoise", str(tiny_model), str(tmp_path / "a.png"), "-o", str(tmp_path / "out.zarr")]) == 2
+    assert "the name of a Zarr store" in capsys.readouterr().err
+    assert not (tmp_path / "out.zarr").exists()

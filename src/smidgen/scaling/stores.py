@@ -22,6 +22,7 @@ KEY = "smidgen"  # of the attribute that says what a store was made from
 _WHOLE_OBJECTS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "oss", "memory")
 _LOSSLESS = {"blosc", "bz2", "crc32c", "gzip", "lz4", "lzma", "zlib", "zstd"}
 _ROOT = (".zattrs", ".zgroup", ".zarray", "zarr.json")
+ENDING = ".zarr"
 # What file systems of fsspec call what tells of a change.
 _STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created")
 _HALF = ".partial"  # how the names of files end that zarr has not finished
@@ -36,9 +37,9 @@ def parse_place(text: str) -> Place:
 
 
 def is_store(text: str) -> bool:
-    """Whether a user means a store of Zarr by this."""
+    """Whether a user means a store of Zarr by this, be it there or not."""
     place = parse_place(text)
-    return isinstance(place, str) or is_zarr(place)
+    return isinstance(place, str) or is_zarr(place) or (place.suffix == ENDING and not place.exists())
 
 
 def address_of(place: Place) -> str:

@@ -25,7 +25,7 @@ from smidgen.judging.legibility import (
 )
 from smidgen.judging.readers import LANGUAGE, ReadOne, choose_reader
 from smidgen.judging.scores import psnr_of, ssim
-from smidgen.model.records import Interval, Legibility, Misread, Scores
+from smidgen.model.records import Interval, Legibility, Misread, Scores, TextErrors
 from smidgen.model.runtime import Runtime
 from smidgen.training.losses import PerImage, bce_floor, bce_of_each, mse, require_same_shapes
 
@@ -231,8 +231,10 @@ class _Scorer:
         if isinstance(reader, str) or isinstance(found, str):
             self.no_legibility = str(found)
         else:
-            self.reader, (self.truth, self._read_clean) = reader, found
+            self.reader, (self.truth, clean) = reader, found
             self._read_noisy = reader.read(pairs.noisy)
+            # The same beside whatever is scored.
+            self._known = {"noisy": _count(self._read_noisy, self.truth), "clean": _count(clean, self.truth)}
 
     def score(self, images: Collection, tell: Callable[[float], None], by: Baseline | None = None) -> _Scored:
         """All scores in one go through the images that a baseline or a model made; `tell` hears what share is done."""
@@ -251,10 +253,10 @@ class _Scorer:
         reading = Reading.join(read) if self.truth else None
         legible = misread = None
         if self.truth and reading:
-            parts = {"noisy": self._read_noisy, "denoised": reading, "clean": self._read_clean}
-            legible = Legibility(**{name: legibility(part, self.truth) for name, part in parts.items()})
-            if self.truth.is_text:
-                misread = Misread(**{name: text_errors(part, self.truth) for name, part in parts.items()})
+            counted = self._known | {"denoised": _count(reading, self.truth)}
+            legible = Legibility(**{name: share for name, (share, _) in counted.items()})
+            errors_by = {name: wrong for name, (_, wrong) in counted.items() if wrong}
+            misread = Misread(**errors_by) if errors_by else None
         scores = Scores(
             bce=float(entropy.mean()),
             bce_floor=self._floor,
@@ -265,6 +267,14 @@ class _Scorer:
             misread=misread,
         )
         return _Scored(errors, reading, scores)
+
+
+def _count(reading: Reading, truth: Truth) -> tuple[Interval, TextErrors | None]:
+    """The share read right, and of text what is read wrong."""
+    if not truth.is_text:
+        return legibility(reading, truth), None
+    wrong = text_errors(reading, truth)
+    return wrong.legibility, wrong
 
 
 def _finite(score: float) -> float | None:

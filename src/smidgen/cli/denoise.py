@@ -13,6 +13,7 @@ from typing import TextIO
 from smidgen.cli import options
 from smidgen.cli.progress import Display
 from smidgen.data.scale import Scale
+from smidgen.data.zarr_images import has_zarr_ending
 from smidgen.engine.library import count_cores
 from smidgen.errors import Exit, FileError, InputError, plural
 from smidgen.files import FileKind, check_target
@@ -24,7 +25,7 @@ from smidgen.model.values import DEPTHS, Handling
 from smidgen.model.zoo import find_model
 from smidgen.scaling.blocks import parse_part, share
 from smidgen.scaling.pictures import PictureFiles
-from smidgen.scaling.stores import ENDING, is_store, parse_place
+from smidgen.scaling.stores import is_store, parse_place
 from smidgen.scaling.workers import Here, open_workers
 
 _PIPE = "-"
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _denoise_store(arguments, handling)
     if arguments.block is not None:
         raise InputError("--block is given", expected="it with a Zarr store")
-    if str(arguments.out).endswith(ENDING):
+    if arguments.out and has_zarr_ending(Path(arguments.out)):
         raise InputError(f"{arguments.out} is the name of a Zarr store, and {arguments.images[0]} is none")
     jobs = _plan(arguments.images, arguments.out)
     runtime = Runtime(find_model(arguments.model), _count_threads(arguments))
@@ -105,9 +106,6 @@ def _denoise_store(arguments: argparse.Namespace, handling: Handling) -> int:
         raise InputError(f"a Zarr store is among {len(arguments.images)} images", expected="one store a command")
     if not arguments.out:
         raise InputError("no place for the result is given", expected="-o OUT.zarr")
-    source = parse_place(arguments.images[0])
-    if isinstance(source, Path) and not source.exists():
-        raise FileError(f"there is no store {source}")
     runtime = Runtime(find_model(arguments.model), _count_threads(arguments))
     with Display() as display, open_workers(arguments.jobs, arguments.scheduler, ("zarr",)) as workers:
 
@@ -116,7 +114,7 @@ def _denoise_store(arguments: argparse.Namespace, handling: Handling) -> int:
 
         try:
             remarks = denoise_store(
-                runtime, source, parse_place(arguments.out), workers,
+                runtime, parse_place(arguments.images[0]), parse_place(arguments.out), workers,
                 handling=handling, side=arguments.block, part=_parse_part(arguments.part), watch=watch,
             )  # fmt: skip
         except KeyboardInterrupt:

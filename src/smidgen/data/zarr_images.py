@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from smidgen.errors import FileError, MissingPartError, PairsError, plural
 from smidgen.files import check_memory, refuse_bomb
 
+_WANTED = "an array or a group of Zarr, version 2 or 3"
 _METADATA = ("zarr.json", ".zarray", ".zgroup")
 _MOST_IMAGES = 1_000_000
 _LEAST_SIDE = 5  # a last axis that is shorter holds channels
@@ -71,8 +72,13 @@ class Found:
 def is_zarr(path: Path) -> bool:
     """Whether a path is that of a Zarr array or group, a folder or a .zip, as far as its name and its files' tell."""
     if path.is_dir():
-        return path.suffix.lower() == ".zarr" or any((path / name).is_file() for name in _METADATA)
+        return has_zarr_ending(path) or any((path / name).is_file() for name in _METADATA)
     return path.suffix.lower() == ".zip"
+
+
+def has_zarr_ending(path: Path) -> bool:
+    """Whether a name is one for a Zarr store."""
+    return path.suffix.lower() == ".zarr"
 
 
 def open_zarr(path: Path) -> ZarrImages:
@@ -111,6 +117,8 @@ def find_arrays(place: Path | str) -> Found:
         import zarr
     except ImportError:
         raise MissingPartError("zarr", f"Reading {place}", "zarr") from None
+    if isinstance(place, Path) and not place.exists():
+        raise FileError(f"{place} cannot be read as Zarr: there is no store {place.name}", expected=_WANTED)
     packed = isinstance(place, Path) and place.is_file()
     if isinstance(place, Path) and packed:
         _check_zip(place)
@@ -127,7 +135,7 @@ def find_arrays(place: Path | str) -> Found:
     except Exception as error:  # damaged metadata raise nearly anything
         raise FileError(
             f"{place} cannot be read as Zarr ({type(error).__name__}: {str(error)[:80]})",
-            expected="an array or a group of Zarr, version 2 or 3",
+            expected=_WANTED,
         ) from None
     _check(arrays[0], str(place))
     return Found(root, arrays, tuple(str(axis) for axis in axes))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.data.zarr_images import Found, is_zarr
+from smidgen.data.zarr_images import Found, has_zarr_ending, is_zarr
 from smidgen.errors import FileError, InputError
 
 Place = Path | str  # a folder or .zip, or an address that fsspec knows
@@ -22,7 +22,6 @@ KEY = "smidgen"  # of the attribute that says what a store was made from
 _WHOLE_OBJECTS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oci", "oss", "memory")
 _LOSSLESS = {"blosc", "bz2", "crc32c", "gzip", "lz4", "lzma", "zlib", "zstd"}
 _ROOT = (".zattrs", ".zgroup", ".zarray", "zarr.json")
-ENDING = ".zarr"
 # What file systems of fsspec call what tells of a change.
 _STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created")
 _HALF = ".partial"  # how the names of files end that zarr has not finished
@@ -39,7 +38,7 @@ def parse_place(text: str) -> Place:
 def is_store(text: str) -> bool:
     """Whether a user means a store of Zarr by this, be it there or not."""
     place = parse_place(text)
-    return isinstance(place, str) or is_zarr(place) or (place.suffix == ENDING and not place.exists())
+    return isinstance(place, str) or is_zarr(place) or (has_zarr_ending(place) and not place.exists())
 
 
 def address_of(place: Place) -> str:
@@ -138,7 +137,7 @@ def check_target(place: Place, source: Place) -> None:
     """
     name, other = address_of(place), address_of(source)
     if isinstance(place, Path):
-        if place.suffix.lower() != ".zarr":
+        if not has_zarr_ending(place):
             raise InputError(f"{place} does not have the ending of a Zarr store", expected="a name in .zarr")
         if place.exists() and not place.is_dir():
             raise FileError(f"{place} exists and is no folder", remedy="Choose another -o")

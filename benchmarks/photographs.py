@@ -33,7 +33,7 @@ from skimage.restoration import denoise_nl_means
 
 from smidgen.data.collection import Images
 from smidgen.data.pairs import Pairs
-from smidgen.data.photographs import PhotographTask, load_photographs
+from smidgen.data.photographs import in_gaussian_noise, load_photographs
 from smidgen.data.raw_pairs import RawPairs
 from smidgen.files import make_folder
 from smidgen.judging.baselines import FILTERS, Filter, tune_baseline
@@ -69,7 +69,7 @@ class Denoiser:
 
 
 def in_noise(photographs: RawPairs, sigma: int) -> Pairs:
-    return PhotographTask((sigma / 255, sigma / 255)).fixed_pairs(photographs)
+    return in_gaussian_noise(sigma, sigma).fixed_pairs(photographs)
 
 
 def open_model(model: str) -> Denoiser:

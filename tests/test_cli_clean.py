@@ -168,4 +168,5 @@ def test_help_lists_the_kinds(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     shown = " ".join(capsys.readouterr().out.split()).replace("- ", "-")  # lines end at hyphens
-    assert "gaussian-noise 0.4, poisson-noise 0.2, poisson-gaussian 0.2, salt-and-pepper 0.25, blur 1, jpeg 90" in shown
+    usual = "gaussian-noise 0.4, poisson-noise 0.2, poisson-gaussian 0.2, camera-noise 0.03, salt-and-pepper 0.25"
+    assert f"{usual}, blur 1, jpeg 90" in shown

@@ -68,7 +68,10 @@ def test_labels_go_along_and_the_pairs_train(images: Path, tmp_path: Path):
         (["--strength", "-1"], "0 to 1"),
         (["--strength", "nan"], "0 to 1"),
         (["--strength", "0.2", "0.1"], "the least first"),
-        (["--with", "rain"], "gaussian-noise, poisson-noise, poisson-gaussian, salt-and-pepper, blur, jpeg"),
+        (
+            ["--with", "rain"],
+            "gaussian-noise, poisson-noise, poisson-gaussian, camera-noise, salt-and-pepper, blur, jpeg",
+        ),
         (["-o", "pairs.txt"], "npz"),
     ],
 )

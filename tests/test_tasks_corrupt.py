@@ -1,7 +1,12 @@
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy.ndimage import gaussian_filter
 
+from smidgen.data.camera import develop, expose
 from smidgen.data.corruptions import CORRUPTIONS, SIGMA, add_noise, average, maximum
 
 A = np.array([0.0, 0.5, 1.0], np.float32)
@@ -68,6 +73,38 @@ def test_poisson_noise_counts_photons(generator: np.random.Generator):
     np.testing.assert_allclose(photons, np.rint(photons), atol=1e-4)
     assert (photons[clean <= 0] == 0).all()
     assert poisson(clean, 1e-9, generator) is clean
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_camera_noise_is_smeared_over_neighbours(channels: int, generator: np.random.Generator):
+    """Demosaicking correlates it between neighbours, and the tone curve makes it strongest in the shadows."""
+    spreads = []
+    for level in (0.9, 0.5, 0.1):
+        clean = np.full((1, 300, 300, channels), level, np.float32)
+        noise = CORRUPTIONS["camera-noise"].damage(clean, 0.03, generator)[0] - level
+        beside = np.corrcoef(noise[:, :-1, 0].ravel(), noise[:, 1:, 0].ravel())[0, 1]
+        assert beside > 0.2
+        spreads.append(float(noise.std()))
+    assert spreads[0] < spreads[1] < spreads[2]
+
+
+def test_camera_noise_at_white_is_that_of_its_strength(generator: np.random.Generator):
+    """In green of colour pictures its deviation is the sensor's, through the slope of sRGB's curve."""
+    level = np.float32(0.7)
+    noisy = CORRUPTIONS["camera-noise"].damage(np.full((1, 400, 400, 3), level, np.float32), 0.01, generator)[0]
+    own = noisy[::2, 1::2, 1] - level  # where green is seen, not interpolated
+    light = ((level + 0.055) / 1.055) ** 2.4
+    slope = 2.4 / 1.055 * ((level + 0.055) / 1.055) ** 1.4
+    assert own.std() == pytest.approx(0.01 * np.sqrt(0.9 * light + 0.1) / slope, rel=0.02)
+
+
+@given(hnp.arrays(np.float32, (1, 7, 6, 3), elements=st.floats(0, 1, width=32)))
+def test_a_camera_gives_plain_colours_back(colours: npt.NDArray[np.float32]):
+    """Whatever the colour and the parity of a site, a plain picture is developed as it was."""
+    plain = np.broadcast_to(colours[:, :1, :1], colours.shape)
+    np.testing.assert_allclose(develop(expose(plain).light, 3), plain, atol=2e-5)
+    grey = plain[..., :2]
+    np.testing.assert_allclose(develop(expose(grey).light, 2), grey, atol=2e-5)
 
 
 def test_salt_and_pepper_hits_its_share(generator: np.random.Generator):

@@ -9,6 +9,7 @@ from numbers import Real
 import numpy as np
 from PIL import Image
 
+from smidgen.data.camera import develop, expose
 from smidgen.data.collection import Images
 from smidgen.data.origin import Step
 from smidgen.errors import InputError, PairsError
@@ -67,6 +68,19 @@ def poisson_gaussian(clean: Images, strength: float, generator: np.random.Genera
     """
     counted = poisson_noise(clean, math.sqrt(1 - _READ) * strength, generator)
     return gaussian_noise(counted, math.sqrt(_READ) * strength, generator)
+
+
+def camera_noise(clean: Images, strength: float, generator: np.random.Generator) -> Images:
+    """A sensor's noise as it looks in the picture that a camera makes of it; not clipped.
+
+    `poisson_gaussian` in the light behind a Bayer filter, of this strength at white in green; red and blue get more by
+    white balance.
+    """
+    if strength < _FAINTEST:
+        return clean
+    raw = expose(clean)
+    noisy = poisson_gaussian(raw.light / raw.gain, strength, generator) * raw.gain
+    return clean + develop(noisy, raw.channels) - develop(raw.light, raw.channels)
 
 
 def salt_and_pepper(clean: Images, strength: float, generator: np.random.Generator) -> Images:
@@ -134,6 +148,9 @@ CORRUPTIONS = {
     "gaussian-noise": NamedCorruption("Gaussian noise", "standard deviation", 1.0, SIGMA, gaussian_noise),
     "poisson-noise": NamedCorruption("Poisson noise", "standard deviation at white", 1.0, 0.2, poisson_noise),
     "poisson-gaussian": NamedCorruption("sensor noise", "standard deviation at white", 1.0, 0.2, poisson_gaussian),
+    "camera-noise": NamedCorruption(
+        "camera noise", "standard deviation at white of the light", 0.5, 0.03, camera_noise
+    ),
     "salt-and-pepper": NamedCorruption("salt and pepper", "share of the pixels", 0.8, 0.25, salt_and_pepper),
     "blur": NamedCorruption("blur", "standard deviation in pixels", 4.0, 1.0, blur),
     "jpeg": NamedCorruption("JPEG", "100 less the quality", 99.0, 90.0, jpeg),

@@ -1,4 +1,4 @@
-"""The tasks on photographs: grey pictures as the field uses them, in Gaussian noise of one strength or of any.
+"""The tasks on photographs: grey pictures as the field uses them, in Gaussian noise or in a camera's.
 
 The protocol of the field: whole pictures, noise that is not clipped, PSNR of each at peak 1 after clipping the result
 (DnCNN: Zhang et al. 2017, "Beyond a Gaussian denoiser").
@@ -31,6 +31,7 @@ LICENCE = (
 _VAL_SIZE = 40  # of Train400
 _LEVELS = 11  # of the noise that a model is scored on that is to know any
 _EXAMPLE_SIDE = 128
+FIELD_NOISE = "gaussian-noise"
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,14 @@ _REMEDY = "Name a folder that holds bsd/train400, bsd/bsd68 and bsd/live1 with -
 
 @dataclass(frozen=True)
 class PhotographTask:
-    """Photographs in Gaussian noise.
+    """Photographs with noise.
 
     Attributes:
-        sigma: the least and the greatest standard deviation of the noise, where white is 1. In training each crop
-            draws its own between them, and the model is not told.
+        steps: what spoils them. In training each crop draws its own strengths between the least and the greatest, and
+            the model is not told.
     """
 
-    sigma: tuple[float, float]
+    steps: tuple[Step, ...]
 
     def open(self, name: str, data: Path | None) -> Dataset:
         """The pairs under this name, for a residual.
@@ -100,7 +101,7 @@ class PhotographTask:
         held_out = crops.take(val) if large is None else _join(crops.take(val), large)
         dataset = split_clean(
             crops.take(train),
-            Corruption((Step("gaussian-noise", self.sigma),)),
+            Corruption(self.steps),
             val=held_out,
             test=test,
             output=OUTPUTS[1],
@@ -117,21 +118,36 @@ class PhotographTask:
         )
 
     def fixed_pairs(self, photographs: RawPairs) -> Pairs:
-        """Picture i in `field_noise` i, at `sigma_of` i; whole."""
+        """Picture i spoiled by chance i, at `steps_of` i; whole."""
         clean = ScaledImages(photographs.clean, Scale(0, 255))
-        noisy = [add_field_noise(clean[number], number, self.sigma_of(number)) for number in range(len(clean))]
+        noisy = [self._spoil(clean[number], number) for number in range(len(clean))]
         return Pairs(ScaledImages(noisy), clean, names=photographs.names)
 
-    def sigma_of(self, number: int) -> float:
-        """Of a picture to validate or test on: of several strengths each in its turn, the greatest among them."""
-        low, high = self.sigma
-        return low + (high - low) * (1 + number % _LEVELS) / _LEVELS
+    def steps_of(self, number: int) -> tuple[Step, ...]:
+        """For a picture to validate or test on: each of several strengths in its turn, the greatest among them."""
+        share = (1 + number % _LEVELS) / _LEVELS
+        found = []
+        for step in self.steps:
+            low, high = step.strength or (0.0, 0.0)
+            found.append(Step(step.kind, (low + (high - low) * share,) * 2))
+        return tuple(found)
 
     def examples(self, n: int) -> Pairs:
         """The middles of at most `n` photographs that ship with the package, of one size."""
         cut = [image[(0, *middle(image.shape[1:], _EXAMPLE_SIDE))] for image in list(load_pictures().values())[:n]]
-        noisy = [add_field_noise(image, number, self.sigma_of(number)) for number, image in enumerate(cut)]
-        return Pairs(np.stack(noisy), np.stack(cut))
+        return Pairs(np.stack([self._spoil(image, number) for number, image in enumerate(cut)]), np.stack(cut))
+
+    def _spoil(self, image: Image, number: int) -> Image:
+        steps = self.steps_of(number)
+        if [step.kind for step in steps] == [FIELD_NOISE]:
+            return add_field_noise(image, number, steps[0].strength[0] if steps[0].strength else 0.0)
+        noisy: Image = Corruption(steps).apply(image[None], np.random.default_rng(number))[0]
+        return noisy
+
+
+def in_gaussian_noise(low: float, high: float) -> PhotographTask:
+    """The field's task, at deviations between these, where white is 255."""
+    return PhotographTask((Step(FIELD_NOISE, (low / 255, high / 255)),))
 
 
 def add_field_noise(clean: Image, number: int, sigma: float) -> Image:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from smidgen.data.corruptions import add_noise, average, maximum
 from smidgen.data.made_pages import PageTask
+from smidgen.data.origin import Step
 from smidgen.data.pairs import Dataset, Pairs
-from smidgen.data.photographs import PhotographTask
+from smidgen.data.photographs import PhotographTask, in_gaussian_noise
 from smidgen.data.stamps import StampTask
 from smidgen.errors import InputError
 
@@ -21,8 +22,9 @@ STAMP_TASKS = {
     SAMPLE_TASK: StampTask("mnist", "fashion-mnist", average, sample=True),
 }
 PHOTOGRAPH_TASKS = {
-    "photographs-in-noise": PhotographTask((25 / 255, 25 / 255)),
-    "photographs": PhotographTask((0.0, 55 / 255)),
+    "photographs-in-noise": in_gaussian_noise(25, 25),
+    "photographs": in_gaussian_noise(0, 55),
+    "photographs-from-cameras": PhotographTask((Step("camera-noise", (0.0, 0.06)), Step("jpeg", (5, 30)))),
 }
 PAGES_TASK = "pages"
 TASKS: dict[str, StampTask | PhotographTask | PageTask] = STAMP_TASKS | PHOTOGRAPH_TASKS | {PAGES_TASK: PageTask()}

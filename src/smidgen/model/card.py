@@ -4,6 +4,8 @@ from smidgen.errors import plural
 from smidgen.model.records import ModelInfo
 from smidgen.network.layers import Kind, Network
 
+_WHITE = {"gaussian-noise", "poisson-noise", "poisson-gaussian"}  # noise that neighbours do not share
+
 
 def write_card(name: str, info: ModelInfo) -> str:
     """The card as Markdown.
@@ -93,18 +95,28 @@ def _show(score: float | None, form: str) -> str:
 
 
 def _limits(info: ModelInfo, network: Network) -> str:
+    sentences = ["It has seen no other kind of image and no other corruption."]
+    if info.spec.output == Kind.RESIDUAL:
+        sentences.append("Fine texture that looks like the noise is smoothed away with it.")
+        made = info.origin.corrupted
+        if made and {step.kind for step in made.steps} <= _WHITE:
+            sentences.append(
+                "The noise it knows is another at each pixel: what a camera or JPEG has smeared over neighbours "
+                "it takes for structure, and leaves most of it."
+            )
+    else:
+        sentences.append(
+            "It paints what it knows: an unreadable stroke may become a wrong but clean one, and what looks like "
+            "the corruption is removed even where it is real. Where a wrong reading does harm, look at the noisy "
+            "image, too."
+        )
+    sentences.append(f"It cannot see structures larger than {plural(network.reach, 'pixel')} as a whole.")
     mean = info.origin.means.get("noisy")
-    polarity = (
-        ""
-        if mean is None
-        else f" The training images had a mean of {mean:.2f} of full scale; images far from that may be inverted."
-    )
-    return (
-        "It has seen no other kind of image and no other corruption, and it paints what it knows: an unreadable "
-        "stroke may become a wrong but clean one, and what looks like the corruption is removed even where it is real. "
-        "Where a wrong reading does harm, look at the noisy image, too. It cannot see structures larger than "
-        f"{plural(network.reach, 'pixel')} as a whole.{polarity}"
-    )
+    if mean is not None and info.spec.output != Kind.RESIDUAL:
+        sentences.append(
+            f"The training images had a mean of {mean:.2f} of full scale; images far from that may be inverted."
+        )
+    return " ".join(sentences)
 
 
 def _training(info: ModelInfo) -> str:

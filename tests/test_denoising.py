@@ -105,6 +105,23 @@ def test_rules_of_pairs_that_were_really_read(
     assert choose_picture_scales(info, np.dtype(np.uint16)) == (Scale(0, 4095), expected)
 
 
+def test_a_dark_page_is_not_taken_for_inverted(generator: np.random.Generator):
+    """Dark letters on paper darker than any in training are dark on light all the same; light letters on it are not."""
+    runtime = make_runtime(origin=Origin(means={"noisy": 0.72, "clean": 0.9}))
+    page = 0.32 + 0.03 * generator.standard_normal((90, 90, 1), dtype=np.float32)
+    letters = generator.random(page.shape) < 0.08
+    for ink, words in ((-0.25, 0), (0.25, 1)):
+        _, remarks = denoise_picture(runtime, picture_of(page + np.float32(ink) * letters))
+        assert len(remarks) == words
+
+
+def test_a_residual_takes_dark_pictures_as_they_are():
+    """What only takes something away from a picture cannot turn it: a night's photograph is no negative."""
+    spec = PyramidSpec(width=2, hidden=2, scales=2, output="residual")
+    runtime = make_runtime(spec=spec, origin=Origin(means={"noisy": 0.9, "clean": 0.9}))
+    assert denoise_picture(runtime, picture_of(np.full((9, 9, 1), 0.1, np.float32)))[1] == []
+
+
 def test_inverting(unit: np.ndarray):
     """An inverted picture is turned for the model and its result turned back."""
     runtime = make_runtime()

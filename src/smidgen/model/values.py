@@ -12,13 +12,17 @@ from smidgen.data.scale import FULL_SCALES, UNIT, Scale, chunks
 from smidgen.errors import InputError, plural
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
+from smidgen.network.layers import Kind
 
 DEPTHS: dict[str, np.dtype[Any]] = {"8": np.dtype(np.uint8), "16": np.dtype(np.uint16), "float": np.dtype(np.float32)}
 # A picture whose brightest value is below this share of full scale is probably on another one.
 _DIM = 1 / 8
 # How much nearer to the training images' mean the inverted picture must be, of full scale.
 _CLEARLY = 0.2
+_CLEAR_SKEW = 0.5
+_FLAT = 1e-9
 _FEW = 0.001
+_ALL, _EVERY = 2**20, 31  # up to so many values all count for their mean and skewness, of more only some
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,20 +124,44 @@ def check_channels(runtime: Runtime, channels: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What values looked like: their number, how many were not expected, their sum in [0, 1], the largest."""
+    """What values looked like.
+
+    Attributes:
+        count: how many there were.
+        outside: how many of them were not expected.
+        largest: of them.
+        powers: sums of some, where 1 is full scale, to the powers 0 to 3.
+    """
 
     count: int = 0
     outside: int = 0
-    total: float = 0.0
     largest: float = -np.inf
+    powers: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
     def __add__(self, other: "Seen") -> "Seen":
         return Seen(
             count=self.count + other.count,
             outside=self.outside + other.outside,
-            total=self.total + other.total,
             largest=max(self.largest, other.largest),
+            powers=(
+                self.powers[0] + other.powers[0],
+                self.powers[1] + other.powers[1],
+                self.powers[2] + other.powers[2],
+                self.powers[3] + other.powers[3],
+            ),
         )
+
+    @property
+    def mean(self) -> float:
+        """Of the values, where 1 is full scale."""
+        return self.powers[1] / max(1, self.powers[0])
+
+    @property
+    def skewness(self) -> float:
+        """Above 0 where a few values are much lighter than most, below 0 where a few are much darker."""
+        first, second, third = (power / max(1, self.powers[0]) for power in self.powers[1:])
+        variance = second - first**2
+        return float((third - 3 * first * second + 2 * first**3) / variance**1.5) if variance > _FLAT else 0.0
 
 
 class Way:
@@ -187,8 +215,11 @@ class Way:
         if self._inverted:
             normalised = 1 - normalised
         if values.size:
-            total, outside = float(normalised.sum(dtype=np.float64)), self._expected.outside(values)
-            self.seen += Seen(count=values.size, outside=outside, total=total, largest=float(values.max()))
+            step = 1 if values.size <= _ALL else _EVERY
+            some = normalised.reshape(-1)[::step].astype(np.float64)
+            powers = (float(some.size), float(some.sum()), float((some**2).sum()), float((some**3).sum()))
+            outside = self._expected.outside(values)
+            self.seen += Seen(count=values.size, outside=outside, largest=float(values.max()), powers=powers)
         return normalised
 
     def _give(self, noisy: NDArray[Any], denoised: NDArray[np.float32]) -> NDArray[Any]:
@@ -209,11 +240,23 @@ class Way:
                     f"the largest value is {seen.largest:g}, on a scale of {rule}; "
                     f"if the images use another scale, give it, for example --range 0 {likely:g}"
                 )
-        trained = self._runtime.info.origin.means.get("noisy")
-        mean = seen.total / max(1, seen.count)
-        if not found and trained is not None and abs(1 - mean - trained) + _CLEARLY < abs(mean - trained):
+        if not found and self._looks_inverted():
+            trained = self._runtime.info.origin.means["noisy"]
             found.append(
-                f"the mean value is {mean:.2f} of full scale, but {trained:.2f} in the training images; "
+                f"the mean value is {seen.mean:.2f} of full scale, but {trained:.2f} in the training images; "
                 "if dark and light are swapped, add --invert"
             )
         return found
+
+    def _looks_inverted(self) -> bool:
+        """Whether the picture's mean is that of the training images turned to the negative.
+
+        Not where a few values are much darker than most for a model of dark on light, or the reverse: that is a page on
+        dark paper. A residual is as good on a negative.
+        """
+        info = self._runtime.info
+        trained = info.origin.means.get("noisy")
+        if trained is None or info.spec.output == Kind.RESIDUAL:
+            return False
+        as_trained = self.seen.skewness * (1 if trained < 0.5 else -1) > _CLEAR_SKEW
+        return not as_trained and abs(1 - self.seen.mean - trained) + _CLEARLY < abs(self.seen.mean - trained)

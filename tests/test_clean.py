@@ -200,7 +200,8 @@ def test_x_is_on_the_scale_of_y(clean: np.ndarray):
     for scales, expected, warned in (
         (Scales(Scale(0, 300), Scale(0, 300), Scale(0, 300)), Scale(0, 300), False),
         (Scales(Scale(0, 510), Scale(0, 255), Scale(0, 510)), Scale(0, 255), True),
-        (Scales(Scale(), Scale(), Scale()), Scale(0, 255), True),
+        (Scales(Scale(0.1, 1), Scale(0.1, 1), Scale(0.1, 1)), Scale(0, 255), True),
+        (Scales(Scale(), Scale(), Scale()), Scale(0, 255), False),
     ):
         found = open_clean(clean, "gaussian-noise", scales=scales)
         assert found.scales.noisy == found.scales.clean == expected

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from smidgen.data.checks import make_raw_pairs
 from smidgen.data.oddities import odd_things
@@ -88,6 +89,14 @@ def test_swapped_pairs_are_noticed():
     noisy, clean = noisy_and_clean(30)
     assert odd(noisy, clean) == []
     assert "swapped" in odd(clean, noisy)[0]
+
+
+def test_scans_smoother_than_the_page_are_not_taken_for_swapped(generator: np.random.Generator):
+    """Letters have edges that a blurred scan or one of one bit has less of; which is the page is plain all the same."""
+    clean = 1 - gaussian_filter((generator.random((30, 60, 60)) < 0.01).astype(np.float64), (0, 1, 1)) * 6
+    blurred = gaussian_filter(clean, (0, 6, 6))
+    assert odd(blurred, clean) == []
+    assert odd((clean > 0.3).astype(np.float64), clean) == []
 
 
 def test_dim_clean_images_are_noticed():

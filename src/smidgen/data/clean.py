@@ -164,7 +164,7 @@ def _choose_scale(train: RawPairs, given: Scales | None) -> tuple[Scale, list[st
     if given is None:
         return fit_scale(values, "the clean images"), []
     scale = given.clean if given.clean.suits(values) else fit_scale(values, "the clean images")
-    if given.noisy == given.clean == scale:
+    if given.noisy == given.clean == scale or (given.are_full and scale.is_full):
         return scale, []
     return scale, [
         f"the model expects X on the scale {given.noisy} and y on {given.clean}; these images are on {scale}, and so "

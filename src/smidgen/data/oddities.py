@@ -14,6 +14,7 @@ from smidgen.errors import plural
 
 _PIXELS_LOOKED_AT = 500_000
 _MOST_NAMED = 3
+_INK_ON_WHITE = 0.6  # of the values at the ends of their range
 
 
 def dim(scale: Scale, values: Extent) -> list[str]:
@@ -85,18 +86,27 @@ def _constant(what: str, surveys: list[Survey]) -> list[str]:
 
 
 def _look_swapped(train: RawPairs, scales: Scales) -> bool:
-    """Whether X is plainly smoother than y: noise makes neighbours differ, cleaning makes them alike."""
+    """Whether X is plainly smoother than y: noise makes neighbours differ, cleaning makes them alike.
+
+    Not where y is ink on white: scans of that are smoother, be they blurred or of one bit.
+    """
     shapes = np.minimum(shapes_of(train.clean), (700, 700, 4))
     n = max(1, int((np.cumsum(shapes[:, 0] * shapes[:, 1]) <= _PIXELS_LOOKED_AT).sum()))
     windows = [whole(number, shapes[number]) for number in range(n)]
 
-    def roughness(kept: Kept, scale: Scale) -> float:
+    def look(kept: Kept, scale: Scale) -> tuple[float, float]:
+        """The shares of neighbours that differ, and of values at the ends of their range."""
         images = ScaledImages(kept, scale)
         parts = [images.read([window])[0] for window in windows]
-        span = max(float(part.max()) for part in parts) - min(float(part.min()) for part in parts)
-        steps = [np.abs(np.diff(part, axis=1)) <= 0.02 * span for part in parts]
+        low, high = min(float(part.min()) for part in parts), max(float(part.max()) for part in parts)
+        near = 0.02 * (high - low)
+        steps = [np.abs(np.diff(part, axis=1)) <= near for part in parts]
         flat, count = sum(int(step.sum()) for step in steps), sum(int(step.size) for step in steps)
-        return 1.0 - flat / max(1, count)
+        ends = sum(int(((part <= low + near) | (part >= high - near)).sum()) for part in parts)
+        return 1.0 - flat / max(1, count), ends / sum(part.size for part in parts)
 
-    wide = bool((shapes[:n, 1] > 1).any())
-    return wide and roughness(train.noisy, scales.noisy) < 0.7 * roughness(train.clean, scales.clean)
+    if not (shapes[:n, 1] > 1).any():
+        return False
+    rough, _ = look(train.noisy, scales.noisy)
+    rough_clean, at_ends = look(train.clean, scales.clean)
+    return rough < 0.7 * rough_clean and at_ends < _INK_ON_WHITE

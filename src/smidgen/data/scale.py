@@ -68,6 +68,11 @@ class Scale:
         dust = _DUST * (self.high - self.low)
         return self.low - dust, self.high + dust
 
+    @property
+    def is_full(self) -> bool:
+        """Whether black is 0 and white the end of one of the usual units."""
+        return self.low == 0 and self.high in FULL_SCALES
+
     def widen(self, low: float, high: float) -> "Scale":
         """The range that reaches from `low` or lower to `high` or higher."""
         return Scale(min(self.low, low), max(self.high, high))
@@ -128,6 +133,11 @@ class Scales:
     def suit(self, noisy: Extent, clean: Extent) -> bool:
         """Whether X and y are on these scales."""
         return self.seen.suits(noisy) and self.clean.suits(clean)
+
+    @property
+    def are_full(self) -> bool:
+        """Whether black is 0 and white 1 in X and in y, in whatever units."""
+        return self.noisy == self.clean and self.clean.is_full
 
 
 UNIT = Scale()

@@ -128,6 +128,8 @@ def _choose_scales(
         usual = fit(False).noisy if one_scale else own.noisy
         warning = f"X is read on y's scale, {own.clean}, though it lies nearer to y on its own, {usual}"
         return own, [] if usual == own.noisy else [warning]
+    if given.are_full and own.are_full:
+        return own, []
     warning = (
         f"the model expects X on the scale {given.noisy} and y on {given.clean}; these pairs use other scales and "
         f"are scored with X on {own.noisy} and y on {own.clean}"

@@ -83,3 +83,15 @@ def test_asked_for_by_name_it_reads_images_without_texts(
     assert "no texts: what the reader reads in the clean image counts as the truth" in capsys.readouterr().out
     assert main([*words, "--language", "tlh"]) == 2
     assert "'tlh'" in capsys.readouterr().err
+
+
+@pytest.mark.slow(8)
+def test_a_training_says_who_reads(pages: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A language that is missing ends before anything is trained; with the digit reader nobody reads the pages."""
+    run = tmp_path / "run"
+    words = ["train", str(pages), "--out", str(run), "--budget", "450", "--epochs", "1", "--json"]
+    assert main([*words, "--language", "tlh"]) == 2
+    assert "'tlh'" in capsys.readouterr().err
+    assert not run.exists()
+    assert main([*words, "--reader", "digits"]) == 0
+    assert "digit reader" in json.loads(capsys.readouterr().out)["evaluation"]["no_legibility"]

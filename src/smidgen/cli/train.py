@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smidgen.cli import options, show
 from smidgen.cli.progress import Display
@@ -12,6 +13,9 @@ from smidgen.model.records import to_plain
 from smidgen.network.spec import NETWORKS, choose_spec
 from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import CROP, LOSSES, OPTIMIZERS, asked_output
+
+if TYPE_CHECKING:
+    from smidgen.judging.legibility import Reader
 
 _SOON_DONE = 20_000_000  # pixels
 _LONG = 3.0  # hours
@@ -41,11 +45,13 @@ def add_options(command: argparse.ArgumentParser) -> None:
     flips = "mirror and turn the images by quarters at random, where that makes images like them: photographs, not "
     flips += "text (default: for the tasks on photographs)"
     command.add_argument("--flips", action=argparse.BooleanOptionalAction, help=flips)
-    options.add(command, "--seed", "--threads", "--split", "--json")
+    options.add(command, "--seed", "--threads", "--split", "--reader", "--language", "--json")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train on the user's pairs or a task."""
+    from smidgen.judging.readers import choose_reader
+
     if arguments.resume and not arguments.out:
         raise InputError("--resume is given without a run to continue", remedy="Name its folder with --out")
     output = asked_output(arguments.output, arguments.network, arguments.loss)
@@ -55,10 +61,21 @@ def run(arguments: argparse.Namespace) -> int:
         dataset, spec, arguments.budget, command=arguments.command, split=arguments.split or "val",
         threads=arguments.threads or count_cores(), **{name: getattr(arguments, name) for name in _CHOSEN},
     )  # fmt: skip
-    return train_and_show(experiment, arguments, name=Path(dataset.name).stem or "run", resume=arguments.resume)
+    reader = choose_reader(experiment.scored, arguments.reader, arguments.language)
+    return train_and_show(
+        experiment, arguments, name=Path(dataset.name).stem or "run", resume=arguments.resume,
+        reader=None if isinstance(reader, str) else reader,
+    )  # fmt: skip
 
 
-def train_and_show(experiment: Experiment, arguments: argparse.Namespace, *, name: str, resume: bool = False) -> int:
+def train_and_show(
+    experiment: Experiment,
+    arguments: argparse.Namespace,
+    *,
+    name: str,
+    resume: bool = False,
+    reader: "Reader | None" = None,
+) -> int:
     """Leave a run in the folder asked for, or in one of this name, and print what came of it."""
     from smidgen.runs.run import make_run
 
@@ -73,7 +90,10 @@ def train_and_show(experiment: Experiment, arguments: argparse.Namespace, *, nam
             display.say(dataset.output_reason)
         _tell_forecast(experiment, display)
         folder = arguments.out or options.free_folder(name)
-        run = make_run(experiment, folder=folder, resume=resume, watch=display.training, watch_judging=display.judging)
+        run = make_run(
+            experiment, folder=folder, resume=resume, reader=reader,
+            watch=display.training, watch_judging=display.judging,
+        )  # fmt: skip
     print(json.dumps(to_plain(run.record)) if arguments.json else show.run_text(run))
     return Exit.FAILED if run.record.interrupted or run.record.ending == "diverged" else Exit.DONE
 

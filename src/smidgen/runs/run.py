@@ -12,6 +12,7 @@ from smidgen.data.collection import map_images
 from smidgen.files import lock_folder, make_folder, write_whole
 from smidgen.judging.evaluate import Judgement, Watch, evaluate
 from smidgen.judging.extra import is_extra_installed
+from smidgen.judging.legibility import Reader
 from smidgen.judging.verdict import judge_history
 from smidgen.model.file import Weights, write_model
 from smidgen.model.records import Judged, ModelInfo, to_plain
@@ -46,6 +47,7 @@ def make_run(
     *,
     folder: Path,
     resume: bool = False,
+    reader: Reader | None = None,
     watch: Callable[[Progress], None] | None = None,
     watch_judging: Watch = lambda what, done: None,
 ) -> Run:
@@ -55,6 +57,7 @@ def make_run(
         experiment: what to train, on what, and how.
         folder: made if it is missing.
         resume: go on from the folder's checkpoint.
+        reader: who reads the images; None is the one that suits them.
         watch: called with the progress of the training.
         watch_judging: told what is scored, and what share of it is done.
 
@@ -71,11 +74,18 @@ def make_run(
             experiment.dataset, experiment.spec, experiment.recipe,
             folder=folder, resume=resume, watch=watch, on_best=keep_best,
         )  # fmt: skip
-        return leave_run(experiment, trained, folder=folder, watch=watch_judging)
+        return leave_run(experiment, trained, folder=folder, reader=reader, watch=watch_judging)
 
 
-def leave_run(experiment: Experiment, trained: Trained, *, folder: Path, watch: Watch = lambda what, done: None) -> Run:
-    """Judge what a training gave, and leave what `make_run` leaves; `watch` as in `evaluate`."""
+def leave_run(
+    experiment: Experiment,
+    trained: Trained,
+    *,
+    folder: Path,
+    reader: Reader | None = None,
+    watch: Watch = lambda what, done: None,
+) -> Run:
+    """Judge what a training gave, and leave what `make_run` leaves; `reader` and `watch` as in `evaluate`."""
     make_folder(folder)
     dataset, pairs = experiment.dataset, experiment.scored
     info = ModelInfo.of(experiment, best_epoch=trained.best_epoch, ending=trained.ending)
@@ -83,7 +93,7 @@ def leave_run(experiment: Experiment, trained: Trained, *, folder: Path, watch: 
     write_model(folder / MODEL_FILE, info, trained.weights)
     judged = evaluate(
         Runtime(folder / MODEL_FILE, experiment.recipe.threads), pairs,
-        name=dataset.name, split=experiment.split, val=dataset.val, watch=watch,
+        name=dataset.name, split=experiment.split, val=dataset.val, reader=reader, watch=watch,
     )  # fmt: skip
     scores = Judged(pairs=dataset.name, split=experiment.split, n=len(pairs), scores=judged.evaluation.scores)
     write_model(folder / MODEL_FILE, replace(info, judged=scores), trained.weights)

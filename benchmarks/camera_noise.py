@@ -1,11 +1,12 @@
 """What becomes of noise that a model was not made for: a camera's, JPEG's, beside white noise, and of textures.
 
     pip install bm3d  # not free for commercial use; left out where it is not installed
-    python benchmarks/camera_noise.py [MODEL...] [--data FOLDER] [--first N] [--picture PNG]
+    python benchmarks/camera_noise.py [MODEL...] [--data FOLDER] [--first N]
 
 The first N pictures of BSD68; picture i is spoiled by generator i. BM3D is told the deviation that the noise has in
-that picture. PSNR of each picture after clipping, averaged. `--picture` draws parts of photographs that ship with the
-package, a row for each noise: noisy, of each model, clean.
+that picture. PSNR of each picture after clipping, averaged. Writes docs/runs/camera_noise.jsonl for
+`tools/make_results.py`, and docs/pictures/camera-noise.png: parts of photographs that ship with the package, a row for
+each noise: noisy, of each model, clean.
 """
 
 import argparse
@@ -40,6 +41,7 @@ SHOWN = (
     ("a camera's, JPEG", "chelsea"),
 )
 SIDE = 128
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def spoil(clean: Picture, noise: str, number: int) -> Picture:
@@ -72,14 +74,13 @@ def main() -> None:
     parser.add_argument("models", nargs="*", metavar="MODEL", default=["photographs", "photographs-from-cameras"])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--first", type=int, default=20)
-    parser.add_argument("--picture", type=Path, metavar="PNG")
     args = parser.parse_args()
     runtimes = {model: Runtime(find_model(model), threads=1) for model in args.models}
     models: dict[str, Callable[[Picture], Picture]] = {
         name: lambda noisy, runtime=runtime: runtime.denoise(noisy[None])[0] for name, runtime in runtimes.items()
     }
-    if args.picture:
-        draw(models).save(args.picture, optimize=True)
+    draw(models).save(DOCS / "pictures" / "camera-noise.png", optimize=True)
+    lines = []
     photographs = load_photographs("bsd68", args.data).clean[: args.first]
     for noise in NOISES:
         scores: dict[str, list[float]] = {}
@@ -92,7 +93,9 @@ def main() -> None:
             for name, denoised in ways.items():
                 scores.setdefault(name, []).append(float(psnr(np.clip(denoised, 0, 1)[None], clean[None])[0]))
         means = {name: round(float(np.mean(values)), 2) for name, values in scores.items()}
-        print(json.dumps({"noise": noise, "pictures": len(photographs)} | means), flush=True)
+        lines.append(json.dumps({"noise": noise, "pictures": len(photographs), "psnr_db": means}) + "\n")
+        print(lines[-1], end="", flush=True)
+    (DOCS / "runs" / "camera_noise.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def test_wheel_is_small_and_whole(wheel: Path):
                  "runs/report.html.jinja", "export/denoiser.c.jinja", "export/page.html.jinja", "export/engine.js",
                  "export/engine.wasm", "engine/small.h", "engine/wide.h",
                  "model/shipped/digits-on-garments.onnx", "web/pages/reading.html", "web/pages/playground.js",
-                 "web/pages/style.css", "pages/texts/test.txt", "data/sample/pages.npz", "py.typed"):  # fmt: skip
+                 "style.css", "view.js", "pages/texts/test.txt", "data/sample/pages.npz", "py.typed"):  # fmt: skip
         assert f"smidgen/{name}" in names
     for name in ("LICENSE", "NOTICE", "MNIST-LICENCE.txt", "FASHION-MNIST-LICENCE.txt"):
         assert any(re.search(rf"/licenses/(.*/)?{name}$", found) for found in names)

@@ -99,7 +99,10 @@ def test_everything_lies_within_the_drawing(history: list[tuple[float, float]], 
     if all(math.isnan(loss) and math.isnan(val) for loss, val in history):
         assert chart == {}
         return
-    places = [tuple(map(float, point.split(","))) for line in chart["lines"].values() for point in line.split()]
+    lines = [tuple(map(float, point.split(","))) for line in chart["lines"].values() for point in line.split()]
+    top = chart["frame"]["top"]
+    assert any(y < top for _, y in lines) == bool(chart["beyond"])  # what is cut off is said
+    places = [(x, max(y, top)) for x, y in lines]
     places += [(x, 0.0) for x, _ in chart["x_ticks"]] + [(0.0, y) for y, _ in chart["y_ticks"]]
     assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in places)
     assert len(chart["x_ticks"]) <= 7
@@ -109,8 +112,17 @@ def test_everything_lies_within_the_drawing(history: list[tuple[float, float]], 
 
 def test_lower_losses_lie_lower():
     """A falling loss falls in the drawing, where heights count downwards; the floor lies below it."""
-    chart = make_chart([{"epoch": e, "loss": 1 / e, "val_loss": 1 / e} for e in range(1, 6)], floor=0.1)
+    chart = make_chart([{"epoch": e, "loss": 1 / e, "val_loss": 1 / e} for e in range(1, 6)], floor=0.1, best_epoch=5)
     heights = [float(point.split(",")[1]) for point in chart["lines"]["validation"].split()]
     assert heights == sorted(heights)
     assert chart["floor"] > heights[-1]
     assert [text for _, text in chart["x_ticks"]] == [1, 2, 3, 4, 5]
+    assert chart["kept"] == (390.0, heights[-1])
+
+
+def test_a_first_epoch_that_would_flatten_the_others_is_told_of():
+    """It lies beyond the frame, in words; one that does not is in it."""
+    history = [{"epoch": e, "loss": 0.1 / e, "val_loss": 0.1 / e} for e in range(1, 9)]
+    assert make_chart(history, floor=0)["beyond"] == ""
+    far = make_chart([history[0] | {"loss": 3.0}, *history[1:]], floor=0)
+    assert far["beyond"] == "Epoch 1 lies above the drawing, at up to 3."

@@ -12,8 +12,9 @@ from smidgen.data.scale import UNIT_SCALES
 from smidgen.judging.evaluate import Evaluation, GroupError
 from smidgen.judging.verdict import Fit, Verdict
 from smidgen.model.records import Interval, Legibility, Misread, Scores, TextErrors
-from smidgen.runs.record import RunRecord
+from smidgen.runs.record import RunRecord, Shown
 from smidgen.runs.report import render_report
+from smidgen.runs.shown import SIDES, picture_name
 from smidgen.training.recipe import Recipe
 from tests.servers import violations
 
@@ -39,6 +40,10 @@ RUN = RunRecord(
                   "partners": {"0": GroupError(0.012, 4), "1": GroupError(0.03, 6)}},
         confusion=CONFUSION,
     ),
+    shown={
+        name: (Shown(place=place, name="a", size=(8, 8), detail=None, mse=0.1, read="reads 5", right=False),)
+        for place, name in enumerate(("first", "median", "worst"))
+    },
 )  # fmt: skip
 
 
@@ -48,7 +53,10 @@ def png() -> bytes:
     return file.getvalue()
 
 
-FIGURES = dict.fromkeys(("strip", "worst", "median", "curves", "pairs"), png())
+FIGURES = {
+    "pairs.png": png(),
+    **{picture_name(place, side): png() for place in range(3) for side in SIDES},
+}
 
 
 def test_names_from_strangers_are_escaped():
@@ -69,9 +77,9 @@ def test_shows_scores_intervals_warnings_and_what_is_missing():
         "2 images &amp; more",
         "Converged",
         "at least 99 % sure",
-        "– dB",
-        "The worst ten",
-        "Ten in the middle",
+        "The worst 1",
+        "1 in the middle",
+        "reads 5 ✗",
         "T-shirt",
     ):
         assert part in page
@@ -88,20 +96,20 @@ def test_shows_what_is_misread_of_text():
                    reader="tesseract", confusion=None, legibility_by_digit={})  # fmt: skip
     page = render_report(replace(RUN, evaluation=read), FIGURES)
     assert page.count("12.5% (10.0% to 20.0%)") == 3
-    assert "<td>closing</td><td>11, 0.4</td>" in page
+    assert '<td>closing</td><td data-name="strength">11, 0.4</td>' in page
     assert "Read by tesseract, 10 pages of 1,234 characters" in page
     assert "What is read wrong" not in render_report(RUN, FIGURES)
 
 
 def test_what_a_run_has_not_is_left_out():
-    """Pairs without labels have no tables by label, pictures not there no heading; of few pairs all are shown once."""
-    run = replace(RUN, evaluation=replace(RUN.evaluation, error_by={}, confusion=None))
-    page = render_report(run, {name: FIGURES[name] for name in ("strip", "pairs")})
-    assert "The worst ten" not in page
+    """Pairs without labels have no tables by label, pictures not there no heading, what is known of none no column."""
+    run = replace(RUN, evaluation=replace(RUN.evaluation, error_by={}, confusion=None, strengths={"median": 0}))
+    page = render_report(run, {name: png for name, png in FIGURES.items() if "00002" not in name})
+    assert "The worst" not in page
     assert "Where the error is" not in page
-    few = replace(RUN, evaluation=replace(RUN.evaluation, n=10))
-    assert "<figcaption>All</figcaption>" in render_report(few, FIGURES)
-    assert "The worst ten" not in render_report(few, FIGURES)
+    for column in ("strength", "SSIM", "PSNR"):
+        assert f'<th scope="col">{column}' not in page
+    assert '<th scope="col">legible' in page
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -116,13 +124,22 @@ def test_the_page_in_a_browser(tmp_path: Path, browser: Any, scheme: str):
     page.goto((tmp_path / "report.html").as_uri())
     assert violations(page) == []
     assert {url.split(":")[0] for url in asked} <= {"file", "data"}
+    page.locator("#chart").scroll_into_view_if_needed()
     box = page.locator("#chart").bounding_box()
-    page.mouse.move(box["x"] + 58 / 640 * box["width"], box["y"] + 50)
+    page.mouse.move(box["x"] + 52 / 400 * box["width"], box["y"] + 50)
     assert page.locator("#readout").text_content() == "epoch 1: training 1.0000, validation 1.1000"
     page.locator("#epoch").focus()
     page.keyboard.press("End")
     page.keyboard.press("ArrowLeft")
     assert page.locator("#readout").text_content() == "epoch 11: training 0.0909, validation 0.1000"
+    page.locator("button.zoom").first.click()
+    assert page.locator("dialog select").evaluate_all("all => all.map(one => one.selectedOptions[0].text)") == [
+        "Noisy",
+        "Denoised",
+    ]
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    assert page.locator("dialog").count() == 0
     assert troubles == []
     page.close()
 

@@ -31,8 +31,8 @@ def run_folder(small_dataset: Dataset, tmp_path: Path) -> Path:
 def test_a_run_leaves_everything(run_folder: Path):
     """Model, history, checkpoint, figures, settings and report are all in the folder, nothing else."""
     names = {path.name for path in run_folder.iterdir()}
-    assert names == {"model.onnx", "history.jsonl", "checkpoint.npz", "run.json", "report.html", ".lock", "strip.png",
-                     "worst.png", "median.png", "curves.png", "pairs.png"}  # fmt: skip
+    assert names == {"model.onnx", "history.jsonl", "checkpoint.npz", "run.json", "report.html", ".lock", "images",
+                     "curves.png", "pairs.png"}  # fmt: skip
     content = json.loads((run_folder / "run.json").read_text())
     info = Runtime(run_folder).info
     assert info.judged.scores.bce == content["evaluation"]["scores"]["bce"]
@@ -57,11 +57,11 @@ def test_two_trainings_in_one_folder(small_dataset: Dataset, tmp_path: Path):
 def test_report_is_one_page_that_opens_offline(run_folder: Path):
     """The page holds its pictures and asks the network for nothing; what it shows is escaped."""
     page = (run_folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 2  # of few pairs all are shown, and once
+    assert page.count("data:image/png;base64,") == 10 * 3 + 1  # of few pairs all are shown, and once
     assert "http" not in page
     assert 'src="data:' in page
     assert "smidgen train bars" in page
-    assert page.count('alt="') == 2
+    assert page.count('alt="') == 31
 
 
 def test_report_is_written_anew(run_folder: Path):

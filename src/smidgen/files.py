@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from smidgen.errors import FileError
@@ -28,6 +29,11 @@ class FileKind:
     name: str
     endings: tuple[str, ...]
     start: re.Pattern[bytes]
+
+
+def read_shared(name: str) -> str:
+    """What all pages share: `style.css`, `view.js`."""
+    return (resources.files("smidgen") / name).read_text(encoding="utf-8")
 
 
 def check_target(path: Path, kind: FileKind) -> None:

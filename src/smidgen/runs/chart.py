@@ -6,22 +6,26 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-WIDTH, HEIGHT = 640.0, 260.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 8.0, 10.0, 34.0
+WIDTH, HEIGHT = 400.0, 220.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 10.0, 20.0, 34.0
 _TICKS = 5
+_FLATTENS = 2.5  # a loss so many times as high as the others, above the lowest, is left beyond the frame
+_FAR = 9.0  # heights of the frame: how far beyond it a line is drawn, and cut off
 
 
-def make_chart(history: Sequence[dict[str, float]], *, floor: float) -> dict[str, Any]:
+def make_chart(history: Sequence[dict[str, float]], *, floor: float, best_epoch: int = 0) -> dict[str, Any]:
     """What the template draws, in the drawing's units.
 
     Args:
         history: `epoch`, `loss` and `val_loss` of each epoch.
         floor: the lowest loss there can be, or 0.
+        best_epoch: the one that was kept, if any.
 
     Returns:
-        `lines` (name -> points of a polyline, values that are no numbers left out), `points` (epoch, both
-        losses and where they are, for the script), `x_ticks`, `y_ticks`, `floor` (its height or None) and
-        the `frame`.
+        `lines` (name -> points of a polyline, values that are no numbers left out; what is beyond the frame is to be
+        cut off there), `beyond` (a sentence on it, or ""), `points` (epoch, both losses and where they are, for the
+        script), `x_ticks`, `y_ticks`, `floor` (its height or None), `kept` (where the kept epoch is, or None) and the
+        `frame`.
     """
     shown = [record for record in history if math.isfinite(record["loss"]) or math.isfinite(record["val_loss"])]
     if not shown:
@@ -34,7 +38,7 @@ def make_chart(history: Sequence[dict[str, float]], *, floor: float) -> dict[str
         return round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
 
     def y(loss: float) -> float:
-        share = (min(loss, high) - low) / (high - low)
+        share = min((loss - low) / (high - low), _FAR)
         return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
 
     lines = {
@@ -54,18 +58,40 @@ def make_chart(history: Sequence[dict[str, float]], *, floor: float) -> dict[str
         "x_ticks": [(x(epoch), int(epoch)) for epoch in _round_steps(first, last, whole=True)],
         "y_ticks": [(y(loss), f"{loss:.12g}") for loss in _round_steps(low, high)],
         "floor": y(floor) if floor > 0 else None,
+        "kept": next(
+            (
+                (x(r["epoch"]), y(r["val_loss"]))
+                for r in shown
+                if r["epoch"] == best_epoch and math.isfinite(r["val_loss"])
+            ),
+            None,
+        ),
+        "beyond": _tell_beyond(shown, high),
     }
 
 
+def _tell_beyond(shown: Sequence[dict[str, float]], high: float) -> str:
+    """Which epochs' losses lie above the frame, and how far."""
+    above = [(r["epoch"], r[key]) for r in shown for key in ("loss", "val_loss") if high < r[key] < math.inf]
+    if not above:
+        return ""
+    epochs = sorted({int(epoch) for epoch, _ in above})
+    which = f"Epoch {epochs[0]}" if len(epochs) == 1 else f"{len(epochs)} epochs, the last of them {epochs[-1]},"
+    return (
+        f"{which} {'lies' if len(epochs) == 1 else 'lie'} above the drawing, at up to {max(v for _, v in above):.4g}."
+    )
+
+
 def loss_limits(history: Sequence[dict[str, float]], floor: float) -> tuple[float, float]:
-    """From the floor to what all but the first epochs reach, or they would flatten everything after them."""
+    """From the floor to the highest loss, but for a first epoch or a fiftieth that would flatten all others."""
     losses = [r[key] for r in history for key in ("loss", "val_loss") if math.isfinite(r[key])]
     if not losses:
         return 0.0, 1.0
     later = [r[key] for r in history[1:] for key in ("loss", "val_loss") if math.isfinite(r[key])] or losses
     low = min([*losses, floor]) if floor > 0 else min(losses)
-    ordered = sorted(later)
-    high = max(ordered[int(0.98 * (len(ordered) - 1))], low + 1e-9)
+    high = max(sorted(later)[math.ceil(0.98 * (len(later) - 1))], low + 1e-9)
+    if max(losses) <= low + _FLATTENS * (high - low):
+        high = max(*losses, high)
     return low - 0.03 * (high - low), high + 0.05 * (high - low)
 
 

@@ -1,7 +1,7 @@
 """What `run.json` holds: everything that a report shows besides pictures."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,30 @@ from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import Recipe
 
 RUN_FILE = "run.json"
+LOSS_NAMES = {"bce": "binary cross-entropy", "mse": "mean squared error"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A pair whose pictures lie in the run folder.
+
+    Attributes:
+        place: in the part that was scored.
+        name: what it is called.
+        size: (H, W).
+        detail: rows and columns from where to where are shown at full size, or None where that is all of it.
+        mse: of the denoised image.
+        read: what the reader made of that, in words, or "".
+        right: whether that is what it is, or None where that does not count.
+    """
+
+    place: int
+    name: str
+    size: tuple[int, int]
+    detail: tuple[int, int, int, int] | None
+    mse: float
+    read: str
+    right: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +58,7 @@ class RunRecord:
         evaluation: on the part that was asked for.
         names: what "labels" and "partners" 0, 1, … mean, where they are not digits.
         history: one record an epoch; a loss that was no number is None.
+        shown: the pairs of which the folder holds pictures, by what they were chosen for.
     """
 
     version: str
@@ -53,6 +78,7 @@ class RunRecord:
     evaluation: Evaluation
     names: dict[str, tuple[str, ...]]
     history: tuple[dict[str, float | None], ...]
+    shown: dict[str, tuple[Shown, ...]] = field(default_factory=dict)
 
     @property
     def interrupted(self) -> bool:

@@ -6,9 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from smidgen.errors import plural
+from smidgen.files import read_shared
 from smidgen.judging.baselines import Strength
 from smidgen.runs.chart import make_chart
-from smidgen.runs.record import RunRecord
+from smidgen.runs.record import LOSS_NAMES, RunRecord
+from smidgen.runs.shown import SIDES, STAMP_SIDE, picture_name
+
+_TITLES = {
+    "all": "All pairs, the worst first",
+    "first": "The first {} that are not shown below",
+    "median": "{} in the middle: half of all images are denoised better, half worse",
+    "worst": "The worst {}, by squared error",
+}
 
 
 def render_report(run: RunRecord, figures: Mapping[str, bytes]) -> str:
@@ -16,7 +26,8 @@ def render_report(run: RunRecord, figures: Mapping[str, bytes]) -> str:
 
     Args:
         run: the training and its scores.
-        figures: PNG files by name: `strip`, `worst`, `median`, `pairs`; `curves` is drawn anew.
+        figures: PNG files by their names in the run folder: `pairs.png`, and those of the pairs that are shown;
+            the curves are drawn anew.
     """
     from importlib import resources
 
@@ -25,18 +36,48 @@ def render_report(run: RunRecord, figures: Mapping[str, bytes]) -> str:
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["figure"] = _figure
     environment.filters["strength"] = _strength
+    environment.filters["plural"] = plural
     scored = run.evaluation.baselines.items()
     template = resources.files("smidgen.runs") / "report.html.jinja"
     pictures = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in figures.items()}
+    all_scores = [run.evaluation.scores, *run.evaluation.baselines.values()]
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         run=run,
         recipe=vars(run.recipe),
+        style=read_shared("style.css"),
+        viewer=read_shared("view.js"),
         pictures=pictures,
-        chart=make_chart(_with_nan(run.history), floor=run.floor),
+        groups_shown=_groups_shown(run, pictures),
+        loss_name=LOSS_NAMES[run.recipe.loss],
+        columns={
+            "strength": any(run.evaluation.strengths.values()),
+            **{
+                name: any(getattr(one, name) is not None for one in all_scores)
+                for name in ("psnr_db", "ssim", "legibility")
+            },
+        },
+        chart=make_chart(_with_nan(run.history), floor=run.floor, best_epoch=run.best_epoch),
         groups=_group_tables(run),
         misread=_confusion_rows(run.evaluation.confusion),
         misread_beside=[(name, scores.misread.denoised) for name, scores in scored if scores.misread],
     )
+
+
+def _groups_shown(run: RunRecord, pictures: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The pairs whose pictures are there, by what they were chosen for."""
+    groups = []
+
+    def rows(place: int) -> list[dict[str, str]]:
+        """At full size, and scaled down; the sides that are there."""
+        files = ({side: picture_name(place, side, whole=whole) for side in SIDES} for whole in (False, True))
+        return [{side: pictures[file] for side, file in row.items() if file in pictures} for row in files]
+
+    for name, pairs in run.shown.items():
+        shown = [{"pair": pair, "rows": rows(pair.place)} for pair in pairs if rows(pair.place)[0]]
+        if shown:
+            stamps = max(max(pair.size) for pair in pairs) <= STAMP_SIDE
+            groups.append({"title": _TITLES[name].format(len(shown)), "stamps": stamps, "shown": shown})
+    return groups
 
 
 def _with_nan(history: Sequence[Mapping[str, float | None]]) -> list[dict[str, float]]:

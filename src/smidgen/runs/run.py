@@ -18,14 +18,15 @@ from smidgen.model.file import Weights, write_model
 from smidgen.model.records import Judged, ModelInfo, to_plain
 from smidgen.model.runtime import MODEL_FILE, Runtime
 from smidgen.network.spec import spec_to_dict
-from smidgen.runs.record import RUN_FILE, RunRecord, read_run
+from smidgen.runs.record import LOSS_NAMES, RUN_FILE, RunRecord, read_run
 from smidgen.training.experiment import Experiment
 from smidgen.training.loop import Progress
 from smidgen.training.losses import bce, bce_floor, mse
 from smidgen.training.train import Trained, train
 
 REPORT_FILE = "report.html"
-_FIGURES = ("strip", "worst", "median", "curves", "pairs")
+_FIGURES = ("curves", "pairs")
+_IMAGES = "images"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +99,21 @@ def leave_run(
     scores = Judged(pairs=dataset.name, split=experiment.split, n=len(pairs), scores=judged.evaluation.scores)
     write_model(folder / MODEL_FILE, replace(info, judged=scores), trained.weights)
     record = _describe(experiment, trained, judged)
-    figures = _draw(experiment, trained, judged, record.floor) if is_extra_installed() else {}
-    content = to_plain(record)
-    write_whole(folder / RUN_FILE, json.dumps(content, indent=1) + "\n")
+    drawn = is_extra_installed()
+    figures: dict[str, bytes] = {}
+    if drawn:
+        from smidgen.runs.shown import draw_shown
+
+        shown, figures = draw_shown(experiment.scored, judged)
+        record = replace(record, shown=shown)
+        figures |= _draw(experiment, trained, record.floor)
+        for old in (folder / _IMAGES).glob("*.png"):
+            old.unlink()
+        make_folder(folder / _IMAGES)
+    write_whole(folder / RUN_FILE, json.dumps(to_plain(record), indent=1) + "\n")
     for name, png in figures.items():
-        write_whole(folder / f"{name}.png", png)
-    if figures:
+        write_whole(folder / name, png)
+    if drawn:
         write_report(folder)
     return Run(folder=folder, record=record)
 
@@ -117,28 +127,20 @@ def write_report(folder: Path) -> Path:
     from smidgen.runs.report import render_report
 
     record = read_run(folder)
-    drawn = {name: folder / f"{name}.png" for name in _FIGURES}
-    figures = {name: file.read_bytes() for name, file in drawn.items() if file.exists()}
+    files = [folder / f"{name}.png" for name in _FIGURES] + sorted((folder / _IMAGES).glob("*.png"))
+    figures = {file.relative_to(folder).as_posix(): file.read_bytes() for file in files if file.exists()}
     write_whole(folder / REPORT_FILE, render_report(record, figures))
     return folder / REPORT_FILE
 
 
-def _draw(experiment: Experiment, trained: Trained, judged: Judgement, floor: float) -> dict[str, bytes]:
-    """The pictures of a run, PNG files by name."""
-    from smidgen.runs.figures import draw_curves, draw_strip
+def _draw(experiment: Experiment, trained: Trained, floor: float) -> dict[str, bytes]:
+    """The figures of a run, PNG files by name."""
+    from smidgen.runs.figures import draw_curves
     from smidgen.runs.sheet import draw_sheet
 
-    ranked = np.argsort(-judged.errors, kind="stable")
-    middle = max(0, len(ranked) // 2 - 5)
-    strips = {"strip": np.arange(min(10, len(ranked))), "worst": ranked[:10], "median": ranked[middle : middle + 10]}
-    figures = {
-        name: draw_strip(experiment.scored, judged.denoised, judged.reading, judged.truth, order)
-        for name, order in strips.items()
-    }
-    loss_name = "binary cross-entropy" if experiment.recipe.loss == "bce" else "mean squared error"
-    figures["curves"] = draw_curves(trained.history, floor=floor, best_epoch=trained.best_epoch, loss_name=loss_name)
-    figures["pairs"] = draw_sheet(experiment.dataset.train, most_rows=1)
-    return figures
+    loss_name = LOSS_NAMES[experiment.recipe.loss]
+    curves = draw_curves(trained.history, floor=floor, best_epoch=trained.best_epoch, loss_name=loss_name)
+    return {"curves.png": curves, "pairs.png": draw_sheet(experiment.dataset.train, most_rows=1)}
 
 
 def _describe(experiment: Experiment, trained: Trained, judged: Judgement) -> RunRecord:

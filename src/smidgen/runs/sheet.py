@@ -101,11 +101,11 @@ def _show(pairs: Pairs, number: int) -> list[list[Pixels]]:
     if not detail:
         times = whole[0] // height
         shown = (read(images, [(number, slice(0, height), slice(0, width))])[0] for images in both)
-        return [[_pixels(image.repeat(times, 0).repeat(times, 1))] for image in shown]
+        return [[to_pixels(image.repeat(times, 0).repeat(times, 1))] for image in shown]
     small = [_shrink(images, number, whole) for images in both]
-    frame, window = _choose_detail(small[1], number, (height, width), detail[0])
+    frame, window = choose_detail(small[1], number, (height, width), detail[0])
     return [
-        [_draw_frame(_pixels(image), *frame), _pixels(read(images, [window])[0])]
+        [draw_frame(to_pixels(image), *frame), to_pixels(read(images, [window])[0])]
         for image, images in zip(small, both, strict=True)
     ]
 
@@ -131,7 +131,7 @@ def _shrink(images: Collection, number: int, size: Size) -> Image:
     return np.stack([np.asarray(channel) for channel in resized], 2)
 
 
-def _choose_detail(small: Image, number: int, size: Size, detail: Size) -> tuple[tuple[slice, slice], Window]:
+def choose_detail(small: Image, number: int, size: Size, detail: Size) -> tuple[tuple[slice, slice], Window]:
     """Where a picture varies most: in the one that was scaled down, and in itself."""
     extent = [
         min(side, max(2, round(part * side / full)))
@@ -150,7 +150,7 @@ def _choose_detail(small: Image, number: int, size: Size, detail: Size) -> tuple
     return (frame[0], frame[1]), (number, window[0], window[1])
 
 
-def _draw_frame(pixels: Pixels, rows: slice, columns: slice) -> Pixels:
+def draw_frame(pixels: Pixels, rows: slice, columns: slice) -> Pixels:
     """A thin line around a part."""
     part = pixels[rows, columns]
     part[[0, -1]] = _FRAME
@@ -158,7 +158,7 @@ def _draw_frame(pixels: Pixels, rows: slice, columns: slice) -> Pixels:
     return pixels
 
 
-def _pixels(image: Image) -> Pixels:
+def to_pixels(image: Image) -> Pixels:
     """An image `(H, W, C)`; two and four channels are shown as their mean."""
     shown = image if image.shape[2] == 3 else image.mean(2, keepdims=True).repeat(3, 2)
     pixels: Pixels = np.rint(np.clip(shown, 0, 1) * 255).astype(np.uint8)

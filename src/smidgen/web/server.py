@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from smidgen.errors import InputError, MissingPartError, SmidgenError
+from smidgen.files import read_shared
 from smidgen.model.runtime import MODEL_FILE
 
 _HEADER_SECONDS, _ANSWER_SECONDS = 10.0, 30.0
@@ -44,14 +45,16 @@ def make_app(title: str, *, page: str, openapi: bool = False) -> Any:
         openapi_url="/openapi.json" if openapi else None,
     )  # fmt: skip
 
-    def add_file(path: str, file: str) -> None:
-        content = (resources.files("smidgen.web") / "pages" / file).read_bytes()
+    def add_file(path: str, file: str, content: str) -> None:
         media_type = _TYPES[Path(file).suffix]
         app.get(path, include_in_schema=False)(lambda: Response(content, media_type=media_type))
 
-    add_file("/", f"{page}.html")
-    for file in (f"{page}.js", "page.js", "style.css"):
-        add_file(f"/{file}", file)
+    own = resources.files("smidgen.web") / "pages"
+    add_file("/", f"{page}.html", (own / f"{page}.html").read_text(encoding="utf-8"))
+    for file in (f"{page}.js", "page.js"):
+        add_file(f"/{file}", file, (own / file).read_text(encoding="utf-8"))
+    for file in ("view.js", "style.css"):
+        add_file(f"/{file}", file, read_shared(file))
 
     @app.exception_handler(SmidgenError)
     async def say_error(request: Request, error: SmidgenError) -> JSONResponse:

@@ -153,7 +153,7 @@ def measure_delay(address: str, chromium: str, strokes: int) -> None:
             page.mouse.up()
             page.wait_for_timeout(400)  # the last picture is the one of the finished stroke
             marks = (f"performance.getEntriesByName('{name}').at(-1).startTime" for name in ("picture", "pointer-up"))
-            spent.append(page.evaluate(" - ".join(marks)))
+            spent.append(max(0.0, page.evaluate(" - ".join(marks))))  # it may be there before the pointer is up
         browser.close()
     spent.sort()
     print(f"from pointer-up to the picture: median {statistics.median(spent):.0f} ms, "

@@ -51,3 +51,30 @@ def violations(page: object) -> list[str]:
 
     found = Axe().run(page).response["violations"]
     return [f"{one['id']}: {[node['html'][:120] for node in one['nodes']]}" for one in found]
+
+
+# What is wider than the window, and text of which a part cannot be seen and not be scrolled to.
+_CUT = """() => {
+  const found = [], width = document.documentElement.clientWidth, seen = element => element.checkVisibility();
+  const full = document.documentElement.scrollWidth;
+  if (full > width) found.push(`scrolls to ${full} of ${width}`);
+  for (const element of document.body.querySelectorAll("*")) {
+    if (!seen(element) || element.closest(".stage, option, thead, svg defs, .button input")) continue;
+    const own = [...element.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
+    const box = element.getBoundingClientRect();
+    if (!box.width || !(own || ["IMG", "CANVAS", "svg"].includes(element.tagName))) continue;
+    if (box.left < -1 || box.right > width + 1)
+      found.push(`${element.tagName} from ${box.left} to ${box.right} of ${width}`);
+    if (own && element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).overflowX !== "visible")
+      found.push(`${element.tagName} cut: ${element.textContent.slice(0, 40)}`);
+    const drawing = element.closest("svg")?.getBoundingClientRect();
+    if (own && drawing && (box.left < drawing.left - 1 || box.right > drawing.right + 1))
+      found.push(`label cut: ${element.textContent}`);
+  }
+  return found;
+}"""
+
+
+def faults(page: object) -> list[str]:
+    """What is cut or makes an open page scroll sideways, and what axe-core finds wrong with it."""
+    return [*page.evaluate(_CUT), *violations(page)]

@@ -1,5 +1,8 @@
+import asyncio
 import base64
 import io
+import json
+import math
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +16,19 @@ import tifffile
 from PIL import Image
 from playwright.sync_api import expect
 
+from smidgen.data.pairs import Dataset
 from smidgen.data.tasks import example_pairs
 from smidgen.images.picture import pack_picture, read_picture
 from smidgen.model.pictures import denoise_picture
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
-from tests.conftest import random_weights
-from tests.servers import serving, take_picture, violations
+from smidgen.runs.run import make_run
+from smidgen.training.experiment import Experiment
+from smidgen.training.recipe import Recipe
+from smidgen.web.computing import Computing
+from smidgen.web.playground import make_playground
+from tests.conftest import TINY, random_weights
+from tests.servers import faults, serving, take_picture
 
 MODEL, OTHER = "digits-on-garments", "digits-on-garments-best"
 
@@ -166,6 +175,18 @@ def test_describes_itself(address: str):
     assert (model["name"], model["num_parameters"]) == (MODEL, 3527)
 
 
+def tried(answer: httpx.Response) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """What `/try` tells, and the images of which it tells, (H, W, C)."""
+    length = int.from_bytes(answer.content[:4], "little")
+    found, place, images = json.loads(answer.content[4 : 4 + length]), 4 + length, []
+    for one in [found["noisy"], *found["models"]]:
+        shape = one["height"], one["width"], one["channels"]
+        images.append(np.frombuffer(answer.content, np.uint8, math.prod(shape), place).reshape(shape))
+        place += math.prod(shape)
+    assert place == len(answer.content)
+    return found, images
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [
@@ -179,6 +200,8 @@ def test_describes_itself(address: str):
         ("corruption=none&strength=nan", 422),
         ("corruption=rm", 422),
         ("strength=-1", 422),
+        ("width=-1", 422),
+        ("width=1000000000", 422),
     ],
 )
 def test_tries_each_corruption(address: str, query: str, status: int, generator: np.random.Generator):
@@ -187,10 +210,54 @@ def test_tries_each_corruption(address: str, query: str, status: int, generator:
         answer = httpx.post(f"{address}try?{query}", content=png(generator.integers(0, 256, shape, np.uint8)))
         assert answer.status_code == status
         if status == 200:
-            found = answer.json()
+            found, images = tried(answer)
             assert [model["name"] for model in found["models"]] == [MODEL, OTHER]
-            assert (found["reading"] is not None) == (shape == (28, 28))
-            assert all(model["denoised"].startswith("data:image/png;base64,") for model in found["models"])
+            assert (found["noisy"]["reading"] is not None) == (shape == (28, 28))
+            assert [image.shape[:2] for image in images] == [shape[:2]] * 3
+
+
+def test_pixels_are_tried_as_their_png_is(address: str, generator: np.random.Generator):
+    """Grey pixels sent as they are get the answer that their PNG gets; half a row is refused."""
+    image = generator.integers(0, 256, (30, 20), np.uint8)
+    query = f"{address}try?corruption=gaussian-noise&strength=0.1&seed=3"
+    raw = httpx.post(f"{query}&width=20", content=image.tobytes())
+    assert raw.content == httpx.post(query, content=png(image)).content
+    assert httpx.post(f"{query}&width=20", content=image.tobytes()[:-1]).status_code == 422
+    assert httpx.post(f"{query}&width=20", content=b"").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("model", "start", "examples", "word"),
+    [
+        (MODEL, "garment-averaged", 10, "digit"),
+        ("digits-under-garments", "garment-over", 10, "digit"),
+        ("garments-in-noise", "gaussian-noise", 10, "garment"),
+        ("photographs", "gaussian-noise", 6, "keeps its size"),
+        ("pages", "none", 8, "keeps its size"),
+    ],
+)
+def test_each_model_begins_with_its_own_kind(model: str, start: str, examples: int, word: str):
+    """Examples, corruption and words are those of what the model was trained on, with what ships."""
+    offer = make_playground([(model, Runtime(find_model(model)))], Computing()).routes
+    (route,) = [route for route in offer if getattr(route, "path", "") == "/playground"]
+    found = asyncio.run(route.endpoint())
+    assert (found["start"], len(found["examples"])) == (start, examples)
+    assert word in found["words"]
+    assert ("digit" in found["words"]) == (word == "digit")
+    assert ("garment" in json.dumps(found["corruptions"])) == (word != "keeps its size")
+
+
+def test_a_run_begins_with_its_own_pairs(small_dataset: Dataset, tmp_path: Path):
+    """Served from its folder, a run is tried on the validation images that its report shows."""
+    experiment = Experiment(
+        dataset=small_dataset, spec=TINY, recipe=Recipe(epochs=1, threads=1), budget=3600, command="train"
+    )
+    make_run(experiment, folder=tmp_path / "run")
+    with serving("serve", str(tmp_path / "run"), "--no-browser") as (address, _):
+        found = httpx.get(f"{address}playground").json()
+    assert len(found["examples"]) == 10
+    shown = read_picture(base64.b64decode(found["examples"][3].split(",")[1])).pages[0]
+    np.testing.assert_array_equal(shown[..., 0], np.rint(255 * np.clip(small_dataset.val.noisy[3, ..., 0], 0, 1)))
 
 
 def test_a_model_of_three_channels(tmp_path: Path, generator: np.random.Generator):
@@ -204,8 +271,8 @@ def test_a_model_of_three_channels(tmp_path: Path, generator: np.random.Generato
     with serving("serve", str(tmp_path / "colour.onnx"), "--no-browser") as (address, _):
         assert httpx.get(f"{address}model").json()["name"] == "colour"
         assert httpx.get(f"{address}playground").json()["examples"] == []
-        (tried,) = httpx.post(f"{address}try", content=png(np.zeros((28, 28, 3), np.uint8))).json()["models"]
-        assert tried["denoised"].startswith("data:image/png")
+        _, (_, denoised) = tried(httpx.post(f"{address}try", content=png(np.zeros((28, 28, 3), np.uint8))))
+        assert denoised.shape == (28, 28, 3)
         for shape, status in (((9, 9, 3), 200), ((9, 9), 422)):
             image = generator.integers(0, 256, shape, np.uint8)
             assert httpx.post(f"{address}denoise", content=png(image)).status_code == status
@@ -217,29 +284,29 @@ def test_strength_of_what_is_posted(address: str, generator: np.random.Generator
     answer = httpx.post(f"{address}denoise?strength=0", content=png(image))
     np.testing.assert_array_equal(read_picture(answer.content).pages[0][..., 0], image)
     assert httpx.post(f"{address}denoise?strength=1.5", content=png(image)).status_code == 422
-    model = httpx.post(f"{address}try?share=0", content=png(image)).json()["models"][0]
-    shown = read_picture(base64.b64decode(model["denoised"].split(",")[1])).pages[0][..., 0]
-    np.testing.assert_array_equal(shown, image)
+    _, (_, shown, _) = tried(httpx.post(f"{address}try?share=0", content=png(image)))
+    np.testing.assert_array_equal(shown[..., 0], image)
 
 
 @pytest.mark.slow(7)
 def test_the_playground_in_a_browser(address: str, browser: Any, tmp_path: Path):
-    """A drawn stroke, another corruption, a dropped picture and one that is none; nothing for axe-core to find."""
-    for scheme in ("light", "dark"):
-        page = browser.new_page(viewport={"width": 1100, "height": 900}, color_scheme=scheme)
+    """A drawn stroke, another corruption, pictures in their own size, and one that is none; nothing for axe-core."""
+    for scheme, width in (("light", 1200), ("dark", 390)):
+        page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
         troubles: list[str] = []
         page.on("pageerror", lambda error, troubles=troubles: troubles.append(str(error)))
         page.on("console", lambda message, troubles=troubles: troubles.append(message.text))
         page.goto(address)
-        expect(page.locator("#results img")).to_have_count(5)
+        expect(page.locator("#results canvas")).to_have_count(3)
+        box = page.locator("#results canvas").nth(1).bounding_box()
+        assert box["y"] + box["height"] < 844  # the result stands on one screen with the drawing
         page.select_option("#corruption", "none")
-        shown = read_picture(base64.b64decode(settled(page).split(",")[1])).pages[0][..., 0]
-        np.testing.assert_array_equal(shown, np.rint(255 * example_pairs(MODEL, 1).clean[0, ..., 0]))  # to the pixel
+        np.testing.assert_array_equal(settled(page), np.rint(255 * example_pairs(MODEL, 1).clean[0, ..., 0]))
         page.select_option("#corruption", "garment-averaged")
         settled(page)
-        assert violations(page) == []
+        assert faults(page) == []
         take_picture(page, f"playground-{scheme}")
-        page.get_by_role("button", name="Clear").click()
+        page.get_by_role("button", name="Empty").click()
         page.select_option("#corruption", "none")
         before = settled(page)
         box = page.locator("#board").bounding_box()
@@ -247,30 +314,37 @@ def test_the_playground_in_a_browser(address: str, browser: Any, tmp_path: Path)
         page.mouse.down()
         page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.8 * box["height"], steps=8)
         page.mouse.up()
-        expect(page.locator("#results img").first).not_to_have_attribute("src", before)
         expect(page.locator("#results")).to_contain_text("reads 1")
+        assert (settled(page) != before).any()
         page.select_option("#corruption", "salt-and-pepper")
-        settled(page)
+        noisy = settled(page)
         page.get_by_role("button", name="noise again").click()
-        settled(page)
+        assert (settled(page) != noisy).any()
         page.locator("#share").fill("0")  # what is called denoised is then the noisy image
-        expect(page.locator("#results img").nth(1)).to_have_attribute("src", settled(page))
+        np.testing.assert_array_equal(settled(page), settled(page, 1))
         page.locator("#share").fill("100")
-        expect(page.locator("#results img").nth(1)).not_to_have_attribute("src", settled(page))
-        picture = png(np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8))
+        assert (settled(page) != settled(page, 1)).any()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save the result").click()
+        saved = read_picture(Path(download.value.path()).read_bytes()).pages[0][..., 0]
+        np.testing.assert_array_equal(saved, settled(page, 1))
+        page.get_by_role("button", name="Zoom and compare").click()
+        expect(page.locator("dialog option:checked")).to_have_text(["Noisy", f"Denoised: {MODEL}"])
+        assert faults(page) == []
+        page.get_by_role("button", name="Close").click()
+        picture = png(np.random.default_rng(0).integers(0, 255, (540, 90, 3), np.uint8))
         page.set_input_files("#file", {"name": "c.png", "mimeType": "image/png", "buffer": picture})
+        expect(page.locator("#results canvas").nth(2)).to_have_attribute("height", "540", timeout=30_000)
         expect(page.locator("#results")).not_to_contain_text("reads")  # it is no 28 x 28 image
         page.set_input_files("#file", {"name": "t.txt", "mimeType": "text/plain", "buffer": b"hello"})
         expect(page.locator("#status")).to_contain_text("t.txt")
         assert troubles == []
-        assert violations(page) == []
+        assert faults(page) == []
         page.close()
 
 
-def settled(page: Any) -> str:
-    """The noisy picture's address once it no longer changes."""
-    address = ""
-    while (now := page.locator("#results img").first.get_attribute("src")) != address:
-        address = now
-        page.wait_for_timeout(250)
-    return address
+def settled(page: Any, part: int = 0) -> np.ndarray:
+    """The pixels of the noisy image, or of another part of the results, once they no longer change."""
+    page.wait_for_selector("#results[aria-busy=false]")
+    address = page.evaluate(f"document.querySelectorAll('#results canvas')[{part}].toDataURL()")
+    return read_picture(base64.b64decode(address.split(",")[1])).pages[0][..., 0]

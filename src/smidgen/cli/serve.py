@@ -6,8 +6,9 @@ import sys
 
 from smidgen.cli import options
 from smidgen.errors import Exit
-from smidgen.model.runtime import Runtime
+from smidgen.model.runtime import MODEL_FILE, Runtime
 from smidgen.model.zoo import find_model
+from smidgen.runs.record import IMAGES_FOLDER
 from smidgen.web.server import run as serve
 from smidgen.web.server import title_of, wants_browser
 
@@ -35,8 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
               file=sys.stderr, flush=True)  # fmt: skip
 
     computing = Computing()
+    pictures = files[0].parent / IMAGES_FOLDER if files[0].name == MODEL_FILE else None
     serve(
-        make_playground(models, computing), host=arguments.host, port=arguments.port,
+        make_playground(models, computing, pictures), host=arguments.host, port=arguments.port,
         open_browser=wants_browser(arguments.no_browser), say=say,
     )  # fmt: skip
     if not computing.has_ended(within=_SECONDS_TO_END):

@@ -15,7 +15,7 @@ from smidgen.network.spec import spec_to_dict
 from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import Recipe
 
-RUN_FILE = "run.json"
+RUN_FILE, IMAGES_FOLDER = "run.json", "images"
 LOSS_NAMES = {"bce": "binary cross-entropy", "mse": "mean squared error"}
 
 

@@ -18,7 +18,7 @@ from smidgen.model.file import Weights, write_model
 from smidgen.model.records import Judged, ModelInfo, to_plain
 from smidgen.model.runtime import MODEL_FILE, Runtime
 from smidgen.network.spec import spec_to_dict
-from smidgen.runs.record import LOSS_NAMES, RUN_FILE, RunRecord, read_run
+from smidgen.runs.record import IMAGES_FOLDER, LOSS_NAMES, RUN_FILE, RunRecord, read_run
 from smidgen.training.experiment import Experiment
 from smidgen.training.loop import Progress
 from smidgen.training.losses import bce, bce_floor, mse
@@ -26,7 +26,6 @@ from smidgen.training.train import Trained, train
 
 REPORT_FILE = "report.html"
 _FIGURES = ("curves", "pairs")
-_IMAGES = "images"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +106,9 @@ def leave_run(
         shown, figures = draw_shown(experiment.scored, judged)
         record = replace(record, shown=shown)
         figures |= _draw(experiment, trained, record.floor)
-        for old in (folder / _IMAGES).glob("*.png"):
+        for old in (folder / IMAGES_FOLDER).glob("*.png"):
             old.unlink()
-        make_folder(folder / _IMAGES)
+        make_folder(folder / IMAGES_FOLDER)
     write_whole(folder / RUN_FILE, json.dumps(to_plain(record), indent=1) + "\n")
     for name, png in figures.items():
         write_whole(folder / name, png)
@@ -127,7 +126,7 @@ def write_report(folder: Path) -> Path:
     from smidgen.runs.report import render_report
 
     record = read_run(folder)
-    files = [folder / f"{name}.png" for name in _FIGURES] + sorted((folder / _IMAGES).glob("*.png"))
+    files = [folder / f"{name}.png" for name in _FIGURES] + sorted((folder / IMAGES_FOLDER).glob("*.png"))
     figures = {file.relative_to(folder).as_posix(): file.read_bytes() for file in files if file.exists()}
     write_whole(folder / REPORT_FILE, render_report(record, figures))
     return folder / REPORT_FILE

@@ -10,7 +10,7 @@ from smidgen.data.collection import Image, shapes_of
 from smidgen.data.pairs import Pairs
 from smidgen.judging.evaluate import Judgement
 from smidgen.judging.text import find_mistakes, normalise
-from smidgen.runs.record import Shown
+from smidgen.runs.record import IMAGES_FOLDER, Shown
 from smidgen.runs.sheet import Pixels, choose_detail, draw_frame, to_pixels
 
 SIDES = ("noisy", "denoised", "clean")
@@ -21,7 +21,7 @@ _STAMPS, _PICTURES = 10, 3
 
 def picture_name(place: int, side: str, *, whole: bool = False) -> str:
     """The file in a run folder that holds a picture of the pair at a place; `whole` the one that is scaled down."""
-    return f"images/{place:05}-{side}{'-whole' if whole else ''}.png"
+    return f"{IMAGES_FOLDER}/{place:05}-{side}{'-whole' if whole else ''}.png"
 
 
 def choose_shown(errors: NDArray[np.floating], number: int) -> dict[str, list[int]]:

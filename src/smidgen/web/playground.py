@@ -3,8 +3,10 @@
 import base64
 import functools
 import io
+import json
+import struct
 from collections.abc import Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, Any, BinaryIO, Literal
 
 import numpy as np
@@ -15,11 +17,11 @@ from PIL import Image
 from pydantic import BaseModel
 
 from smidgen.data.collection import Images, as_array
-from smidgen.data.corruptions import CORRUPTIONS
+from smidgen.data.corruptions import CORRUPTIONS, add_noise, average, maximum
 from smidgen.data.mnist import load_sample
 from smidgen.data.sample_pictures import load_pictures
 from smidgen.data.scale import Scale
-from smidgen.data.tasks import SAMPLE_TASK, STAMP_TASKS, example_pairs
+from smidgen.data.tasks import PHOTOGRAPH_TASKS, SAMPLE_TASK, STAMP_TASKS, TASKS, example_pairs
 from smidgen.engine.native import Stop
 from smidgen.errors import InputError
 from smidgen.images.kinds import Limits, Picture
@@ -28,17 +30,21 @@ from smidgen.judging.digits import Digits
 from smidgen.judging.scores import psnr
 from smidgen.model.file import describe_model
 from smidgen.model.pictures import denoise_picture
+from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.model.values import DEPTHS, Handling, full_scale
 from smidgen.web.computing import Computing, StoppableFile
 from smidgen.web.server import make_app
 
 MOST_PIXELS = 4_000_000
-_MOST_SIDE = 512  # of what the page tries; its script shrinks larger pictures
 _EXAMPLES = 10
 _GARMENTS = {"garment-averaged": "a garment, averaged", "garment-over": "a garment, the brighter of both"}
+_STAMP_CORRUPTIONS = {average: "garment-averaged", maximum: "garment-over", add_noise: "gaussian-noise"}
+_RAW_TYPE = "application/octet-stream"
+_HEAD = struct.Struct("<I")
 _IMAGE_TYPES = ("image/png", "image/tiff", "image/jpeg", "image/bmp", "image/webp")
 _DIGIT_SHAPE = (28, 28, 1)
+_BYTE = Scale(0, 255)
 
 
 class Error(BaseModel):
@@ -73,16 +79,19 @@ _DENOISE_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_playground(models: Sequence[tuple[str, Runtime]], computing: Computing) -> FastAPI:
+def make_playground(
+    models: Sequence[tuple[str, Runtime]], computing: Computing, pictures: Path | None = None
+) -> FastAPI:
     """The application.
 
     Args:
         models: names to show, which must not tell where files are, and the models; the API uses the first.
         computing: what runs them.
+        pictures: the folder with those of the first model's run, if there is one, to begin with.
     """
     app: FastAPI = make_app("Smidgen", page="playground", openapi=True)
     runtime = models[0][1]
-    offer = _offer(models)
+    offer = _offer(models, pictures)
 
     @app.get("/health", summary="Whether the server is up")
     async def health() -> dict[Literal["status"], Literal["ok"]]:
@@ -106,8 +115,8 @@ def make_playground(models: Sequence[tuple[str, Runtime]], computing: Computing)
             float, Query(ge=0, le=1, description="1 takes away all that the model finds, 0 nothing")
         ] = 1.0,
     ) -> Response:
-        given = request.headers.get("content-type", "application/octet-stream").split(";")[0].strip().lower()
-        if given not in (*_IMAGE_TYPES, "application/octet-stream"):
+        given = request.headers.get("content-type", _RAW_TYPE).split(";")[0].strip().lower()
+        if given not in (*_IMAGE_TYPES, _RAW_TYPE):
             return JSONResponse({"error": f"The Content-Type is {given}. Expected {', '.join(_IMAGE_TYPES)}."}, 415)
         content = await request.body()
         handling = Handling(depth=DEPTHS[depth] if depth else None, inverted=invert, strength=strength)
@@ -131,92 +140,150 @@ def make_playground(models: Sequence[tuple[str, Runtime]], computing: Computing)
         strength: Annotated[float, Query(ge=0, le=100)] = 0.0,
         seed: Annotated[int, Query(ge=0, lt=2**32)] = 0,
         share: Annotated[float, Query(ge=0, le=1)] = 1.0,
+        width: Annotated[int, Query(ge=0)] = 0,
     ) -> Response:
+        """An image file or, with `width`, the bytes of grey pixels; a drawing is sooner sent so than packed."""
         content = await request.body()
 
-        def work(stop: Stop) -> dict[str, Any]:
+        def work(stop: Stop) -> bytes:
             tried = [(name, runtime.until(stop)) for name, runtime in models]
-            return _try(tried, StoppableFile(content, stop), corruption, strength, seed, share)
+            clean = _unpack(content, width) if width else _open_picture(StoppableFile(content, stop))
+            return _try(tried, clean, corruption, strength, seed, share)
 
-        return JSONResponse(await computing.run(work))
+        return Response(await computing.run(work), media_type=_RAW_TYPE)
 
     return app
 
 
-def _offer(models: Sequence[tuple[str, Runtime]]) -> dict[str, Any]:
-    """What the page can choose from."""
-    task = models[0][1].info.origin.name
-    known = task if task in STAMP_TASKS else SAMPLE_TASK
+def _offer(models: Sequence[tuple[str, Runtime]], pictures: Path | None) -> dict[str, Any]:
+    """What the page can choose from, and its words."""
+    info = models[0][1].info
     corruptions = [
         {"name": name, "title": kind.title, "unit": kind.unit, "most": kind.most, "usual": kind.usual}
         for name, kind in CORRUPTIONS.items()
     ]
+    stamps = info.size == (28, 28)
     corruptions += [
         {"name": name, "title": title, "unit": "share of the garment" if "averaged" in name else "its brightness",
          "most": 1.0, "usual": 0.5 if "averaged" in name else 1.0}
         for name, title in _GARMENTS.items()
+        if stamps
     ]  # fmt: skip
-    used = {
-        "digits-under-garments": "garment-over",
-        "digits-in-noise": "gaussian-noise",
-        "garments-in-noise": "gaussian-noise",
-    }
-    learned = models[0][1].info
-    digits = task in STAMP_TASKS or learned.size == (28, 28)
-    if digits:
-        clean = list(as_array(example_pairs(known, _EXAMPLES).clean))
-    else:
-        clean = [image for (image,) in load_pictures().values()]
-    start = used.get(known, "garment-averaged") if digits else "none"
-    if learned.origin.corrupted and learned.origin.corrupted.steps[0].kind in CORRUPTIONS:
-        start = learned.origin.corrupted.steps[0].kind
+    start, usual = _own_corruption(info)
+    for kind in corruptions:
+        if kind["name"] == start and usual is not None:
+            kind["usual"] = usual
+    height, width = info.size if stamps else (256, 256)
+    mean = info.origin.means.get("clean", 0.0)
     return {
         "models": [{"name": name, "num_parameters": runtime.info.spec.num_parameters} for name, runtime in models],
         "corruptions": corruptions,
         "start": start,
-        "examples": [_data_url(image) for image in clean if learned.spec.channels == 1],
-        "most_side": _MOST_SIDE,
+        "examples": _examples(info, pictures, "noisy" if start == "none" else "clean"),
+        "height": height,
+        "width": width,
+        "dark_on_light": mean > 0.5,
+        "words": _words(info, start),
     }
 
 
-def _try(
-    models: Sequence[tuple[str, Runtime]], content: BinaryIO, corruption: str, strength: float, seed: int, share: float
-) -> dict[str, Any]:
-    """Corrupt what was sent, denoise it with each model, or a share of the way, and show and read what came of it."""
-    picture = read_picture(content, Limits(_MOST_SIDE**2, pages=1))
-    page = picture.pages[0]
+def _own_corruption(info: ModelInfo) -> tuple[str, float | None]:
+    """The one that a model was trained on, as far as the page has it, and how strong; "none" for what is unknown."""
+    steps = info.origin.corrupted.steps if info.origin.corrupted else ()
+    if steps and steps[0].kind in CORRUPTIONS:
+        return steps[0].kind, sum(steps[0].strength) / 2 if steps[0].strength else None
+    if info.origin.name in STAMP_TASKS:
+        return _STAMP_CORRUPTIONS[STAMP_TASKS[info.origin.name].corruption], None
+    return ("garment-averaged" if info.size == (28, 28) and not info.origin.name else "none"), None
+
+
+def _examples(info: ModelInfo, pictures: Path | None, side: str) -> list[str]:
+    """Addresses of images of the model's own kind: of its run's folder, or of those that ship with the package."""
+    own = sorted(pictures.glob(f"*-{side}.png"))[:_EXAMPLES] if pictures else []
+    if own:
+        return [f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}" for file in own]
+    if info.spec.channels != 1:
+        return []
+    name = info.origin.name
+    if name in PHOTOGRAPH_TASKS or (name not in TASKS and info.size != (28, 28)):
+        return [_data_url(image) for (image,) in load_pictures().values()]
+    pairs = example_pairs(name if name in TASKS else SAMPLE_TASK, _EXAMPLES)
+    return [_data_url(image) for image in as_array(getattr(pairs, side))]
+
+
+def _words(info: ModelInfo, start: str) -> str:
+    """What to do on the page."""
+    task = STAMP_TASKS.get(info.origin.name)
+    if task or info.size == (28, 28):
+        thing = "garment" if task and task.clean == "fashion-mnist" else "digit" if task else "small image"
+        first = f"Draw a {thing}, pick one, or drop a picture anywhere on this page."
+    else:
+        first = "Pick an example, or drop a picture anywhere on this page; it keeps its size."
+    return f"{first} {'It is denoised as it is' if start == 'none' else 'It is corrupted as you choose, and denoised'}."
+
+
+def _unpack(content: bytes, width: int) -> Images:
+    """`(1, H, W, 1)` in [0, 1] from the bytes of grey pixels."""
+    if not content or len(content) % width or len(content) > MOST_PIXELS:
+        raise InputError(
+            f"{len(content):,} bytes are no picture of this width",
+            expected=f"whole rows, at most {MOST_PIXELS:,} pixels",
+        )
+    return _BYTE.normalise(np.frombuffer(content, np.uint8).reshape(1, -1, width, 1))
+
+
+def _open_picture(content: BinaryIO) -> Images:
+    """`(1, H, W, C)` in [0, 1] from an image file."""
+    page = read_picture(content, Limits(MOST_PIXELS, pages=1)).pages[0]
     if not np.isfinite(page).all():
         raise InputError("the picture holds values that are not numbers (NaN or infinity)")
     if page.shape[2] == 3 and (page == page[..., :1]).all():
         page = page[..., :1]  # browsers know no grey PNG
-    clean = np.clip(full_scale(page.dtype).normalise(page), 0, 1)[None]
+    return np.asarray(np.clip(full_scale(page.dtype).normalise(page), 0, 1)[None])
+
+
+def _try(
+    models: Sequence[tuple[str, Runtime]], clean: Images, corruption: str, strength: float, seed: int, share: float
+) -> bytes:
+    """Corrupt an image, denoise it with each model, or a share of the way, and read what came of it.
+
+    Returns:
+        The length of a JSON text in four bytes, the text, and the bytes of the images that it tells of, one after the
+        other; their pixels alone, since a browser takes longer to unpack a PNG than all else takes.
+    """
     noisy = _corrupt(clean, corruption, strength, np.random.default_rng(seed))
     # The page's values are in [0, 1] whatever the model was trained on.
     handling = Handling(value_scale=Scale(), strength=share)
-    return {
-        "noisy": _data_url(noisy[0]),
-        "reading": _read(noisy),
-        "models": [{"name": name} | _try_model(runtime, noisy, clean, handling) for name, runtime in models],
-    }
+    tried = [_try_model(runtime, noisy, handling) for _, runtime in models]
+    images = [noisy, *(one for one in tried if not isinstance(one, str))]
+    told = [
+        {"height": image.shape[1], "width": image.shape[2], "channels": image.shape[3], "reading": reading}
+        for image, reading in zip(images, _read(images), strict=True)
+    ]
+    first, *others = told
+    rest = iter(zip(others, images[1:], strict=True))
+    found: list[dict[str, Any]] = []
+    for (name, _), one in zip(models, tried, strict=True):
+        if isinstance(one, str):
+            found.append({"name": name, "error": one})
+            continue
+        tells, image = next(rest)
+        fidelity = float(psnr(image, np.broadcast_to(clean, image.shape))[0])
+        found.append({"name": name, **tells, "psnr_db": fidelity if np.isfinite(fidelity) else None})
+    head = json.dumps({"noisy": first, "models": found}).encode()
+    return b"".join([_HEAD.pack(len(head)), head, *(_to_bytes(image).tobytes() for image in images)])
 
 
-def _try_model(runtime: Runtime, noisy: Images, clean: Images, handling: Handling) -> dict[str, Any]:
-    """What a model makes of an image; a colour model takes a grey one as three equal colours."""
+def _try_model(runtime: Runtime, noisy: Images, handling: Handling) -> Images | str:
+    """What a model makes of an image, or why not; a colour model takes a grey one as three equal colours."""
     given = noisy[0]
     if runtime.info.spec.channels == 3 and given.shape[2] == 1:
         given = given.repeat(3, axis=2)
     try:
         picture = Picture(pages=(given,), alphas=(None,), kind="npy")
-        denoised = denoise_picture(runtime, picture, handling)[0].pages[0][None]
+        return np.asarray(denoise_picture(runtime, picture, handling)[0].pages[0][None])
     except InputError as error:
-        return {"error": str(error)}
-    fidelity = float(psnr(denoised, np.broadcast_to(clean, denoised.shape))[0])
-    return {
-        "denoised": _data_url(denoised[0]),
-        "difference": _data_url(_difference(denoised[0], clean[0])),
-        "psnr_db": fidelity if np.isfinite(fidelity) else None,
-        "reading": _read(denoised),
-    }
+        return str(error)
 
 
 def _without_paths(model: dict[str, Any]) -> dict[str, Any]:
@@ -252,23 +319,21 @@ def _garments() -> NDArray[np.uint8]:
     return load_sample("fashion-mnist").test
 
 
-def _read(images: Images) -> dict[str, Any] | None:
-    """What the digit reader makes of an image of its size."""
-    if images.shape[1:] != _DIGIT_SHAPE:
-        return None
-    reading = Digits().read(images)
-    return {"digit": int(reading.answers[0]), "sureness": float(reading.sureness[0])}
+def _read(images: Sequence[Images]) -> list[dict[str, Any] | None]:
+    """What the digit reader makes of each image of its size."""
+    if images[0].shape[1:] != _DIGIT_SHAPE or any(image.shape != images[0].shape for image in images):
+        return [None] * len(images)
+    reading = Digits().read(np.concatenate(images))
+    both = zip(reading.answers.tolist(), reading.sureness.tolist(), strict=True)
+    return [{"digit": digit, "sureness": sureness} for digit, sureness in both]
 
 
-def _difference(denoised: NDArray[np.float32], clean: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`(H, W, 3)`: black where they agree, orange where it is too bright, blue where too dark; doubled."""
-    error = 2 * (denoised - clean).mean(2, keepdims=True)
-    bright, dark = np.array([1.0, 0.6, 0.15], np.float32), np.array([0.25, 0.6, 1.0], np.float32)
-    return np.asarray(np.clip(error, 0, 1) * bright + np.clip(-error, 0, 1) * dark)
+def _to_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 def _data_url(image: NDArray[np.float32]) -> str:
-    grey = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    grey = _to_bytes(image)
     file = io.BytesIO()
     Image.fromarray(grey[..., 0] if grey.shape[2] == 1 else grey).save(file, "png", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

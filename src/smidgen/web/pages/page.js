@@ -11,6 +11,10 @@ export function element(name, properties, ...content) {
 // The JSON of an answer; a refusal is thrown with the sentence that it says.
 export async function ask(path, options) {
   const answer = await fetch(path, options);
-  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error || `the server said ${answer.status}`);
+  if (!answer.ok) throw new Error(await explain(answer));
   return answer.json();
+}
+
+export async function explain(answer) {
+  return (await answer.json().catch(() => ({}))).error || `the server said ${answer.status}`;
 }

@@ -2,6 +2,7 @@
 
 import copy
 import multiprocessing
+import os
 import pickle
 import platform
 import resource
@@ -17,8 +18,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from smidgen.engine import library as engine_library
 from smidgen.engine.build import LEVELS, PLAIN
-from smidgen.engine.library import levels
+from smidgen.engine.library import count_cores, levels
 from smidgen.engine.native import Engine, Stop
 from smidgen.errors import InputError, StoppedError
 from smidgen.model.graph import make_onnx
@@ -295,3 +297,30 @@ def test_one_lane_is_plain_c(tmp_path: Path):
     compiler = needs_debian("gcc")
     strict = ["-std=c99", "-Wall", "-Wextra", "-Wno-unused-function", "-pedantic", "-Werror", "-fsyntax-only"]
     subprocess.run([compiler, *strict, "-DLANES=1", str(SOURCE / "gradients.c")], check=True)
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({}, 64),
+        ({"cpu.max": "max 100000\n"}, 64),
+        ({"cpu.max": "250000 100000\n"}, 3),
+        ({"cpu.max": "1000 100000\n"}, 1),
+        ({"cpu.max": "9000000 100000\n"}, 64),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
+        ({"cpu/cpu.cfs_quota_us": "150000\n", "cpu/cpu.cfs_period_us": "50000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "150000\n"}, 64),
+    ],
+)
+def test_a_container_may_have_a_share_of_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int
+):
+    """All cores that a process is bound to are used, or as many as its container gets the time of, rounded up."""
+    for name in ("sched_getaffinity", "process_cpu_count"):
+        monkeypatch.delattr(os, name, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(engine_library, "_CONTROL_GROUPS", tmp_path)
+    (tmp_path / "cpu").mkdir()
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    assert count_cores() == cores

@@ -58,6 +58,25 @@ def test_restore_undoes_normalise(shares: np.ndarray, low: float, size: float):
     np.testing.assert_allclose(rule.restore(rule.normalise(values)), values, atol=1e-2)
 
 
+@given(st.data(), st.sampled_from(["u1", "i2", "u2", "i4", "u4", "i8", "f4", "f8"]))
+def test_scales_are_computed_in_float64(data: st.DataObject, kind: str):
+    """Values of any type are brought to [0, 1] and back with one rounding at the end; whole ones stay in their type."""
+    dtype = np.dtype(kind)
+    extent = (np.iinfo if dtype.kind in "ui" else np.finfo)(dtype)
+    low, high = sorted(data.draw(st.lists(st.integers(-70_000, 70_000), min_size=2, max_size=2, unique=True)))
+    rule = Scale(0 if data.draw(st.booleans()) and high > 0 else low, high)
+    least, most = max(-80_000, float(extent.min)), min(80_000, float(extent.max))
+    values = np.random.default_rng(0).uniform(least, most, (7, 4000)).astype(dtype)
+    shares = ((values.astype(np.float64) - rule.low) / (rule.high - rule.low)).astype(np.float32)
+    np.testing.assert_array_equal(rule.normalise(values), shares)
+    back = shares.astype(np.float64) * (rule.high - rule.low) + rule.low
+    if dtype.kind in "ui":
+        back = np.clip(np.rint(back), extent.min, extent.max)
+    np.testing.assert_array_equal(rule.restore(shares, dtype), back.astype(dtype))
+    outside = (values < rule.limits[0]) | (values > rule.limits[1])
+    assert rule.outside(values) == outside.sum()
+
+
 def test_values_beyond_the_range_are_kept_and_counted():
     """What lies outside leaves [0, 1]; rounding does not count as outside, larger and smaller scales do not suit."""
     rule = Scale(0, 255)

@@ -25,9 +25,9 @@ def deep_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return Runtime(path, threads=1)
 
 
-@given(height=st.integers(1, 150), width=st.integers(1, 150), colours=st.sampled_from([1, 3]))
+@given(height=st.integers(1, 150), width=st.integers(1, 150), colours=st.sampled_from([1, 3]), step=st.integers(0, 40))
 @settings(max_examples=25)
-def test_rows_equal_the_whole(deep_model: Runtime, height: int, width: int, colours: int):
+def test_rows_equal_the_whole(deep_model: Runtime, height: int, width: int, colours: int, step: int):
     """An image of any size that is read from top to bottom, each row once, gives to the bit what the whole gives."""
     image = np.random.default_rng(0).random((height, width, colours), dtype=np.float32)
     before, asked = image.copy(), []
@@ -36,7 +36,7 @@ def test_rows_equal_the_whole(deep_model: Runtime, height: int, width: int, colo
         asked.extend(range(first, last))
         return image[first:last]
 
-    rows = np.concatenate(list(deep_model.denoise_rows(read, height, width)))
+    rows = np.concatenate(list(deep_model.denoise_rows(read, height, width, step)))
     whole = np.stack([deep_model.denoise(image[None, ..., [c]])[0, ..., 0] for c in range(colours)], axis=2)
     np.testing.assert_array_equal(rows, whole)
     np.testing.assert_array_equal(image, before)

@@ -51,9 +51,8 @@ def test_the_usual_block_is_large_and_fits_in_memory():
 
 def test_what_lies_around_begins_with_a_pixel_of_the_coarsest_scale():
     """A region is widened by the reach, down to a multiple of the stride, as far as there is an image."""
-    spec = PyramidSpec(width=2, hidden=2, scales=3, kernel=3)
-    network = spec.network()
-    rows, columns = widen((slice(101, 200), slice(3, 9)), (210, 500), spec)
+    network = PyramidSpec(width=2, hidden=2, scales=3, kernel=3).network()
+    rows, columns = widen((slice(101, 200), slice(3, 9)), (210, 500), network)
     assert rows.start % network.stride == 0
     assert 101 - network.reach - network.stride < rows.start <= 101 - network.reach
     assert (rows.stop, columns) == (min(210, 200 + network.reach), slice(0, 9 + network.reach))

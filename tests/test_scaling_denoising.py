@@ -13,9 +13,9 @@ from smidgen.cli.main import main
 from smidgen.model.model import Model, load
 from smidgen.model.values import Handling
 from smidgen.network.spec import PyramidSpec
-from smidgen.scaling import denoising
+from smidgen.scaling import denoising, levels
 from smidgen.scaling.denoising import Standing, denoise_store
-from smidgen.scaling.stores import find_units
+from smidgen.scaling.stores import find_units, open_to_write
 from smidgen.scaling.workers import Here
 from tests.conftest import random_weights, runtime_of
 
@@ -116,6 +116,20 @@ def test_an_ome_zarr_keeps_its_metadata_and_gets_its_resolutions_anew(tmp_path: 
             parts = [padded[..., row : 2 * height : 2, column : 2 * width : 2] for row in (0, 1) for column in (0, 1)]
             finer = np.rint(np.nanmean(parts, 0)).astype(np.uint16)
         np.testing.assert_array_equal(array[...], finer)
+
+
+def test_arrays_are_opened_once(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch):
+    """However many blocks a resolution has, a process opens its store once to make them."""
+    write_ome(tmp_path / "in.zarr", 3)
+    opened = []
+
+    def count(place: Any, path: str) -> Any:
+        opened.append(path)
+        return open_to_write(place, path)
+
+    monkeypatch.setattr(levels, "open_to_write", count)
+    denoise_store(model.runtime, tmp_path / "in.zarr", tmp_path / "out.zarr", Here(), side=16)
+    assert opened == ["0", "1", "1", "2"]
 
 
 def test_how_values_are_taken_is_as_for_pictures(tmp_path: Path, model: Model):

@@ -18,8 +18,8 @@ FULL_SCALES = (1.0, 2.0, 255.0, 510.0, 1023.0, 4095.0, 16383.0, 65535.0)
 _DUST = 1e-3
 # Values that fill no more of a range than this are on another scale.
 _LEAST_FILLED = 1 / 16
-# So much is worked on at a time.
-_CHUNK_VALUES = 500_000
+# So much is worked on at a time: what a core keeps near itself, as float64.
+_CHUNK_VALUES = 16_000
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,15 @@ class Scale:
         """
         result = np.empty(values.shape, np.float32)
         for part in chunks(values):
-            result[part] = (values[part].astype(np.float64) - self.low) / (self.high - self.low)
+            risen = values[part] if self.low == 0 else np.subtract(values[part], self.low, dtype=np.float64)
+            np.divide(risen, self.high - self.low, out=result[part], dtype=np.float64, casting="same_kind")
         return result
 
     def outside(self, values: NDArray[Any]) -> int:
         """How many values lie beyond the range by more than rounding."""
         low, high = self.limits
+        if values.size and low <= values.min() and values.max() <= high:  # which is quickly asked
+            return 0
         return sum(int(((values[part] < low) | (values[part] > high)).sum()) for part in chunks(values))
 
     @property
@@ -92,11 +95,14 @@ class Scale:
         """The inverse of `normalise`, as numbers of a type: whole ones are rounded and kept within it."""
         result = np.empty(values.shape, dtype)
         factor, offset = self.from_unit
+        limits = np.iinfo(result.dtype) if result.dtype.kind in "ui" else None
         for part in chunks(values):
-            restored = values[part].astype(np.float64) * factor + offset
-            if result.dtype.kind in "ui":
-                limits = np.iinfo(result.dtype)
-                restored = np.clip(np.rint(restored), limits.min, limits.max)
+            restored = np.multiply(values[part], factor, dtype=np.float64)
+            restored += offset
+            if limits:
+                np.rint(restored, out=restored)
+                np.maximum(restored, limits.min, out=restored)
+                np.minimum(restored, limits.max, out=restored)
             result[part] = restored
         return result
 

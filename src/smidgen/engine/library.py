@@ -2,7 +2,12 @@
 
 import ctypes
 import functools
+import math
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from smidgen.engine import build
@@ -10,6 +15,9 @@ from smidgen.errors import SmidgenError
 from smidgen.network.spec import OUTPUTS, PyramidSpec, Spec
 
 _SPEC_NUMBERS = 24
+# Where a container finds its share of the processor: microseconds in so many microseconds.
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+_QUOTA_FILES = (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"))
 
 
 @functools.cache
@@ -49,8 +57,25 @@ def wide_floats(spec: Spec, size: tuple[int, int], lanes: int) -> int:
 
 
 def count_cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processor cores that this process may use: those it is bound to, fewer where a container has but a share.
+
+    From Python 3.13 on `PYTHON_CPU_COUNT` and `-X cpu_count` hold, too.
+    """
+    if hasattr(os, "process_cpu_count"):
+        cores = os.process_cpu_count() or 1
+    else:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, *_quotas())
+
+
+def _quotas() -> Iterator[int]:
+    """The time of how many cores a container gets, rounded up, by its control groups; at last a large number."""
+    for names in _QUOTA_FILES:
+        with suppress(OSError, ValueError):
+            quota, period = " ".join((_CONTROL_GROUPS / name).read_text() for name in names).split()
+            if quota.isdecimal():  # not "max", nor -1
+                yield max(1, math.ceil(int(quota) / int(period)))
+    yield sys.maxsize
 
 
 def spec_numbers(spec: Spec) -> list[int]:

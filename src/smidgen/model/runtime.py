@@ -102,7 +102,9 @@ class Runtime:
     def _splits(self, channels: int) -> bool:
         return channels == _COLOURS and self.info.knows_weaker_noise
 
-    def denoise_rows(self, read: Callable[[int, int], Images], height: int, width: int) -> Iterator[Images]:
+    def denoise_rows(
+        self, read: Callable[[int, int], Images], height: int, width: int, step: int = 0
+    ) -> Iterator[Images]:
         """Denoise one image of any size from top to bottom, in memory that does not grow with its height.
 
         A model of one channel takes colours as `denoise_colours` says.
@@ -110,21 +112,22 @@ class Runtime:
         Args:
             read: gives rows `first` to before `last`, `(last - first, W, C)` float32 in [0, 1]; each is asked for once.
             height, width: of the image.
+            step: how many rows are asked for at a time; 0 chooses by the width, few where memory counts more.
 
         Yields:
             The next denoised rows `(h, W, C)`.
         """
         with ExitStack() as stack:
-            streams = [stack.enter_context(self._engine.stream(height, width))]
+            streams = [stack.enter_context(self._engine.stream(height, width, step))]
             for first in range(0, height, streams[0].step):
                 rows = read(first, min(first + streams[0].step, height))
                 split = self._splits(rows.shape[2])
                 rows = split_colours(rows) if split else rows
                 parts = np.split(rows, rows.shape[2], axis=2) if self.info.spec.channels == 1 else [rows]
                 while len(streams) < len(parts):
-                    streams.append(stack.enter_context(self._engine.stream(height, width)))
+                    streams.append(stack.enter_context(self._engine.stream(height, width, step)))
                 ready = [stream.push(part, self._stop) for stream, part in zip(streams, parts, strict=True)]
                 del rows, parts
                 if len(ready[0]):
-                    denoised = np.concatenate(ready, axis=2)
+                    denoised = ready[0] if len(ready) == 1 else np.concatenate(ready, axis=2)
                     yield join_colours(denoised) if split else denoised

@@ -193,8 +193,10 @@ class Way:
         """Images of one size `(N, H, W, C)` at once, which is quicker where they are small; the same values."""
         return self._give(images, self._runtime.denoise_colours(self._take(images)))
 
-    def strips(self, read: Callable[[int, int], NDArray[Any]], height: int, width: int) -> Iterator[NDArray[Any]]:
-        """Denoised rows `(h, W, C)`, top to bottom; `read` gives rows from one to before another."""
+    def strips(
+        self, read: Callable[[int, int], NDArray[Any]], height: int, width: int, step: int = 0
+    ) -> Iterator[NDArray[Any]]:
+        """Denoised rows `(h, W, C)`, top to bottom; `read` gives rows from one to before another, `step` at a time."""
         to_mix: deque[NDArray[Any]] = deque()  # rows read and not yet given, one by one
 
         def prepare(first: int, last: int) -> NDArray[np.float32]:
@@ -203,7 +205,7 @@ class Way:
                 to_mix.extend(values)
             return self._take(values)
 
-        for rows in self._runtime.denoise_rows(prepare, height, width):
+        for rows in self._runtime.denoise_rows(prepare, height, width, step):
             noisy = np.stack([to_mix.popleft() for _ in rows]) if self._strength < 1 else rows
             yield self._give(noisy, rows)
             del rows, noisy  # or it would be kept while the next is made

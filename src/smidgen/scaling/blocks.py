@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from smidgen.network.spec import Spec
+from smidgen.network.layers import Network
 
 Region = tuple[slice, ...]
 
@@ -109,12 +109,11 @@ def cut(
     return Blocks(shape, unit, tuple(block))
 
 
-def widen(region: Region, shape: tuple[int, ...], spec: Spec) -> Region:
+def widen(region: Region, shape: tuple[int, ...], network: Network) -> Region:
     """A region of an array (…, H, W) and all around it that its denoised values can depend on.
 
     It begins at a whole pixel of the network's coarsest scale, so that pixels are pooled as in the whole.
     """
-    network = spec.network()
     reach, stride = network.reach, network.stride
     image = [
         slice(max(0, (part.start - reach) // stride * stride), min(size, part.stop + reach))

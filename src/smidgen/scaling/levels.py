@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from smidgen.scaling.stores import Place, open_to_write
 _Ends = NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class LevelBlocks:
     """One task makes one block of a resolution from the one before: each value is the mean of those that it covers.
 
@@ -28,9 +30,17 @@ class LevelBlocks:
     coarser: str
     blocks: Blocks
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was opened, which every process opens for itself."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    @cached_property
+    def _opened(self) -> tuple[Any, Any]:
+        return open_to_write(self.target, self.finer), open_to_write(self.target, self.coarser)
+
     def do(self, number: int) -> None:
         """Read, average and write a block."""
-        source, target = (open_to_write(self.target, path) for path in (self.finer, self.coarser))
+        source, target = self._opened
         region = self.blocks.region(number)
         axes = [windows(*sizes) for sizes in zip(source.shape, target.shape, strict=True)]
         parts = [(starts[part], ends[part]) for (starts, ends), part in zip(axes, region, strict=True)]

@@ -24,6 +24,9 @@ _ResultOut = TypeVar("_ResultOut", covariant=True)
 _AHEAD = 3
 _FEWEST_AHEAD = 16
 _SECONDS_BETWEEN_COUNTS = 5.0
+# How glibc treats memory: pieces of up to so many bytes, and so many at its end, are kept for the next ones. Dask's own
+# settings have it give back nearly all at once, so that each strip of a block would be of pages that the system clears.
+_KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": 4 * 2**20, "MALLOC_TRIM_THRESHOLD_": 16 * 2**20}
 
 
 class Work(Protocol[_TaskIn, _ResultOut]):
@@ -152,9 +155,10 @@ def open_workers(
         raise MissingPartError("distributed", "More than one job", extra) from None
     if scheduler is None:
         with ExitStack() as stack:
+            environ = "distributed.nanny.pre-spawn-environ"
             # Else workers look a hundred times a second at what they do.
-            quietly = dask.config.set({"distributed.worker.profile.enabled": False})
-            with quietly, _without_ctrl_c():
+            lean = {"distributed.worker.profile.enabled": False, environ: dask.config.get(environ) | _KEPT_MEMORY}
+            with dask.config.set(lean), _without_ctrl_c():
                 cluster = distributed.LocalCluster(
                     n_workers=jobs,
                     threads_per_worker=1,

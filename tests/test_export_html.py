@@ -1,3 +1,4 @@
+import base64
 import io
 import json
 import re
@@ -16,7 +17,7 @@ from smidgen.export.html import run_engine, write_html
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
 from tests.conftest import needs_ziglang, random_weights, runtime_of
 from tests.reference import run_network
-from tests.servers import violations
+from tests.servers import faults
 from tests.test_engine import by_onnxruntime, calm_weights, image_of, plains, pyramids
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +39,7 @@ def page_of(spec: Spec, weights: dict[str, np.ndarray]) -> str:
         (28, 28),
         title="A <test>",
         facts=[("a", "b & c")],
+        words="It <denoises>.",
         examples=example_pairs(SAMPLE_TASK, 4).noisy,
     )
 
@@ -59,6 +61,14 @@ def test_the_page_is_small_and_needs_nothing_from_elsewhere(generator: np.random
     assert not re.search(r"<[^>]*(src|href)\s*=|https?:|fetch\(|import\s*\(", page)
     assert "A &lt;test&gt;" in page
     assert "b &amp; c" in page
+
+
+def test_noise_beyond_black_and_white_is_clipped(generator: np.random.Generator):
+    """Examples that leave [0, 1] show black and white there."""
+    page = write_html(default_spec(), random_weights(default_spec(), generator), (28, 28), title="", facts=[], words="",
+                      examples=np.array([[-0.2, 0.5, 1.3]], np.float32).reshape(1, 1, 3, 1))  # fmt: skip
+    (sample,) = json.loads(page.split('id="samples">')[1].split("</script>")[0])
+    assert base64.b64decode(sample["numbers"]) == bytes([0, 128, 255])
 
 
 @given(spec=pyramids | plains, size=st.tuples(st.integers(1, 40), st.integers(1, 60)), seed=st.integers(0, 99))
@@ -107,6 +117,7 @@ def test_large_pictures_show_how_far_they_are(tmp_path: Path, browser, generator
     page.set_input_files("#file", {"name": "l.png", "mimeType": "image/png", "buffer": file.getvalue()})
     page.wait_for_function("window.lastResult?.width === 1500", timeout=120_000)
     assert any(re.fullmatch(r"Denoising: \d+ %", text) for text in page.evaluate("said"))
+    assert page.locator("#progress").is_hidden()  # it was there meanwhile
     page.close()
 
 
@@ -160,5 +171,12 @@ def test_the_page_in_a_browser(tmp_path: Path, browser, generator: np.random.Gen
     page.set_input_files("#file", {"name": "t.txt", "mimeType": "text/plain", "buffer": b"hello"})
     page.wait_for_function("document.getElementById('status').textContent.includes('t.txt')")
     assert errors == []
-    assert violations(page) == []
+    assert faults(page) == []
+    page.get_by_role("button", name="Zoom and compare").click()
+    assert faults(page) == []
+    page.get_by_role("button", name="Close").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the result").click()
+    saved = np.asarray(Image.open(download.value.path()))[..., 0]
+    assert saved.shape == (28, 28)
     page.close()

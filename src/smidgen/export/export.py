@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.collection import Images, as_array, middle
-from smidgen.data.corruptions import average
+from smidgen.data.corruptions import CORRUPTIONS, SEED, Corruption, average
 from smidgen.data.scale import Scale
-from smidgen.data.tasks import STAMP_TASKS, example_pairs
+from smidgen.data.tasks import PHOTOGRAPH_TASKS, STAMP_TASKS, TASKS, example_pairs
 from smidgen.errors import InputError, SmidgenError
 from smidgen.export.arduino import ARDUINO_FILE, pack_arduino
 from smidgen.export.c import C_FILE, compile_c, write_c
@@ -27,7 +27,8 @@ from smidgen.model.runtime import Runtime, model_file
 FORMATS = {**KERAS_FILES, "c": C_FILE, "arduino": ARDUINO_FILE, "html": PAGE_FILE}
 _MOST_PIXELS = 2**24
 # Examples in a page: so many at most, of no more pixels on a side and together, so that it stays below 100 KB.
-_EXAMPLES, _EXAMPLE_SIDE, _EXAMPLE_PIXELS = 8, 96, 28_000
+_EXAMPLES, _EXAMPLE_SIDE, _EXAMPLE_PIXELS = 8, 88, 24_000
+_LIGHT = 0.7  # the mean of pages, and above that of photographs
 _PAGE_SIDE = 64  # of the images that a page is checked on: it takes any size alike, and they go in and out as text
 
 Facts = dict[str, int | float]
@@ -161,16 +162,38 @@ def _export_html(source: _Source, out: Path) -> tuple[float, Facts]:
         source.size,
         title=_title(info),
         facts=facts,
-        examples=_page_examples(name),
+        words=_page_words(info),
+        examples=_page_examples(info),
+        dark_on_light=info.origin.means.get("clean", 0.0) > _LIGHT,
         averaged=name in STAMP_TASKS and STAMP_TASKS[name].corruption is average,
     )
     write_whole(out, page)
     return difference, {"size_bytes": len(page.encode())}
 
 
-def _page_examples(name: str) -> Images:
-    """Noisy images of what a model was trained on, or the middles of large ones, as many as a page has room for."""
+def _page_words(info: ModelInfo) -> str:
+    """What the page can do, and what to do first."""
+    name, learned = info.origin.name, f"{info.spec.num_parameters:,} learned numbers"
+    if name in STAMP_TASKS:
+        return (
+            f"{learned} take the noise off small images such as these: draw on the left, pick one, or open a picture."
+        )
+    kinds = {"pages": "scanned pages", **dict.fromkeys(PHOTOGRAPH_TASKS, "photographs")}
+    what = f"clean {kinds[name]}" if name in kinds else "clean images like those they were trained on"
+    return f"{learned} {what}, in their full size: drop one anywhere on this page, open it, or pick an example."
+
+
+def _page_examples(info: ModelInfo) -> Images:
+    """Noisy images of what a model was trained on, or the middles of large ones, as many as a page has room for.
+
+    Of a user's pairs there are none, since a page is given away; where it is known how these were corrupted, pictures
+    that ship are, too.
+    """
+    name, corrupted = info.origin.name, info.origin.corrupted
     noisy = as_array(example_pairs(name, _EXAMPLES).noisy)
+    if name not in TASKS and corrupted and all(step.kind in CORRUPTIONS for step in corrupted.steps):
+        clean = as_array(example_pairs(next(iter(PHOTOGRAPH_TASKS)), _EXAMPLES).clean)
+        noisy = Corruption(corrupted.steps).apply(clean, np.random.default_rng(SEED))
     noisy = noisy[(slice(None), *middle(noisy.shape[1:], _EXAMPLE_SIDE))]
     return noisy[: max(1, _EXAMPLE_PIXELS // max(1, math.prod(noisy.shape[1:])))]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from smidgen.engine.library import spec_numbers
 from smidgen.errors import MissingPartError
-from smidgen.files import FileKind
+from smidgen.files import FileKind, read_shared
 from smidgen.model.file import Weights
 from smidgen.network.spec import Spec
 
@@ -30,8 +30,10 @@ def write_html(
     *,
     title: str,
     facts: list[tuple[str, str]],
+    words: str,
     examples: NDArray[np.float32],
     averaged: bool = False,
+    dark_on_light: bool = False,
 ) -> str:
     """The page.
 
@@ -40,8 +42,10 @@ def write_html(
         size: (H, W) of the empty canvas.
         title: its heading.
         facts: names and values for its foot.
-        examples: noisy images `(N, H, W, 1)` in [0, 1] to choose from.
+        words: what it can do, and what to do first.
+        examples: noisy images `(N, H, W, 1)` to choose from; what leaves [0, 1] is clipped.
         averaged: whether the model knows ink as half of a mean with what lies under it, not over it.
+        dark_on_light: whether it was trained on images such as pages, so that the empty canvas is white and ink black.
     """
     from importlib import resources
 
@@ -58,11 +62,15 @@ def write_html(
         model=pack_model(spec, weights),
         samples=[
             {"numbers": _base64(np.rint(255 * image).astype(np.uint8)), "height": len(image), "width": image.shape[1]}
-            for image in examples
+            for image in np.clip(examples, 0, 1)
         ],
         runner=_read("engine.js").decode(),
         engine=base64.b64encode(zlib.compress(_read("engine.wasm"), 9)).decode(),
         averaged=averaged,
+        dark_on_light=dark_on_light,
+        words=words,
+        style=re.sub(r"/\*.*?\*/|\n\s*", "", read_shared("style.css")),
+        viewer=read_shared("view.js"),
     )
 
 

@@ -15,8 +15,9 @@ from smidgen.search.study import Plan, Study, run_study
 
 
 def small_plan(dataset: Dataset, folder: Path, *, epochs: int = 27, num_trials: int = 8, prune: bool = True) -> Plan:
-    """Proposals of tiny trainings."""
+    """Proposals of tiny trainings, seven of them around the default recipe."""
     space = full_space(dataset, 300, epochs=epochs, seed=0, threads=1)
+    space = replace(space, choices={name: space.choices[name] for name in ("passes", "optimizer")})
     return Plan(dataset=dataset, space=space, num_trials=num_trials, folder=folder, prune=prune)
 
 

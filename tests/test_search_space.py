@@ -57,7 +57,7 @@ def test_photographs_are_turned_in_a_search_too(tmp_path: Path):
     for flips, asked in ((True, {}), (False, {"flips": False})):
         for space in (full_space, lambda *a, **k: read_grid(tmp_path / "grid.toml", *a, **k)):
             found = space(replace(bars(), flips=True), 3600, **asked)
-            assert found.build(found.default_values()).settings.flips == flips
+            assert found.build(found.first_values()[0]).settings.flips == flips
 
 
 def test_proposals_use_the_budget_up():
@@ -144,10 +144,18 @@ def test_plain_over_budget_in_a_grid(tmp_path: Path):
 
 
 def test_the_default_recipe_is_a_point_of_the_space(small_dataset: Dataset):
-    """The default values build the default spec and settings; what a small budget leaves out is left open."""
+    """The first values build the default spec and settings, the next ones what differs from these in one of them.
+
+    What a small budget leaves out is left open.
+    """
     space = full_space(small_dataset, 3600, epochs=5, seed=0, threads=1)
-    candidate = space.build(space.default_values())
+    candidate = space.build(space.first_values()[0])
     assert candidate.spec == default_spec(3600)
     assert candidate.settings == default_recipe(candidate.spec, 40, 64, epochs=5, seed=0, threads=1)
+    first, *others = space.first_values()
+    changed = [set(other.items()) - first.items() for other in others]
+    assert [len(change) for change in changed] == [1] * 13
+    assert len({name for change in changed for name, _ in change}) == len(first) == 7
+    assert all(space.build(other).spec.num_parameters <= 3600 for other in others)
     small = full_space(small_dataset, 200, epochs=5, seed=0, threads=1)
-    assert all(value in small.choices[name] for name, value in small.default_values().items() if name in small.choices)
+    assert all(value in small.choices[name] for name, value in small.first_values()[0].items() if name in small.choices)

@@ -115,7 +115,7 @@ def test_the_file_tells_it_to_optuna(plan: Plan):
     assert found.best_value == study.standing().best
     states = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
     assert [trial.state for trial in found.trials] == [states[trial.state] for trial in study.trials]
-    assert found.trials[0].params.items() >= plan.space.default_values().items()
+    assert found.trials[0].params.items() >= plan.space.first_values()[0].items()
     storage.engine.dispose()
 
 

@@ -13,8 +13,8 @@ from smidgen.training.recipe import CROP, Recipe, default_recipe
 Value = str | int | float
 _SHAPE = ("kernel", "scales", "passes")
 _BATCHES_A_DEFAULT = (0.5, 1, 2)
-_RATE_FACTORS = (0.1, 3.0)
 _HIDDEN_RATIOS = (0.5, 3.0)
+_FACTORS = (0.5, 1.0, 2.0)  # of the default's numbers, to begin with
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,15 @@ class Space:
         settings = default_recipe(spec, self.num_pairs, self.pixels, **(self.common | left))
         return Candidate(spec, replace(settings, learning_rate=factor * settings.learning_rate))
 
-    def default_values(self) -> dict[str, Value]:
-        """The values of the default recipe, as far as this space can choose them."""
+    def first_values(self) -> list[dict[str, Value]]:
+        """The values of the default recipe, as far as this space can choose them; then these with one changed."""
         default = PyramidSpec(channels=self.channels)
         usual = default_recipe(default, self.num_pairs, self.pixels, **self.common)
         wanted: dict[str, Value] = {name: getattr(default, name) for name in _SHAPE}
-        wanted |= {"optimizer": usual.optimizer, "batch_size": usual.batch_size}
-        chosen = {name: wanted[name] for name, options in self.choices.items() if wanted.get(name) in options}
-        return chosen | dict.fromkeys(self.ranges, 1.0)
+        wanted |= {"optimizer": usual.optimizer, "batch_size": usual.batch_size} | dict.fromkeys(self.ranges, 1.0)
+        options = (dict.fromkeys(self.ranges, _FACTORS) | self.choices).items()
+        first = {name: wanted[name] for name, values in options if wanted.get(name) in values}
+        return [first, *(first | {name: x} for name, values in options for x in values if x != first.get(name))]
 
     @functools.cached_property
     def most_epochs(self) -> int:
@@ -131,7 +132,7 @@ def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
         common={"epochs": usual.epochs} | common,
         choices=shapes | {"optimizer": ("soap", "adamw"), "batch_size": tuple(dict.fromkeys(batches))},
         # The narrowest network was tried with as many hidden channels as its width of 1 can ask for.
-        ranges={"hidden_ratio": _HIDDEN_RATIOS, "learning_rate_factor": _RATE_FACTORS},
+        ranges={"hidden_ratio": _HIDDEN_RATIOS, "learning_rate_factor": (0.1, 3.0)},
     )  # fmt: skip
 
 

@@ -107,9 +107,9 @@ class Study(Queue):
         self.plan = plan
         self.optuna = _open(plan)
         self._rungs = rungs_of(plan.space.most_epochs)
-        # Values that are set: all of a grid, else those of the default recipe, to begin with.
-        default = [] if plan.sampler == "random" else [plan.space.default_values()]
-        self._set = plan.space.combinations() if plan.space.grid else default
+        # Values that are set: all of a grid, else those of the default recipe and around it, to begin with.
+        first = [] if plan.sampler == "random" else plan.space.first_values()
+        self._set = plan.space.combinations() if plan.space.grid else first
         self.trials = [self._trial(frozen) for frozen in self.optuna.get_trials(deepcopy=False)]
         super().__init__(self.trials)
 
@@ -151,7 +151,7 @@ class Study(Queue):
             left = [t for t in alive if (t.done, t.ending not in ("finished", "stopped early")) >= (rung, True)]
             for trial in sorted(left, key=lambda t: (t.loss_at(rung), t.number))[max(1, len(left) // REDUCTION) :]:
                 # The default recipe is trained to its end, so that no search ends with less.
-                if self.plan.space.grid or trial.number >= len(self._set):
+                if self.plan.space.grid or trial.number >= len(self._set[:1]):
                     trial.ending = _PRUNED
                     alive = [other for other in alive if other is not trial]
         for trial in alive:

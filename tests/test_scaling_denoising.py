@@ -262,3 +262,23 @@ def test_addresses_of_object_storage(model: Model):
     found = zarr.open_array("memory://here/out.zarr", mode="r")
     np.testing.assert_array_equal(found[...], model.denoise(VALUES[0, 0]))
     assert json.dumps(found.attrs["smidgen"]["input"]["address"]) == '"memory://here/in.zarr"'
+    assert main(["denoise", model.runtime.name, "memory://here/in.zarr", "-o", "memory://here/other.zarr"]) == 0
+    np.testing.assert_array_equal(zarr.open_array("memory://here/other.zarr", mode="r")[...], found[...])
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        ("nowhere://bucket/in.zarr", "out.zarr", "Protocol not known: nowhere"),
+        ("gs://bucket/in.zarr", "out.zarr", "Please install gcsfs"),
+        ("memory://here/in.zarr", "ftp://host/out.zarr", "half a chunk could stand there"),
+    ],
+)
+def test_addresses_that_cannot_be(
+    tmp_path: Path, model: Model, capsys: pytest.CaptureFixture[str], source: str, target: str, message: str
+):
+    """Storage that nobody knows, whose package is missing, or that could keep half a chunk is refused by name."""
+    zarr.create_array("memory://here/in.zarr", shape=(9, 9), dtype="u2", overwrite=True)[...] = 7
+    out = target if "://" in target else str(tmp_path / target)
+    assert main(["denoise", model.runtime.name, source, "-o", out]) == 2
+    assert message in capsys.readouterr().err

@@ -35,7 +35,7 @@ _TOGETHER = 2**22
 # blocks are with what lies around them, and be a seventh slower.
 _ROWS = 32
 # What a task holds beside its block: the engine's rows, and chunks on their way.
-_BESIDE_BYTES = 200 * 2**20
+_BESIDE_BYTES = 250 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -83,7 +83,7 @@ class Space:
         default = PyramidSpec(channels=self.channels)
         usual = default_recipe(default, self.num_pairs, self.pixels, **self.common)
         wanted: dict[str, Value] = {name: getattr(default, name) for name in _SHAPE}
-        wanted |= {"optimizer": usual.optimizer, "batch_size": usual.batch_size} | dict.fromkeys(self.ranges, 1.0)
+        wanted.update(dict.fromkeys(self.ranges, 1.0), optimizer=usual.optimizer, batch_size=usual.batch_size)
         options = (dict.fromkeys(self.ranges, _FACTORS) | self.choices).items()
         first = {name: wanted[name] for name, values in options if wanted.get(name) in values}
         return [first, *(first | {name: x} for name, values in options for x in values if x != first.get(name))]

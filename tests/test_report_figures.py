@@ -87,6 +87,18 @@ def test_points_and_bars_are_drawn_for_any_values():
     assert draw_bars({"rate": 0.9, "kernel": 0.1}, x="share").startswith(b"\x89PNG")
 
 
+def test_what_lies_off_the_axes_is_said(monkeypatch: pytest.MonkeyPatch):
+    """A loss far above the others is counted in words, and one that is not needs none."""
+    said: list[str] = []
+    monkeypatch.setattr("matplotlib.axes.Axes.set_title", lambda axes, text, **more: said.append(text))
+    losses_of = [0.1 + 0.001 * number for number in range(20)]
+    draw_points(range(1, 21), losses_of, ["a"] * 20, x="x", y="y")
+    draw_points(range(1, 22), [*losses_of, 9.0], ["a"] * 21, x="x", y="y")
+    history = [{"epoch": e, "loss": 0.1 / e, "val_loss": 0.1 / e} for e in range(1, 9)]
+    draw_curves([history[0] | {"loss": 3.0}, *history[1:]], floor=0, best_epoch=8, loss_name="loss")
+    assert said == ["1 above the drawing, up to 9", "Epoch 1 lies above the drawing, at up to 3."]
+
+
 losses = st.one_of(st.floats(1e-6, 1e6), st.just(math.nan))
 histories = st.lists(st.tuples(losses, losses), min_size=1, max_size=60)
 

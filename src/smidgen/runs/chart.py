@@ -66,11 +66,11 @@ def make_chart(history: Sequence[dict[str, float]], *, floor: float, best_epoch:
             ),
             None,
         ),
-        "beyond": _tell_beyond(shown, high),
+        "beyond": tell_beyond(shown, high),
     }
 
 
-def _tell_beyond(shown: Sequence[dict[str, float]], high: float) -> str:
+def tell_beyond(shown: Sequence[dict[str, float]], high: float) -> str:
     """Which epochs' losses lie above the frame, and how far."""
     above = [(r["epoch"], r[key]) for r in shown for key in ("loss", "val_loss") if high < r[key] < math.inf]
     if not above:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from smidgen.data.collection import Collection, middle
 from smidgen.data.pairs import Pairs
 from smidgen.judging.legibility import Reading, Truth
-from smidgen.runs.chart import loss_limits
+from smidgen.runs.chart import loss_limits, tell_beyond
 
 _INK = "#1b2733"
 _QUIET = "#6b7785"
@@ -83,7 +83,10 @@ def draw_curves(history: Sequence[dict[str, float]], *, floor: float, best_epoch
     if chosen:
         axes.plot(best_epoch, chosen[0]["val_loss"], "o", color=_VAL, markersize=9, fillstyle="none",
                   label=f"kept: epoch {best_epoch}, {chosen[0]['val_loss']:#.4g}")  # fmt: skip
-    axes.set_ylim(loss_limits(history, floor))
+    low, high = loss_limits(history, floor)
+    axes.set_ylim(low, high)
+    if beyond := tell_beyond(history, high):
+        axes.set_title(beyond, fontsize=9, color=_QUIET, loc="right")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     return _png(figure)
@@ -99,10 +102,14 @@ def draw_points(
         axes.plot([x_values[i] for i in mine], [y_values[i] for i in mine], linestyle="", marker=marker,
                   color=colour, alpha=0.8, label=group)  # fmt: skip
     _make_logarithmic(axes, "x", x_values)
-    # One loss far off would flatten all others.
+    # One loss far off would flatten all others; those above are marked at the edge, and counted.
     top = float(np.quantile(y_values, 0.9)) + 0.3 * float(np.ptp(np.sort(y_values)[: max(1, len(y_values) * 9 // 10)]))
-    if top > min(y_values):
-        axes.set_ylim(top=min(max(y_values) * 1.02, top))
+    above = [place for place, value in enumerate(y_values) if value > top > min(y_values)]
+    if above:
+        axes.set_ylim(top=top)
+        axes.plot([x_values[i] for i in above], [top] * len(above), linestyle="", marker=6, color=_INK, clip_on=False)
+        worst = max(y_values[i] for i in above)
+        axes.set_title(f"{len(above)} above the drawing, up to {worst:.3g}", fontsize=9, color=_QUIET, loc="right")
     axes.legend(frameon=False)
     return _png(figure)
 

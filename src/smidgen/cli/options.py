@@ -18,6 +18,7 @@ RUNS = Path("runs")
 PAIRS = (
     "pairs",
     "--noisy",
+    "--second",
     "--clean",
     "--with",
     "--strength",
@@ -41,7 +42,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "PAIRS",
         "help": "a task's name, a .pkl or .npz file with X and y, or a folder with noisy/ and clean/",
     },
-    "--noisy": _FILE | {"help": "noisy images, instead of PAIRS"},
+    "--noisy": _FILE | {"help": "noisy images, instead of PAIRS; alone, 'train' learns from them as they are"},
+    "--second": _FILE | {"help": "beside --noisy, a second noisy shot of each scene, in files of the same names"},
     "--clean": _FILE | {"help": "clean images, instead of PAIRS; without --noisy they are corrupted by --with"},
     "--labels": _FILE | {"help": "labels of the images, or a table headed filename,text, instead of those in PAIRS"},
     "--val": _FILE
@@ -158,7 +160,11 @@ _LATE = {"--with": _corruption, "--strength": _corruption, "--reader": _reader, 
 
 
 def open_pairs(
-    arguments: argparse.Namespace, model: "ModelInfo | None" = None, *, output: str | None = None
+    arguments: argparse.Namespace,
+    model: "ModelInfo | None" = None,
+    *,
+    output: str | None = None,
+    without_clean: bool = False,
 ) -> "Dataset":
     """Open what the options name, and warn of what looks odd.
 
@@ -166,6 +172,7 @@ def open_pairs(
         arguments: of the command.
         model: what will be scored on them, on its scales; None where they are to train on.
         output: of the network that will learn from them; None chooses it.
+        without_clean: whether the command can do with noisy images alone.
 
     Raises:
         InputError: nothing or too much is given, or what is given cannot be read.
@@ -180,7 +187,13 @@ def open_pairs(
             expected="one",
             remedy="" if more else f"If one holds the noisy and one the clean images: --noisy {first} --clean {second}",
         )
-    names = ("noisy", "clean", "corruption", "labels", "val", "test", "group", "data", "fonts", "texts")
+    if arguments.noisy and not (arguments.clean or arguments.pairs or arguments.corruption or without_clean):
+        raise InputError(
+            "noisy images alone are given",
+            expected="clean ones beside them: --noisy FILE --clean FILE",
+            remedy="'smidgen train' and 'smidgen evaluate' can do without",
+        )
+    names = ("noisy", "second", "clean", "corruption", "labels", "val", "test", "group", "data", "fonts", "texts")
     given = {name: getattr(arguments, name) for name in names}
     given["apart"] = arguments.colour == "apart"
     if model is not None:

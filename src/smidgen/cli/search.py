@@ -125,7 +125,8 @@ def _text(plan: "Plan", rows: list["Row"], best: "Run | None", ending: str) -> s
         lines.append("best:     no trial has been trained to its end yet")
     else:
         scores = best.record.evaluation.scores
-        lines.append(f"best:     {plan.folder / BEST_FOLDER} (MSE {scores.mse:.2e}, legible {show.legible(scores)})")
+        figures = f" (MSE {scores.mse:.2e}, legible {show.legible(scores)})" if scores else ""
+        lines.append(f"best:     {plan.folder / BEST_FOLDER}{figures}")
     errors = [row.error for row in rows if row.error]
     if errors:
         lines.append(f"error:    {errors[0]} ({plural(len(errors), 'trial')} failed)")

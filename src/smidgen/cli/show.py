@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from smidgen.data.origin import RECORRUPTED, TWO_SHOTS
 from smidgen.errors import plural
 from smidgen.model.records import Misread, Scores, TextErrors
 from smidgen.model.runtime import MODEL_FILE
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from smidgen.judging.evaluate import Evaluation
     from smidgen.runs.run import Run
 
+HOW = {TWO_SHOTS: "two shots", RECORRUPTED: "the noise found in single shots"}
 SCORES = ("BCE", "MSE", "PSNR dB", "legible")
 
 
@@ -57,6 +59,8 @@ def duration(seconds: float) -> str:
 
 def scores_text(judged: "Evaluation") -> str:
     """The model and the baselines, one row each, and legibility digit by digit."""
+    if judged.scores is None:
+        return estimate_text(judged)
     rows = [["", "BCE", "MSE", "PSNR dB", "SSIM", "legible (95% interval)"]]
     rows.append([f"model, {plural(judged.num_parameters, 'parameter')}", *_cells(judged.scores)])
     for name, scores in judged.baselines.items():
@@ -87,6 +91,24 @@ def scores_text(judged: "Evaluation") -> str:
     if judged.interrupted:
         parts.append("interrupted: the missing baselines were not scored")
     return "\n\n".join(parts)
+
+
+def estimate_text(judged: "Evaluation") -> str:
+    """What is known of a model where there are no clean images."""
+    found = judged.estimate
+    if found is None:
+        return "not judged"
+    psnr, low, high = found.psnr_db
+    part = "all images" if judged.split == "all" else f"{judged.split} part"
+    facts = {
+        "estimated MSE": f"{found.mse:.5f} ({found.low:.5f} to {found.high:.5f}, 95%)",
+        "that is": f"PSNR {psnr:.2f} dB ({low:.2f} to {high:.2f})",
+        "noisy images": f"{found.noise_mse:.5f}",
+        "whiteness": "–" if found.whiteness is None else f"neighbours in the residual correlate {found.whiteness:+.3f}",
+        "structure": "–" if found.structure is None else f"{found.structure:.2f} of what noise has, in blocks of 8 x 8",
+    }
+    head = f"{judged.pairs}, {part}, {plural(judged.n, 'image')}; no clean ones: estimated from {HOW[found.by]}"
+    return "\n".join([head, "", *(f"{name + ':':<15}{fact}" for name, fact in facts.items())])
 
 
 def _misread_text(judged: "Evaluation", found: Misread) -> str:
@@ -122,6 +144,7 @@ def run_text(run: "Run") -> str:
         "verdict": f"{record.verdict.fit} ({'; '.join(record.verdict.reasons)})",
         "pairs": ", ".join(f"{size:,} {part}" for part, size in record.origin.sizes.items()),
         "made by": str(record.origin.corrupted or ""),
+        "learned": f"from {record.origin.without_clean}" if record.origin.without_clean else "",
         "scale": record.scales.reason,
         "training": f"{record.ending} after {plural(record.epochs_done, 'epoch')}, {duration(record.seconds)}",
         "model": run.folder / MODEL_FILE,

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.resume and not arguments.out:
         raise InputError("--resume is given without a run to continue", remedy="Name its folder with --out")
     output = asked_output(arguments.output, arguments.network, arguments.loss)
-    dataset = options.open_pairs(arguments, output=output)
+    dataset = options.open_pairs(arguments, output=output, without_clean=True)
     spec = choose_spec(arguments.network, arguments.budget, dataset.channels, arguments.passes, dataset.output)
     experiment = Experiment.plan(
         dataset, spec, arguments.budget, command=arguments.command, split=arguments.split or "val",

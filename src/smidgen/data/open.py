@@ -6,10 +6,11 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from smidgen.data.checks import make_raw_clean
+from smidgen.data.checks import make_raw_clean, make_raw_pairs
 from smidgen.data.clean import split_clean
 from smidgen.data.corruptions import Wish, make_corruption
 from smidgen.data.formats import ANYWHERE, Keeping, RawParts, pick_part, read_clean, read_parts, read_two
+from smidgen.data.noisy import split_noisy
 from smidgen.data.origin import Origin
 from smidgen.data.pairs import Dataset
 from smidgen.data.scale import Scales
@@ -23,6 +24,7 @@ def open_dataset(
     *,
     noisy: Path | None = None,
     clean: Path | None = None,
+    second: Path | None = None,
     corruption: Wish | list[Wish] | None = None,
     labels: Path | None = None,
     val: Path | None = None,
@@ -41,7 +43,8 @@ def open_dataset(
 
     Args:
         pairs: a task's name, a file that holds both, or a folder with `noisy/` and `clean/`.
-        noisy, clean: instead of `pairs`, one file or folder each.
+        noisy, clean: instead of `pairs`, one file or folder each; noisy images alone are learned from as they are.
+        second: beside `noisy` alone, second noisy shots of the same scenes, in files of the same names.
         corruption: to make noisy images of `clean` alone; see `make_corruption`.
         labels: a file of labels, in place of what `pairs` holds.
         val, test: pairs to validate and test on, or clean images where `clean` is given alone, instead of what a file
@@ -72,6 +75,25 @@ def open_dataset(
         return open_clean(
             clean,
             corruption,
+            labels=labels,
+            val=val,
+            test=test,
+            group=group,
+            apart=apart,
+            scales=scales,
+            output=output,
+            trained_on=trained_on,
+            keeping=keeping,
+        )
+    if second is not None and (pairs is not None or clean is not None or noisy is None):
+        given = "PAIRS" if pairs is not None else "--clean" if clean is not None else "no --noisy"
+        raise InputError(
+            f"--second is given with {given}", expected="two noisy shots of each scene: --noisy DIR --second DIR"
+        )
+    if noisy is not None and clean is None and pairs is None:
+        return open_noisy(
+            noisy,
+            second,
             labels=labels,
             val=val,
             test=test,
@@ -125,15 +147,54 @@ def open_clean(
         InputError: they cannot be read, or there is no such corruption.
     """
     made = make_corruption(corruption)
-    if isinstance(clean, Path):
-        raw = read_clean(clean, labels, keeping=keeping)
-    else:
-        raw = RawParts(make_raw_clean(clean, None, "clean-images"))
+    raw = _read_images(clean, "clean-images", keeping, labels)
     read = {name: read_clean(path, keeping=keeping) for name, path in (("val", val), ("test", test)) if path}
     aside = {name: part.train for name, part in read.items()}
     whole = trained_on is not None and not aside and is_foreign(raw.train, trained_on)
     dataset = split_clean(raw.train, made, group=group, apart=apart, scales=scales, output=output, whole=whole, **aside)
     return _warn(dataset, raw, *read.values(), trained_on=trained_on)
+
+
+def open_noisy(
+    noisy: Path | ArrayLike,
+    second: Path | ArrayLike | None = None,
+    *,
+    labels: Path | None = None,
+    val: Path | None = None,
+    test: Path | None = None,
+    group: str | None = None,
+    apart: bool = False,
+    scales: Scales | None = None,
+    output: str | None = None,
+    trained_on: Origin | None = None,
+    keeping: Keeping = ANYWHERE,
+) -> Dataset:
+    """Noisy images alone, or two noisy shots of each scene, files, folders or arrays; arguments as in `open_dataset`.
+
+    Raises:
+        InputError: they cannot be read, or more is given than noisy images can have.
+    """
+    if labels or val or test:
+        raise InputError(
+            "--labels, --val or --test is given with noisy images alone",
+            expected="noisy images, of which some are set aside by themselves",
+        )
+    if second is None:
+        raw = _read_images(noisy, "noisy-images", keeping)
+    elif isinstance(noisy, Path) and isinstance(second, Path):
+        raw = read_two(noisy, second, keeping=keeping)
+    else:
+        raw = RawParts(make_raw_pairs(noisy, second, None, "noisy-images"))
+    whole = trained_on is not None and is_foreign(raw.train, trained_on)
+    dataset = split_noisy(raw.train, group=group, apart=apart, scales=scales, output=output, whole=whole)
+    return _warn(dataset, raw, trained_on=trained_on)
+
+
+def _read_images(images: Path | ArrayLike, name: str, keeping: Keeping, labels: Path | None = None) -> RawParts:
+    """Images of one kind alone, from a file, a folder or an array."""
+    if isinstance(images, Path):
+        return read_clean(images, labels, keeping=keeping)
+    return RawParts(make_raw_clean(images, None, name))
 
 
 def _warn(dataset: Dataset, *read: RawParts, trained_on: Origin | None = None) -> Dataset:
@@ -150,8 +211,10 @@ def _read(pairs: str | None, noisy: Path | None, clean: Path | None, labels: Pat
         raise InputError("PAIRS and --noisy or --clean are both given", expected="one or the other")
     if noisy and clean:
         return read_two(noisy, clean, labels, keeping=keeping)
-    if noisy or clean:
-        raise InputError("only one of --noisy and --clean is given", expected="both, or --with KIND beside --clean")
+    if clean:
+        raise InputError(
+            "--clean is given alone", expected="--noisy beside it, or --with KIND; noisy images alone go with --noisy"
+        )
     if pairs is None:
         raise InputError("no pairs are given", expected=f"a file, a folder, or a task: {', '.join(TASKS)}")
     path = Path(pairs)

@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from smidgen.data.noise import Noise
+
+RECORRUPTED, TWO_SHOTS = "recorrupted", "two shots"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
@@ -50,6 +54,19 @@ class Corrupted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WithoutClean:
+    """How a network learned that saw no clean image: `RECORRUPTED` or `TWO_SHOTS`, and the noise that was found."""
+
+    method: str
+    noise: Noise
+
+    def __str__(self) -> str:
+        how = "two noisy shots of each scene" if self.method == TWO_SHOTS else "noisy images alone, recorrupted"
+        correlated = f", correlated by {self.noise.neighbours:.2f} between neighbours" if self.noise.correlation else ""
+        return f"{how}; noise of {self.noise}{correlated}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Origin:
     """Where pairs come from; what is not known is empty.
 
@@ -67,6 +84,7 @@ class Origin:
         fresh: whether pairing and noise are drawn afresh each epoch.
         corrupted: how the noisy images were made, where that was asked for.
         resolution: the lowest and the highest, in pixels an inch, of pages that were made.
+        without_clean: how it was learned, where there were noisy images alone; "clean" then are targets that are noisy.
     """
 
     name: str = ""
@@ -81,6 +99,7 @@ class Origin:
     fresh: bool = False
     corrupted: Corrupted | None = None
     resolution: tuple[float, float] | None = None
+    without_clean: WithoutClean | None = None
 
     @property
     def size(self) -> str:

@@ -21,7 +21,7 @@ from smidgen.data.collection import (
     spread_places,
 )
 from smidgen.data.crops import draw_batches, measure_epoch
-from smidgen.data.origin import Corrupted, Found, Origin
+from smidgen.data.origin import Corrupted, Found, Origin, WithoutClean
 from smidgen.data.scale import UNIT_SCALES, Scales
 from smidgen.network.spec import OUTPUTS
 
@@ -146,6 +146,9 @@ class Dataset:
             chosen here.
         flips: whether images mirrored and turned by quarters are like these, so that training shows them so by itself.
         whole: whether every part is all of the pairs, to score a model that saw none of them.
+        without_clean: how to learn where there are noisy images alone: then "clean" ones are second shots, or the same.
+        chosen_on: what the epoch is chosen on, where that is not `val`.
+        floor: without clean images, the error of a perfect output against the targets there.
         warnings: what looked odd and was let through.
     """
 
@@ -167,6 +170,9 @@ class Dataset:
     output_reason: str = ""
     flips: bool = False
     whole: bool = False
+    without_clean: WithoutClean | None = None
+    chosen_on: Pairs | None = None
+    floor: float = 0.0
     warnings: tuple[str, ...] = ()
 
     def part(self, split: str) -> Pairs:
@@ -211,6 +217,7 @@ class Dataset:
             fresh=self.fresh,
             corrupted=self.corrupted,
             resolution=self.resolution,
+            without_clean=self.without_clean,
         )
 
 

@@ -25,7 +25,7 @@ from smidgen.judging.legibility import (
 )
 from smidgen.judging.readers import LANGUAGE, ReadOne, choose_reader
 from smidgen.judging.scores import psnr_of, ssim
-from smidgen.model.records import Interval, Legibility, Misread, Scores, TextErrors
+from smidgen.model.records import Estimate, Interval, Legibility, Misread, Scores, TextErrors
 from smidgen.model.runtime import Runtime
 from smidgen.training.losses import PerImage, bce_floor, bce_of_each, mse, require_same_shapes
 
@@ -50,7 +50,8 @@ class Evaluation:
     Attributes:
         model, num_parameters, budget: which model.
         pairs, split, n: on what; "all" is no split, but all of pairs that the model was not trained on.
-        scores: of the denoised images.
+        scores: of the denoised images; None where there are no clean ones.
+        estimate: what is known instead.
         baselines: scores by name, "doing nothing" first; fewer where the judging was interrupted.
         strengths: of the baselines, chosen on validation; of those with several constants all of them.
         legibility_by_digit: of the denoised images.
@@ -70,7 +71,8 @@ class Evaluation:
     pairs: str
     split: str
     n: int
-    scores: Scores
+    scores: Scores | None = None
+    estimate: Estimate | None = None
     baselines: dict[str, Scores] = field(default_factory=dict)
     strengths: dict[str, Strength] = field(default_factory=dict)
     legibility_by_digit: dict[str, Interval] = field(default_factory=dict)

@@ -126,6 +126,8 @@ def _training(info: ModelInfo) -> str:
     if origin.corrupted:
         made = f"made of the clean ones by `{origin.corrupted}`; those of validation and test by seed"
         lines.append(f"- noisy images: {made} {origin.corrupted.seed}")
+    if origin.without_clean:
+        lines.append(f"- no clean images: learned from {origin.without_clean}")
     if recipe:
         lines.append(
             f"- {recipe.optimizer}, {plural(recipe.epochs, 'epoch')} in batches of {recipe.batch_size}, "

@@ -111,6 +111,37 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """How far denoised images are off, in [0, 1], where there are no clean ones to tell.
+
+    Attributes:
+        by: `TWO_SHOTS`, or `RECORRUPTED` where the noise's strength was read off the images themselves.
+        mse: the estimated mean squared error.
+        low, high: its 95 % interval, on these images.
+        noise_mse: that of the noisy images.
+        whiteness: how far neighbours in what was taken away are alike; None where there are none.
+        structure: how many times as much the means of 8 x 8 pixels scatter there as noise would have them.
+        structured: the number of images where that is more than noise explains.
+    """
+
+    by: str
+    mse: float
+    low: float
+    high: float
+    noise_mse: float
+    whiteness: float | None
+    structure: float | None
+    structured: int
+
+    @property
+    def psnr_db(self) -> tuple[float, float, float]:
+        """The peak signal-to-noise ratio that these errors are, with its interval; infinite where one may be 0."""
+        best, middle, worst = (-10 * math.log10(error) if error > 0 else math.inf
+                               for error in (self.low, self.mse, self.high))  # fmt: skip
+        return middle, worst, best
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judged:
     """Scores and what they were taken on: the pairs' name, their part ("val" or "test") and number."""
 

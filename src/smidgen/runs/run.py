@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from smidgen.judging.evaluate import Judgement, Watch, evaluate
 from smidgen.judging.extra import is_extra_installed
 from smidgen.judging.legibility import Reader
 from smidgen.judging.verdict import judge_history
+from smidgen.judging.without_truth import complaints, judge_without_truth
 from smidgen.model.file import Weights, write_model
 from smidgen.model.records import Judged, ModelInfo, to_plain
 from smidgen.model.runtime import MODEL_FILE, Runtime
@@ -91,12 +93,15 @@ def leave_run(
     info = ModelInfo.of(experiment, best_epoch=trained.best_epoch, ending=trained.ending)
     # Written before it is judged, so that a model is there whatever happens next.
     write_model(folder / MODEL_FILE, info, trained.weights)
-    judged = evaluate(
-        Runtime(folder / MODEL_FILE, experiment.recipe.threads), pairs,
-        name=dataset.name, split=experiment.split, val=dataset.val, reader=reader, watch=watch,
-    )  # fmt: skip
-    scores = Judged(pairs=dataset.name, split=experiment.split, n=len(pairs), scores=judged.evaluation.scores)
-    write_model(folder / MODEL_FILE, replace(info, judged=scores), trained.weights)
+    runtime = Runtime(folder / MODEL_FILE, experiment.recipe.threads)
+    told: dict[str, Any] = {"name": dataset.name, "split": experiment.split, "watch": watch}
+    if dataset.without_clean:
+        judged = judge_without_truth(runtime, pairs, dataset.without_clean, **told)
+    else:
+        judged = evaluate(runtime, pairs, val=dataset.val, reader=reader, **told)
+    if judged.evaluation.scores:
+        scores = Judged(pairs=dataset.name, split=experiment.split, n=len(pairs), scores=judged.evaluation.scores)
+        write_model(folder / MODEL_FILE, replace(info, judged=scores), trained.weights)
     record = _describe(experiment, trained, judged)
     drawn = is_extra_installed()
     figures: dict[str, bytes] = {}
@@ -143,20 +148,24 @@ def _draw(experiment: Experiment, trained: Trained, floor: float) -> dict[str, b
 
 
 def _describe(experiment: Experiment, trained: Trained, judged: Judgement) -> RunRecord:
-    dataset, recipe, clean = experiment.dataset, experiment.recipe, experiment.dataset.val.clean
+    dataset, recipe = experiment.dataset, experiment.recipe
+    clean = (dataset.chosen_on or dataset.val).clean
     mean = dataset.origin.means["clean"]
     blank = map_images(lambda images: np.full_like(images, mean), clean)
     if recipe.loss == "bce":
         floor, start = bce_floor(clean), bce(blank, clean)
     else:
-        floor, start = 0.0, float(mse(blank, clean).mean())
+        floor, start = dataset.floor, float(mse(blank, clean).mean())
     verdict = judge_history(trained.history, floor=floor, start=start, ending=trained.ending)
+    if dataset.without_clean:
+        unlike = "the losses are against noisy targets; the floor is what their noise adds, about"
+        verdict = replace(verdict, reasons=(*verdict.reasons, unlike))
     return RunRecord(
         version=smidgen.__version__,
         command=experiment.command,
         origin=dataset.origin,
         scales=dataset.scales,
-        warnings=(*dataset.warnings, *_trouble(trained, judged)),
+        warnings=(*dataset.warnings, *_trouble(experiment, trained, judged)),
         spec=spec_to_dict(experiment.spec),
         recipe=recipe,
         ending=trained.ending,
@@ -172,8 +181,9 @@ def _describe(experiment: Experiment, trained: Trained, judged: Judgement) -> Ru
     )
 
 
-def _trouble(trained: Trained, judged: Judgement) -> list[str]:
-    found = []
+def _trouble(experiment: Experiment, trained: Trained, judged: Judgement) -> list[str]:
+    known, estimate = experiment.dataset.without_clean, judged.evaluation.estimate
+    found = complaints(estimate, judged.evaluation.n, known.noise) if known and estimate else []
     if trained.rollbacks:
         times = "once" if trained.rollbacks == 1 else f"{trained.rollbacks} times"
         found.append(f"the loss became NaN {times}; training went back to the best epoch, with a smaller learning rate")

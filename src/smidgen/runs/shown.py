@@ -13,7 +13,7 @@ from smidgen.judging.text import find_mistakes, normalise
 from smidgen.runs.record import IMAGES_FOLDER, Shown
 from smidgen.runs.sheet import Pixels, choose_detail, draw_frame, to_pixels
 
-SIDES = ("noisy", "denoised", "clean")
+SIDES = ("noisy", "denoised", "clean", "residual")  # the last where nothing is known to be clean
 STAMP_SIDE = 64  # pixels: of what is no larger ten are shown, side by side, and of others three
 DETAIL_SIDE = 320  # of larger ones so much is shown at full size, beside the whole, scaled down to so much
 _STAMPS, _PICTURES = 10, 3
@@ -49,19 +49,22 @@ def draw_shown(pairs: Pairs, judged: Judgement) -> tuple[dict[str, tuple[Shown, 
 
 
 def _draw_pair(pairs: Pairs, judged: Judgement, place: int, files: dict[str, bytes]) -> Shown:
-    images = [part[place] for part in (pairs.noisy, judged.denoised, pairs.clean)]
-    height, width, _ = images[2].shape
+    noisy, denoised = pairs.noisy[place], judged.denoised[place]
+    known = judged.evaluation.scores is not None
+    last = pairs.clean[place] if known else noisy - denoised + np.float32(0.5)
+    images = {"noisy": noisy, "denoised": denoised, "clean" if known else "residual": last}
+    height, width, _ = noisy.shape
     detail = None
     if max(height, width) > DETAIL_SIDE:
         size = _fit(height, width)
-        small = [_shrink(image, size) for image in images]
+        small = {side: _shrink(image, size) for side, image in images.items()}
         part = min(height, DETAIL_SIDE), min(width, DETAIL_SIDE)
-        frame, (_, rows, columns) = choose_detail(small[2], place, (height, width), part)
+        frame, (_, rows, columns) = choose_detail(small["clean" if known else "denoised"], place, (height, width), part)
         detail = rows.start, rows.stop, columns.start, columns.stop
-        images = [image[rows, columns] for image in images]
-        for side, image in zip(SIDES, small, strict=True):
+        images = {side: image[rows, columns] for side, image in images.items()}
+        for side, image in small.items():
             files[picture_name(place, side, whole=True)] = _pack(draw_frame(to_pixels(image), *frame))
-    for side, image in zip(SIDES, images, strict=True):
+    for side, image in images.items():
         files[picture_name(place, side)] = _pack(to_pixels(image))
     read, right = _tell_reading(judged, place)
     return Shown(

@@ -143,9 +143,10 @@ class Loop:
 
     def _validate(self) -> float:
         self._engine.set_weights(self._weights)
-        denoised = map_images(self._engine.denoise_batch, self._dataset.val.noisy)
+        pairs = self._dataset.chosen_on or self._dataset.val
+        denoised = map_images(self._engine.denoise_batch, pairs.noisy)
         loss = bce_of_each if self._settings.loss == "bce" else mse
-        return float(loss(denoised, self._dataset.val.clean).mean())
+        return float(loss(denoised, pairs.clean).mean())
 
     def _step(self, batch: Batch, rate: float) -> float:
         """One step; of a residual network the loss is that of values that are not clipped.

@@ -19,6 +19,7 @@ from smidgen.data.sample_pictures import load_pictures
 from smidgen.judging.without_truth import complaints, judge_without_truth
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
+from smidgen.runs import alone
 
 PICTURES = load_pictures()
 SMALL = ("--budget", "400", "--epochs", "2", "--threads", "1")
@@ -209,3 +210,57 @@ def test_commands_that_need_clean_images_say_so(tmp_path: Path, capsys: pytest.C
     noisy = save(tmp_path / "noisy", noisy_of(cut(24), 0.1, 0)[:3])
     assert main(["search", "--noisy", str(noisy), "--out", str(tmp_path / "run")]) == 2
     assert "noisy images alone are given" in capsys.readouterr().err
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A photograph of 8 bits in noise, in a file."""
+    values = np.clip(noisy_of(PICTURES["camera"][0, :64, :80, 0], 0.1, 0), 0, 1)
+    Image.fromarray(np.rint(values * 255).astype(np.uint8)).save(tmp_path / "in.png")
+    return tmp_path / "in.png"
+
+
+def test_learning_on_one_image(picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """`denoise --learn` adjusts the shipped model to the image, denoises it, and leaves the model if asked to."""
+    monkeypatch.setattr(alone, "_STEPS", 10)
+    out, model = picture.parent / "out.png", picture.parent / "own.onnx"
+    assert main(["denoise", "--learn", str(picture), "-o", str(out), "--save-model", str(model)]) == 0
+    assert main(["denoise", "photographs", str(picture), "-o", str(picture.parent / "shipped.png")]) == 0
+    first, shipped = (np.asarray(Image.open(file)) for file in (out, picture.parent / "shipped.png"))
+    assert first.shape == (64, 80)
+    assert first.dtype == np.uint8
+    assert np.abs(first.astype(int) - shipped).mean() < 10
+    capsys.readouterr()
+    assert main(["denoise", str(model), str(picture), "-o", str(picture.parent / "again.png")]) == 0
+    assert (np.asarray(Image.open(picture.parent / "again.png")) == first).all()
+    assert main(["summary", str(model)]) == 0
+    assert "recorrupted" in capsys.readouterr().out
+
+
+def test_learning_on_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A coloured image is learned from channel by channel, and comes back in colour."""
+    monkeypatch.setattr(alone, "_STEPS", 2)
+    values = np.random.default_rng(0).integers(60, 190, (40, 50, 3)).astype(np.uint8)
+    Image.fromarray(values).save(tmp_path / "in.png")
+    assert main(["denoise", "--learn", str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png")]) == 0
+    assert np.asarray(Image.open(tmp_path / "out.png")).shape == (40, 50, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--learn", "IN", "IN", "-o", "out.png"], "expected one image's file"),
+        (["--learn", ".", "-o", "out.png"], "expected one image's file"),
+        (["--learn", "IN", "-o", "IN"], "would be replaced"),
+        (["--learn", "IN", "-o", "out.png", "--jobs", "2"], "it without these"),
+        (["photographs", "IN", "-o", "out.png", "--save-model", "m.onnx"], "it with --learn"),
+        (["photographs", "-o", "out.png"], "a model or an image is missing"),
+    ],
+)
+def test_learning_refuses_what_makes_no_sense(
+    options: list[str], part: str, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Mistakes around --learn end with one clear message, before any work."""
+    monkeypatch.chdir(picture.parent)
+    assert main(["denoise", *(picture.name if option == "IN" else option for option in options)]) == 2
+    assert part.lower() in capsys.readouterr().err.lower()

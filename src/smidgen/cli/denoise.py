@@ -6,6 +6,7 @@ import math
 import os
 import re
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -20,7 +21,7 @@ from smidgen.files import FileKind, check_target
 from smidgen.images.kinds import KIND_BY_SUFFIX
 from smidgen.images.picture import left_out, pack_picture, read_picture
 from smidgen.model.pictures import denoise_file, denoise_picture
-from smidgen.model.runtime import Runtime
+from smidgen.model.runtime import MODEL_FILE, Runtime
 from smidgen.model.values import DEPTHS, Handling
 from smidgen.model.zoo import find_model
 from smidgen.scaling.blocks import parse_part, share
@@ -29,6 +30,7 @@ from smidgen.scaling.stores import is_store, parse_place
 from smidgen.scaling.workers import Here, open_workers
 
 _PIPE = "-"
+_START = "photographs"
 _PICTURE_FILE = FileKind(
     name="a picture",
     endings=tuple(KIND_BY_SUFFIX),
@@ -42,7 +44,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Which model, which images, and how to take their values."""
     options.add(command, "model")
     images = "files, folders, patterns, a Zarr store, or - for standard input"
-    command.add_argument("images", nargs="+", metavar="IMAGE", help=images)
+    command.add_argument("images", nargs="*", metavar="IMAGE", help=images)
+    learn = f"no MODEL is given: adjust {_START} to this very image first, in about half a minute of two cores"
+    command.add_argument("--learn", action="store_true", help=learn)
+    saved = "where to leave the model that was learned"
+    command.add_argument("--save-model", type=Path, metavar="FILE", help=saved)
     out = "a file; a folder for several images; a name in .zarr for a store; - for standard output"
     command.add_argument("-o", "--out", metavar="OUT", help=out)
     command.add_argument("--depth", choices=DEPTHS, help="bits per value of the result (default: as in the image)")
@@ -64,6 +70,47 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Denoise image files, folders of them, standard input, or a store of Zarr."""
+    if arguments.learn:
+        return _learn(arguments)
+    if arguments.save_model:
+        raise InputError("--save-model is given", expected="it with --learn")
+    if not arguments.images:
+        raise InputError("a model or an image is missing", expected="MODEL IMAGE..., or --learn IMAGE")
+    return _denoise(arguments)
+
+
+def _learn(arguments: argparse.Namespace) -> int:
+    """Adjust a shipped model to an image, and denoise this."""
+    from smidgen.runs.alone import learn_alone, open_alone
+
+    image = Path(arguments.model)
+    if arguments.images or is_store(arguments.model) or not image.is_file():
+        raise InputError(
+            f"{arguments.images[0] if arguments.images else arguments.model} is given with --learn",
+            expected="one image's file",
+            remedy="'smidgen train --noisy' learns from several images, from folders and from stores",
+        )
+    if arguments.invert or arguments.scheduler or arguments.jobs > 1 or arguments.part:
+        raise InputError("--learn is given with --invert, --jobs, --scheduler or --part", expected="it without these")
+    for target in filter(None, (arguments.out and Path(arguments.out), arguments.save_model)):
+        if target.resolve() == image.resolve():
+            raise InputError(f"{target} is also an input and would be replaced", remedy="Choose another name")
+    start = find_model(_START)
+    dataset = open_alone(image, start, _parse_range(arguments.range))
+    for warning in dataset.warnings:
+        print(f"smidgen: {image}: {warning}", file=sys.stderr)
+    scale = dataset.scales.noisy
+    with tempfile.TemporaryDirectory() as folder, Display() as display:
+        display.say(f"{image}: noise of {dataset.without_clean and dataset.without_clean.noise} of full scale")
+        place = arguments.save_model or Path(folder) / MODEL_FILE
+        threads = arguments.threads or count_cores()
+        learned = learn_alone(dataset, place, start=start, threads=threads, watch=display.training)
+        given = argparse.Namespace(**vars(arguments) | {"range": [scale.low, scale.high]})
+        given.model, given.images = str(learned), [str(image)]
+        return _denoise(given)
+
+
+def _denoise(arguments: argparse.Namespace) -> int:
     handling = Handling(
         depth=DEPTHS[arguments.depth] if arguments.depth else None,
         value_scale=_parse_range(arguments.range),

@@ -49,6 +49,7 @@ def train(
     resume: bool = False,
     watch: Callable[[Progress], None] | None = None,
     on_best: Callable[[dict[str, NDArray[np.float32]], int], None] | None = None,
+    start: dict[str, NDArray[np.float32]] | None = None,
 ) -> Trained:
     """Train a network and keep the weights of its best epoch on validation.
 
@@ -66,6 +67,7 @@ def train(
         watch: called now and then with the progress.
         on_best: called with the weights of the best epoch so far and its number, where the state was
             written to `folder` since they were found.
+        start: weights to begin with; None draws them.
 
     Raises:
         FileError: the folder cannot be written to, or holds the checkpoint of another training.
@@ -73,7 +75,7 @@ def train(
     """
     keeper = Keeper(folder, identity_of(dataset, spec, settings)) if folder is not None else None
     found = keeper.open(resume) if keeper is not None else None
-    loop = Loop(spec, dataset, settings, found or first_state(spec, settings), watch)
+    loop = Loop(spec, dataset, settings, found or first_state(spec, settings, start), watch)
     try:
         told = 0
         while not (ending := ending_of(loop.state, settings)):
@@ -113,9 +115,9 @@ def identity_of(dataset: Dataset, spec: Spec, settings: Recipe) -> dict[str, Any
     return identity
 
 
-def first_state(spec: Spec, settings: Recipe) -> TrainingState:
-    """Where a training begins."""
-    start = draw_weights(spec.network(), settings.seed)
+def first_state(spec: Spec, settings: Recipe, start: dict[str, NDArray[np.float32]] | None = None) -> TrainingState:
+    """Where a training begins: with weights that are given, or drawn."""
+    start = start or draw_weights(spec.network(), settings.seed)
     return TrainingState(
         epoch=0,
         step=0,

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import smidgen
 from smidgen.cli.main import main
 from smidgen.data.collection import ScaledImages
 from smidgen.data.noise import Noise, estimate_noise
@@ -16,6 +17,7 @@ from smidgen.data.open import open_noisy
 from smidgen.data.origin import TWO_SHOTS, WithoutClean
 from smidgen.data.pairs import Pairs
 from smidgen.data.sample_pictures import load_pictures
+from smidgen.errors import InputError
 from smidgen.judging.without_truth import complaints, judge_without_truth
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
@@ -149,6 +151,18 @@ def test_two_shots(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     told = json.loads(capsys.readouterr().out)
     assert told["origin"]["without_clean"]["method"] == TWO_SHOTS
     assert told["evaluation"]["estimate"]["noise_mse"] == pytest.approx(0.0036, rel=0.1)
+
+
+def test_in_python(tmp_path: Path):
+    """`open_pairs` takes noisy arrays, `train` learns from them, `evaluate` estimates."""
+    pairs = smidgen.open_pairs(noisy=noisy_of(cut(), 0.1, 0), second=noisy_of(cut(), 0.1, 1))
+    model = smidgen.train(pairs, tmp_path / "run", budget=400, epochs=1, threads=1)
+    judged = smidgen.evaluate(model, pairs)
+    assert judged.scores is None
+    assert judged.estimate is not None
+    assert judged.estimate.by == TWO_SHOTS
+    with pytest.raises(InputError, match="second ones alone"):
+        smidgen.open_pairs(second=noisy_of(cut(), 0.1, 1))
 
 
 def test_error_is_estimated_without_truth():

@@ -46,6 +46,8 @@ def open_pairs(
     pairs: "str | Path | None" = None,
     *,
     clean: "str | Path | ArrayLike | None" = None,
+    noisy: "str | Path | ArrayLike | None" = None,
+    second: "str | Path | ArrayLike | None" = None,
     corruption: "Wish | list[Wish] | None" = None,
     group: str | None = None,
     apart: bool = False,
@@ -57,7 +59,9 @@ def open_pairs(
     Args:
         pairs: a pickle or .npz of X and y, a folder with `noisy/` and `clean/`, or the name of a task.
         clean: instead of `pairs`, clean images alone: a file, a folder, or an array `(N, H, W)` or `(N, H, W, C)`.
-        corruption: of these, drawn afresh each epoch: a kind ("gaussian-noise"), with a strength ("gaussian-noise",
+        noisy: instead of `pairs`, noisy images alone, in the same forms.
+        second: beside these, a second noisy shot of each scene.
+        corruption: of clean ones, drawn afresh each epoch: a kind ("gaussian-noise"), with a strength ("gaussian-noise",
             0.1) or a range from which each image draws ("gaussian-noise", 0, 0.2); a function of clean images
             `(N, H, W, C)`, float32 in [0, 1], and a numpy generator, that gives noisy ones; or a list of these, for
             one after the other.
@@ -73,9 +77,18 @@ def open_pairs(
     """
     from pathlib import Path
 
-    from smidgen.data.open import open_clean, open_dataset
+    from smidgen.data.open import open_clean, open_dataset, open_noisy
     from smidgen.errors import InputError
 
+    if noisy is not None and pairs is None and clean is None and corruption is None:
+        noisy = Path(noisy) if isinstance(noisy, str) else noisy
+        second = Path(second) if isinstance(second, str) else second
+        return open_noisy(noisy, second, group=group, apart=apart, output=output)
+    if noisy is not None or second is not None:
+        raise InputError(
+            "noisy images or second shots are given beside pairs, clean images or a corruption, or second ones alone",
+            expected="noisy images alone, or with a second shot of each",
+        )
     if clean is None and corruption is None:
         return open_dataset(None if pairs is None else str(pairs), group=group, apart=apart, data=data, output=output)
     if pairs is not None:
@@ -170,6 +183,12 @@ def evaluate(
         )
     )
     part, scored = dataset.to_score(split)
+    if dataset.without_clean:
+        from smidgen.judging.without_truth import judge_without_truth
+
+        return judge_without_truth(
+            model.runtime, scored, dataset.without_clean, name=dataset.name, split=part
+        ).evaluation
     judged = evaluate(
         model.runtime, scored, name=dataset.name, split=part, val=dataset.val,
         with_baselines=baselines, reader=reader, language=language,

@@ -25,7 +25,7 @@ from smidgen.data.open import open_noisy
 from smidgen.data.origin import RECORRUPTED, TWO_SHOTS, WithoutClean
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.data.photographs import add_field_noise, load_photographs
-from smidgen.data.scale import UNIT_SCALES
+from smidgen.data.scale import UNIT, Scales
 from smidgen.judging.without_truth import judge_without_truth
 from smidgen.model.file import write_model
 from smidgen.model.records import ModelInfo
@@ -149,7 +149,8 @@ def _one(asked: argparse.Namespace) -> None:
             for name, start in (("alone", None), ("adjusted", file)):
                 before = time.process_time()
                 with tempfile.TemporaryDirectory() as folder:
-                    dataset = open_noisy(y[None], scales=UNIT_SCALES)
+                    seen = UNIT.widen(float(y.min()), float(y.max()))
+                    dataset = open_noisy(y[None], scales=Scales(UNIT, UNIT, seen))
                     path = learn_alone(dataset, Path(folder) / "one.onnx", start=start, threads=asked.threads)
                     found[name].append(_psnr(_run(Runtime(path, asked.threads), y), x))
                 seconds.append(time.process_time() - before)

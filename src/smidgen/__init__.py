@@ -61,7 +61,7 @@ def open_pairs(
         clean: instead of `pairs`, clean images alone: a file, a folder, or an array `(N, H, W)` or `(N, H, W, C)`.
         noisy: instead of `pairs`, noisy images alone, in the same forms.
         second: beside these, a second noisy shot of each scene.
-        corruption: of clean ones, drawn afresh each epoch: a kind ("gaussian-noise"), with a strength ("gaussian-noise",
+        corruption: of clean ones, anew each epoch: a kind ("gaussian-noise"), with a strength ("gaussian-noise",
             0.1) or a range from which each image draws ("gaussian-noise", 0, 0.2); a function of clean images
             `(N, H, W, C)`, float32 in [0, 1], and a numpy generator, that gives noisy ones; or a list of these, for
             one after the other.

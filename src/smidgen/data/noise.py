@@ -6,7 +6,7 @@ See Immerkær 1996, "Fast noise variance estimation", for the Laplacian, and Foi
 Poissonian-Gaussian noise modeling", for the line. What is left of the error was measured (docs/without-clean.md).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,15 +128,16 @@ def estimate_noise(images: Collection) -> Noise:
     return Noise(slope=slope, base=base, correlation=correlation)
 
 
-def strengths(images: Iterable[Image], noise: Noise) -> list[float]:
-    """By what the variance of each image's noise differs from that of all; 1 where an image is too small to tell."""
-    found = []
-    for image in images:
-        height, width = middle(image.shape, _WIDEST)
-        cut = image[height, width].astype(np.float64)
-        blocks = np.concatenate([_measure(cut[..., channel]) for channel in range(cut.shape[2])])
-        found.append(_fit_factor(blocks, noise))
-    return found
+def strengths(images: Collection, noise: Noise) -> NDArray[np.float32]:
+    """By what the variance of each image's noise differs from that of all, (N,); 1 where it is too small to tell."""
+    factors = np.ones(len(images), np.float32)
+    for place, shape in enumerate(shapes_of(images)):
+        if shape[2] * ((shape[:2] - 2) // _BLOCK).prod() < _FEWEST_BLOCKS:
+            continue
+        (part,) = read(images, [(place, *middle(shape, _WIDEST))])
+        blocks = [_measure(part[..., channel].astype(np.float64)) for channel in range(part.shape[2])]
+        factors[place] = _fit_factor(np.concatenate(blocks), noise)
+    return factors
 
 
 def _measure(values: _Values) -> _Values:

@@ -191,9 +191,9 @@ def split_noisy(
     )
     if two:
         return replace(dataset, floor=_mean_square(held_out.noisy, held_out.clean) / 2)
-    source = RecorruptedSource(ScaledImages(parts[0].noisy, scale), noise, _factors(train.noisy, noise))
+    source = RecorruptedSource(ScaledImages(parts[0].noisy, scale), noise, strengths(train.noisy, noise))
     choosing = replace(
-        source, noisy=ScaledImages(parts[1].noisy, scale), factors=_factors(held_out.noisy, noise)
+        source, noisy=ScaledImages(parts[1].noisy, scale), factors=strengths(held_out.noisy, noise)
     ).fixed()
     own = float(noise.variance(np.concatenate([part.ravel() for part in _first(held_out.noisy)])).mean())
     floor = (1 - VARIANCE_OFF) * own + _mean_square(held_out.noisy, choosing.clean)
@@ -212,10 +212,6 @@ def _choose_scale(train: RawPairs, given: Scales | None) -> Scale:
     if given is not None and given.seen.suits(values):
         return given.noisy
     return fit_scale(values, "the noisy images")
-
-
-def _factors(images: Collection, noise: Noise) -> NDArray[np.float32]:
-    return np.array(strengths((images[number] for number in range(len(images))), noise), np.float32)
 
 
 def _mean_square(one: Collection, other: Collection) -> float:

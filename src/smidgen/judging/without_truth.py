@@ -132,7 +132,7 @@ def _stein(
     noisy: Image, denoised: Image, noise: Noise, denoise: Callable[[Images], Images], seed: int
 ) -> tuple[NDArray[np.float64], float]:
     """The same by Stein's estimate, of one shot, where it was not clipped."""
-    factor = strengths([noisy], noise)[0]
+    factor = float(strengths(noisy[None], noise)[0])
     drawn = noise.draw(noisy[None], np.random.default_rng(seed))[0] * np.float32(math.sqrt(factor))
     moved = denoise((noisy + np.float32(_STEP) * drawn)[None])[0]
     variance = float(noise.variance(noisy).mean()) * factor

@@ -36,8 +36,10 @@ def open_alone(image: Path, model: Path, scale: Scale | None = None) -> Dataset:
     """
     raw = read_clean(image)
     info, _ = parse_model(read_content(model), str(model))
-    chosen, _ = choose_picture_scales(info, raw.train.surveys[0].dtype, scale)
-    dataset = split_noisy(raw.train, scales=Scales(chosen, chosen, chosen), apart=True, whole=True)
+    values = raw.train.surveys[0].extent
+    chosen, _ = choose_picture_scales(info, values.dtype, scale)
+    seen = chosen.widen(values.low, values.high)
+    dataset = split_noisy(raw.train, scales=Scales(chosen, chosen, seen), apart=True, whole=True)
     return replace(dataset, warnings=(*raw.warnings, *dataset.warnings))
 
 

@@ -40,7 +40,7 @@ def render_report(run: RunRecord, figures: Mapping[str, bytes]) -> str:
     scored = run.evaluation.baselines.items()
     template = resources.files("smidgen.runs") / "report.html.jinja"
     pictures = {name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in figures.items()}
-    all_scores = [run.evaluation.scores, *run.evaluation.baselines.values()]
+    all_scores = [scores for scores in (run.evaluation.scores, *run.evaluation.baselines.values()) if scores]
     return environment.from_string(template.read_text(encoding="utf-8")).render(
         run=run,
         recipe=vars(run.recipe),

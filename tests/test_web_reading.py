@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from smidgen.data.tasks import SAMPLE_TASK, load_task
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
-from tests.servers import serving, take_picture, violations
+from tests.servers import faults, serving, take_picture
 
 MODEL = "digits-on-garments"
 
@@ -84,7 +84,7 @@ def test_a_whole_study_by_keyboard(tmp_path: Path, browser: Any):
         take_picture(page, "reading-results")
         shown = page.locator("#results").inner_text()
         rows = list(csv.DictReader(io.StringIO(httpx.get(f"{address}answers.csv").text)))
-        assert violations(page) == []
+        assert faults(page) == []
         page.close()
     assert [row["answer"] for row in rows] == keys
     assert [int(row["label"]) for row in rows] == truth
@@ -187,18 +187,24 @@ def test_pairs_without_labels_are_compared(tmp_path: Path, browser: Any):
     with serving(*command) as (address, _):
         plan = json.loads((folder / "study.json").read_text())
         assert plan["about"]["other"] in ("doing nothing", "median", "total variation", "wavelet", "non-local means")
-        page = browser.new_page()
+        page = browser.new_page(viewport={"width": 390, "height": 844})
         page.goto(address)
-        assert violations(page) == []
+        assert faults(page) == []
         page.get_by_role("button", name="Start").press("Enter")
         for number, side in enumerate(plan["conditions"], 1):
             wait_for_image(page, number, 6)
-            assert page.locator("#views img").count() == 3
+            boxes = [page.locator(f".{side} img").bounding_box() for side in ("left", "clean", "right")]
+            assert boxes[0]["width"] == pytest.approx(boxes[2]["width"], abs=1)
+            assert boxes[0]["y"] == pytest.approx(boxes[2]["y"], abs=1)
+            assert boxes[0]["x"] + boxes[2]["x"] + boxes[2]["width"] == pytest.approx(390, abs=2)  # symmetric
             page.keyboard.press("?" if number == 1 else "ArrowLeft" if side == "left" else "ArrowRight")
         page.get_by_role("button", name="end the test").click()
         page.get_by_role("heading", name="Results").wait_for()
-        assert "100.0 %" in page.locator("#results").inner_text()
-        assert violations(page) == []
+        shown = page.locator("#results").inner_text()
+        assert "100.0 %" in shown
+        assert f"model {MODEL}" in shown  # names, no hashes
+        assert "Pairs pairs.npz" in shown
+        assert faults(page) == []
         page.close()
     results = json.loads((folder / "results.json").read_text())
     assert results["preferred"]["rate"] == 1
@@ -271,25 +277,28 @@ def test_pages_are_accessible_and_pictured(tmp_path: Path, browser: Any):
     folder = tmp_path / "study"
     with serving(*read_command(folder, 6)) as (address, _):
         for scheme in ("light", "dark"):
-            page = browser.new_page(color_scheme=scheme)
+            size = {"width": 1200 if scheme == "light" else 390, "height": 844}
+            page = browser.new_page(color_scheme=scheme, viewport=size)
             page.goto(address)
             page.get_by_role("button", name="Start").wait_for()
             assert "95.0 %" in page.locator("#promise").text_content()
-            assert violations(page) == []
+            assert faults(page) == []
             page.get_by_role("button", name="Start").click()
             wait_for_image(page, 1 if scheme == "light" else 2, 6)
             page.get_by_role("button", name="7", exact=True).click()
             wait_for_image(page, 2 if scheme == "light" else 3, 6)
             take_picture(page, f"reading-{scheme}")
-            assert violations(page) == []
+            box = page.locator("#views img").bounding_box()
+            assert box["width"] > (400 if scheme == "light" else 340)  # as much as there is room for
+            assert faults(page) == []
             page.get_by_role("button", name="End here").click()
-            assert violations(page) == []
+            assert faults(page) == []
             if scheme == "light":
                 page.get_by_role("button", name="go on").click()
                 expect(page.locator("#ask")).to_be_visible()
             else:
                 page.get_by_role("button", name="end the test").click()
                 page.get_by_role("heading", name="Results").wait_for()
-                assert violations(page) == []
+                assert faults(page) == []
             page.close()
     assert json.loads((folder / "results.json").read_text())["answered"] == 2

@@ -66,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
             _say(f"{study.done} of {len(study.plan)} images are answered already; continuing with the next")
         app = make_reading(
             study, shown, label_names=dataset.label_names,
+            called={"model": title_of(path), "pairs": Path(dataset.name).name},
             say=lambda text: _say(f"{text}; results are in {folder}. Press Ctrl-C to close the page"),
         )  # fmt: skip
         serve(

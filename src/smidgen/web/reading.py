@@ -112,13 +112,19 @@ def _with_truth(plan: Questions, dataset: Dataset, pairs: Pairs, shown: Shown) -
 
 
 def make_reading(
-    study: ReadingTest, shown: Shown, *, label_names: tuple[str, ...], say: Callable[[str], None]
+    study: ReadingTest,
+    shown: Shown,
+    *,
+    called: Mapping[str, str],
+    label_names: tuple[str, ...],
+    say: Callable[[str], None],
 ) -> FastAPI:
     """The application.
 
     Args:
         study: what is asked.
         shown: its images.
+        called: what people call the "model" and the "pairs", where the plan holds hashes.
         label_names: what the labels 0, 1, … mean, where they are not digits.
         say: told when the study has ended.
     """
@@ -132,7 +138,6 @@ def make_reading(
     @app.get("/study")
     async def state() -> dict[str, Any]:
         """What the page may know before the end."""
-        height, width = next(iter(shown.values())).shape[1:3]
         return {
             "kind": plan.kind,
             "n": len(plan),
@@ -142,8 +147,6 @@ def make_reading(
             "names": label_names,
             "expect": expect_intervals(len(plan), plan.kind),
             "views": list(shown),
-            "height": height,
-            "width": width,
         }
 
     @app.get("/images/{position}/{view}")
@@ -186,7 +189,7 @@ def make_reading(
 
     def results() -> dict[str, Any]:
         found = work_out(plan, study.answers)
-        about = {name: plan.about.get(name) for name in ("model", "other", "pairs", "split")}
+        about = {name: plan.about.get(name) for name in ("other", "split")} | dict(called)
         details = {
             str(place): {
                 "image": plan.sources[place],

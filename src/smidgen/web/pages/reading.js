@@ -3,8 +3,7 @@
 import {ask, byId, element} from "./page.js";
 
 const SECTIONS = ["intro", "ask", "sure", "results"];
-const LARGEST = 420; // pixels of the screen for a side of an image
-const FEWEST = 16; // of an image, so that a small window still shows it
+const SMALL = 256; // pixels: an image with no longer side is enlarged as squares
 const MOST_SECONDS = 86400;
 
 let study = null; // what GET /study said
@@ -75,7 +74,7 @@ function prepareKeys() {
   else byId("keys").replaceChildren(buttons.at(-1));
   byId("typed").hidden = oneKey() || !reads();
   byId("hint").textContent = !reads()
-    ? "Keys: ← or → for the closer one, ? if you cannot tell, Backspace for one back."
+    ? "Keys: ← or → for the closer one, ? if you cannot tell, Backspace for one back. A click on an image lays one over another, at any zoom."
     : oneKey()
       ? `Keys: ${study.names.length ? "the number of what you see" : "the digit you read"}, ? if you cannot tell, Backspace for one back.`
       : "Type the number you read and press Enter; ? if you cannot tell, Backspace in the empty field for one back.";
@@ -104,18 +103,19 @@ async function turnTo(number) {
   }
   const found = await fetchPictures(number);
   const order = reads() ? found : ["left", "clean", "right"].map(view => found.find(([name]) => name === view));
-  const enlarge = Math.max(LARGEST / order.length, FEWEST) / Math.max(study.height, study.width);
-  const scale = reads() ? Math.max(enlarge, 1) : enlarge;
   const figures = order.map(([view, address]) => {
-    const image = element("img", {
-      src: address,
-      alt: reads() ? `Image ${number + 1} of ${study.n}, to be read` : `Image ${number + 1}, ${view}`,
-      width: Math.round(study.width * scale),
-      height: Math.round(study.height * scale),
-    });
-    return element("figure", {}, image, ...(reads() ? [] : [element("figcaption", {}, view)]));
+    const alt = reads() ? `Image ${number + 1} of ${study.n}, to be read` : `Image ${number + 1}, ${view}`;
+    const image = element("img", {src: address, alt});
+    const button = element("button", {type: "button", className: "zoom", tabIndex: -1, onclick: () => enlarge(image)}, image);
+    return element("figure", {className: view}, button, ...(reads() ? [] : [element("figcaption", {}, view)]));
   });
-  await Promise.all(figures.map(figure => figure.firstChild.decode()));
+  const images = figures.map(figure => figure.querySelector("img"));
+  await Promise.all(images.map(image => image.decode()));
+  for (const [place, image] of images.entries()) {
+    image.classList.toggle("small", Math.max(image.naturalWidth, image.naturalHeight) <= SMALL);
+    figures[place].style.setProperty("--aspect", image.naturalWidth / image.naturalHeight);
+  }
+  byId("views").classList.toggle("three", !reads());
   byId("views").replaceChildren(...figures);
   place = number;
   byId("bar").max = study.n;
@@ -133,6 +133,12 @@ async function turnTo(number) {
       pictures.delete(number);
     }
   }
+}
+
+function enlarge(image) {
+  const all = [...byId("views").querySelectorAll("img")];
+  const images = all.map(source => ({title: source.parentNode.parentNode.className, source}));
+  openViewer(images, reads() ? 0 : 1, all.indexOf(image));
 }
 
 // One thing at a time: a key that comes while the next image is on its way was not meant for it.
@@ -173,6 +179,7 @@ const goOn = () => once(async () => {
 });
 
 document.addEventListener("keydown", event => {
+  if (document.querySelector("dialog")) return;
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
   if (!byId("sure").hidden && event.key === "Backspace") { event.preventDefault(); goOn(); }
   if (!byId("sure").hidden && event.key === "Enter" && event.target === byId("sure")) finish().catch(tell);
@@ -200,7 +207,7 @@ function showResults(found) {
   const {about} = found;
   parts.push(element("p", {}, `${found.answered} of ${found.asked} images answered, ${found.cannot_tell} times "cannot tell", ` +
     `half of the answers within ${found.median_seconds.toFixed(1)} s. Pairs ${about.pairs}, ${about.split} part, ` +
-    `model file ${about.model}${about.other ? `, compared with ${about.other}` : ""}.`));
+    `model ${about.model}${about.other ? `, compared with ${about.other}` : ""}.`));
   parts.push(...(found.kind === "read" ? readingResults(found) : comparingResults(found)));
   parts.push(element("p", {}, element("a", {href: "/answers.csv"}, "All answers as CSV")));
   byId("results").replaceChildren(...parts);
@@ -241,16 +248,20 @@ function readingResults(found) {
 function comparingResults(found) {
   if (!found.preferred) return [element("p", {}, "No image was decided on.")];
   return [makeTable("Found closer", ["", "decided", "found closer (95 % interval)", ""],
-    [["the model", String(found.preferred.n), interval(found.preferred), drawInterval(found.preferred)]])];
+    [[found.about.model, String(found.preferred.n), interval(found.preferred), drawInterval(found.preferred)]])];
 }
 
 const makeRow = cells => element("tr", {}, ...cells.map(cell => element("td", {}, cell)));
 
 function makeTable(title, header, rows) {
   const head = header.map(name => name ? element("th", {scope: "col"}, name) : element("td"));
-  const body = element("tbody", {}, ...rows.map(makeRow));
-  const table = element("table", {}, element("thead", {}, element("tr", {}, ...head)), body);
-  return element("div", {className: "wide", tabIndex: 0, role: "region", ariaLabel: title}, table);
+  const body = rows.map(cells => {
+    const row = makeRow(cells);
+    [...row.children].forEach((cell, place) => { if (place && header[place]) cell.dataset.name = header[place]; });
+    return row;
+  });
+  return element("table", {className: "lines", ariaLabel: title},
+    element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
 }
 
 // The rate as a mark on its interval, from 0 to 100 %.

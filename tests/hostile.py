@@ -114,18 +114,30 @@ def gzip_bomb() -> bytes:
     return file.getvalue()
 
 
+def chunk(name: bytes, content: bytes) -> bytes:
+    """Of a PNG."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def pack_png(width: int, height: int, depth: int, colour: int, samples: bytes, interlaced: bool = False) -> bytes:
+    """A PNG of filtered samples that are packed already."""
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", samples) + chunk(b"IEND", b"")
+
+
 def png(width: int, height: int, colour: int, rows: int | None = None) -> bytes:
     """A PNG of zeros; it holds so many rows, all unless told otherwise."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    samples = {0: 1, 2: 3}[colour]
     packer = zlib.compressobj(9)
-    row = bytes(1 + width * samples)
+    row = bytes(1 + width * {0: 1, 2: 3}[colour])
     packed = b"".join(packer.compress(row) for _ in range(height if rows is None else rows)) + packer.flush()
-    head = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    return pack_png(width, height, 8, colour, packed)
+
+
+def deep_png(width: int, height: int, filtered: int, interlaced: bool = False) -> bytes:
+    """A PNG of black colours of 16 bits, whose rows are all filtered in one way, 0 to 4; interlaced, in none."""
+    if interlaced:
+        return pack_png(width, height, 16, 2, zlib.compress(bytes(6 * width * height + 2 * (height + 7)), 1), True)
+    return pack_png(width, height, 16, 2, zlib.compress((bytes([filtered]) + bytes(6 * width)) * height, 1))
 
 
 def tiff_bomb() -> bytes:
@@ -189,18 +201,32 @@ def many_pages() -> bytes:
     return file.getvalue()
 
 
-def interlaced() -> bytes:
-    """2,000 x 2,000 colours of 16 bits, sorted one by one in Python."""
-    import png
+def add_to_png(parts: bytes) -> bytes:
+    """A small PNG with more chunks before its last."""
+    content = png(28, 28, 0)
+    return content[:-12] + parts + content[-12:]
 
+
+def jpeg(side: int, scans: int = 0) -> bytes:
+    """A progressive JPEG of one colour with so many scans more than usual."""
     file = io.BytesIO()
-    row = bytes(2000 * 6)
-    with_rows = png.Writer(2000, 2000, greyscale=False, bitdepth=16, compression=9)
-    with_rows.write_packed(file, [row] * 2000)
-    content = bytearray(file.getvalue())
-    content[28] = 1  # says that it is
-    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
-    return bytes(content)
+    Image.new("RGB", (side, side)).save(file, "jpeg", progressive=True, quality=10)
+    content = file.getvalue()
+    return content[:-2] + content[content.rindex(b"\xff\xda") : -2] * scans + content[-2:]
+
+
+def add_to_jpeg(parts: bytes, at: int = 2) -> bytes:
+    """A small JPEG with more segments behind its start, or before its end."""
+    content = jpeg(64)
+    return content[:at] + parts + content[at:]
+
+
+def run_length_bmp(side: int, runs: bytes, packing: int = 1) -> bytes:
+    """A BMP whose pixels are told as runs, of 8 bits (1) or 4 bits (2) each."""
+    head = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8 // packing, packing, len(runs), 0, 0, 0, 0)
+    colours = bytes(4 << 8 // packing)
+    start = 14 + len(head) + len(colours)
+    return b"BM" + struct.pack("<IHHI", start + len(runs), 0, 0, start) + head + colours + runs
 
 
 def shared_parts() -> bytes:
@@ -285,7 +311,18 @@ IMAGES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a PNG that promises much": ("a.png", lambda: png(60_000, 60_000, 0, rows=1)),
     "a PNG bomb": ("a.png", lambda: png(12_900, 12_900, 2)),
     "a PNG just above the largest": ("a.png", lambda: png(11_600, 11_600, 2)),
-    "an interlaced PNG": ("a.png", interlaced),
+    "a PNG of a megabyte of empty chunks": ("a.png", lambda: add_to_png(chunk(b"IDAT", b"") * 87_000)),
+    "a PNG of 16 MB of empty texts": ("a.png", lambda: add_to_png(chunk(b"tEXt", b"a\0") * 1_200_000)),
+    "a PNG of 100 million rows": ("a.png", lambda: png(1, 100_000_000, 0)),
+    "a JPEG of thousands of scans": ("a.jpg", lambda: jpeg(3000, 5000)),
+    "a JPEG of many large scans": ("a.jpg", lambda: jpeg(7000, 80)),
+    "a JPEG of a megabyte of empty segments": ("a.jpg", lambda: add_to_jpeg(b"\xff\xfe\0\2" * 262_144)),
+    "a JPEG of empty segments behind an end": ("a.jpg", lambda: add_to_jpeg(b"\xff\xd9" + b"\xff\xfe\0\2" * 262_144)),
+    "a JPEG of empty segments between scans": ("a.jpg", lambda: add_to_jpeg(b"\xff\xfe\0\2" * 262_144, -2)),
+    "a JPEG of 16 MB of fillers": ("a.jpg", lambda: add_to_jpeg(b"\xff" * 16_000_000)),
+    "a JPEG of 16 MB of parts without content": ("a.jpg", lambda: add_to_jpeg(b"\xff\xd0" * 8_000_000)),
+    "a BMP of millions of runs": ("a.bmp", lambda: run_length_bmp(2000, b"\1\1" * 8_000_000)),
+    "a BMP of long runs": ("a.bmp", lambda: run_length_bmp(11_000, b"\xff\1" * 480_000, packing=2)),
     "a TIFF whose pages share a strip": ("a.tif", shared_strip),
     "a TIFF of several depths": ("a.tif", several_depths),
     "a TIFF of many pages": ("a.tif", many_pages),

@@ -133,6 +133,10 @@ TIFFS: dict[str, Callable[[], bytes]] = {
     "a table of millions": lambda: with_tags([(338, SHORT, BODY // 2, 16)]),
     "millions of strips": lambda: tiff([image(1, 3_000_000, several(3_000_000))], bytes(BODY)),
     "more strips than bytes": lambda: tiff([image(1, 2**31, several(2**31 - 1))], bytes(100)),
+    "pages of millions of strips": lambda: tiff([image(1, 1_000_000, several(1_000_000))] * 3, bytes(BODY)),
+    "pages of a million tags": lambda: tiff(
+        [[*image(2, 2, strips(1, 4, rows=2)), *((40_000 + n, SHORT, 1, 1) for n in range(4000))]] * 300, bytes(4)
+    ),
     "a microscope's tables": lambda: with_tags([(33628, LONG, 1_000_000, 16), (33629, 5, 1_000_000, 16)]),
     "huge tiles": lambda: tiff([image(64, 64, tiles(2**31, 1, 4096))], bytes(4096)),
     "tiles of nothing": lambda: tiff([image(64, 64, tiles(0, 1, 4096))], bytes(4096)),

@@ -1,10 +1,13 @@
 """Runs a program in a process of its own, with a limit of time, and tells what that process alone took."""
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+CPU_SECONDS, MEBIBYTES = 5, 1024  # that a stranger's file may take
 
 # `ru_maxrss` would also count what a process was before it became this program: a copy of whoever started it.
 # VmHWM is of the memory that the program was given as its own.
@@ -48,3 +51,13 @@ def run_measured(program: str, *arguments: str, folder: Path | None = None, seco
     if done.returncode < 0:
         return Ended(done.returncode, done.stderr)
     return Ended(done.returncode, done.stderr, **json.loads(done.stdout.splitlines()[-1]))
+
+
+def run_limited(folder: Path, *arguments: str, program: str = "") -> tuple[int, str]:
+    """Exit code and message of a command, or a program, that may take so much of a processor and so much memory."""
+    command = "from smidgen.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    ended = run_measured(program or command, *arguments, folder=folder, seconds=CPU_SECONDS)
+    assert "Traceback" not in ended.message, ended.message
+    assert ended.code >= 0, f"killed by {signal.Signals(-ended.code).name}: {ended.message}"
+    assert ended.mebibytes < MEBIBYTES, f"{ended.mebibytes:.0f} MiB: {ended.message}"
+    return ended.code, ended.message

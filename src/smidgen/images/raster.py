@@ -1,7 +1,6 @@
 """The kinds of files that Pillow reads and writes."""
 
 import io
-import re
 import struct
 from typing import Any, BinaryIO
 
@@ -21,18 +20,16 @@ from smidgen.images.exif import (
     resolution_of,
     unpack_exif,
 )
-from smidgen.images.kinds import KIND_BY_SUFFIX, KINDS_IN_WORDS, Picture, check_size, join_alpha, split_alpha
+from smidgen.images.kinds import Picture, check_size, join_alpha, split_alpha
 from smidgen.images.metadata import MOST_BYTES, Metadata, check_resolution, fit_metadata
-from smidgen.images.png import png_depth, read_deep_png, read_texts, write_png
+from smidgen.images.png import GREY_WITH_ALPHA, png_colours, png_depth, read_texts, write_png
+from smidgen.images.raster_scan import scan_raster
 from smidgen.images.tiff import turn_upright
 
 _LOSSY_QUALITY = 95
 _BAND_PIXELS = 2_000_000
-# As many as libtiff allows in its JPEGs; encoders make about ten.
-_MOST_SCANS = 100
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
-# What is no marker, or has no content: stuffed and filling bytes, restarts, and one that is never used.
-_MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])")
+_BYTES_A_ROW = 8  # for the place where it begins
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")  # of all that Pillow would try
 # Colours that become RGB.
 _OTHER_COLOURS = ("CMYK", "LAB", "YCbCr", "HSV")
 _OLD_EXIF = "Raw profile type exif"  # as PNGs had it once: hexadecimal digits behind three lines
@@ -45,22 +42,18 @@ def read_raster(file: BinaryIO, name: str, most_pixels: int) -> Picture:
         FileError: it is too large, an animation or of another kind.
         Exception: nearly any, on damaged input.
     """
-    with Image.open(file) as opened:
+    scan_raster(file, name)
+    with Image.open(file, formats=_FORMATS) as opened:
         image: Image.Image = opened
         kind = str(image.format).lower()
         check_size(name, image.height, image.width, most_pixels)
         size = file.seek(0, io.SEEK_END)
-        refuse_bomb(name, size, image.height * image.width * _bytes_a_pixel(file, image))
-        if kind not in (*KIND_BY_SUFFIX.values(), "mpo"):
-            raise FileError(f"{name} is a {image.format} file", expected=f"a {KINDS_IN_WORDS} file")
+        refuse_bomb(name, size, image.height * (image.width * _bytes_a_pixel(file, image) + _BYTES_A_ROW))
         if kind != "mpo" and getattr(image, "n_frames", 1) > 1:
             raise FileError(f"{name} is an animation of {getattr(image, 'n_frames', 1)} frames", expected="one image")
-        if kind in ("jpeg", "mpo"):
-            file.seek(0)
-            check_scans(name, file.read())
         # Pillow reduces all 16-bit PNGs but grey ones to 8 bits.
-        if kind == "png" and image.mode in ("RGB", "RGBA", "LA") and png_depth(file) == 16:
-            array: NDArray[Any] = read_deep_png(file, name, image)
+        if kind == "png" and image.mode in ("RGB", "RGBA") and png_depth(file) == 16:
+            array: NDArray[Any] = _read_deep_png(file, image)
             image.load()  # for what stands behind the samples
         else:
             array = _as_array(image)
@@ -122,10 +115,10 @@ def _read_metadata(file: BinaryIO, image: Image.Image, kind: str) -> tuple[Metad
 
 
 def _bytes_a_pixel(file: BinaryIO, image: Image.Image) -> int:
-    """What it takes to read one: Pillow gives four bytes to colours, and our own reader of deep PNGs takes more."""
+    """What it takes to read one: Pillow gives four bytes to colours, and deep PNGs are read twice."""
     if image.mode in ("1", "L"):
         return 1
-    if image.mode in ("RGB", "RGBA", "LA") and image.format == "PNG" and png_depth(file) == 16:
+    if image.mode in ("RGB", "RGBA") and image.format == "PNG" and png_depth(file) == 16:
         return 24
     return 4
 
@@ -149,6 +142,35 @@ def _as_array(image: Image.Image) -> NDArray[Any]:
     return array.reshape(*array.shape[:2], -1)
 
 
+def _read_deep_png(file: BinaryIO, opened: Image.Image) -> NDArray[np.uint16]:
+    """The samples of a PNG of 16-bit colours, `(H, W, C)`.
+
+    Pillow gives the higher bytes of such samples, or, asked for another order of bytes, the lower ones. Grey with alpha
+    it takes for four samples of a byte.
+    """
+    transparency = opened.info.get("transparency")
+    if png_colours(file) == GREY_WITH_ALPHA:
+        both = _decode(file, "RGBA")
+        high, low = both[..., ::2], both[..., 1::2]
+    else:
+        high, low = (_decode(file, f"{opened.mode};16{order}") for order in "BL")
+    samples = high.astype(np.uint16)
+    samples <<= 8
+    samples |= low
+    if transparency is None or opened.mode != "RGB":
+        return samples
+    alpha = np.where((samples == np.uint16(transparency)).all(2, keepdims=True), 0, np.iinfo(np.uint16).max)
+    return np.concatenate([samples, alpha.astype(np.uint16)], axis=2)
+
+
+def _decode(file: BinaryIO, order: str) -> NDArray[np.uint8]:
+    """A PNG's samples, by one of Pillow's orders of bytes."""
+    file.seek(0)
+    with Image.open(file, formats=("PNG",)) as image:
+        image.tile = [tile._replace(args=order) for tile in image.tile]
+        return _values(image)
+
+
 def _values(image: Image.Image) -> NDArray[Any]:
     """A Pillow image as numpy takes it, by bands of rows: at once it would be in memory three times more."""
     width, height = image.size
@@ -162,23 +184,6 @@ def _values(image: Image.Image) -> NDArray[Any]:
     for number, band in enumerate(bands, 1):
         values[number * rows : number * rows + len(band)] = band
     return values
-
-
-def check_scans(name: str, content: bytes) -> None:
-    """Refuse a JPEG of more scans than encoders make: each of thousands would go over the whole picture.
-
-    Raises:
-        FileError: it has.
-    """
-    scans, place = 0, 0
-    while (found := _MARKER.search(content, place)) is not None:
-        (marker,) = found[1]
-        if marker == _END_OF_IMAGE:
-            return
-        scans += marker == _START_OF_SCAN
-        if scans > _MOST_SCANS:
-            raise FileError(f"{name} has more than {_MOST_SCANS} scans", expected="about ten, as encoders make")
-        place = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
 
 
 def write_raster(file: BinaryIO, picture: Picture) -> None:

@@ -19,9 +19,9 @@ _PALETTE = 3
 _SEGMENTS = ((273, 279), (324, 325), (513, 514))
 # Tables of MetaMorph, which tifffile reads at once: a kilobyte for each entry, and 24 bytes more for every plane.
 _UIC_ENTRIES, _UIC_PLANES, _UIC_ENTRY, _UIC_PLANE = 33628, 33629, 1024, 24
-_MOST_TAGS = 4096
+_MOST_TAGS, _MOST_TAGS_TOGETHER = 4096, 200_000  # some microseconds each
 MOST_PAGES = 3000  # a millisecond each
-_MOST_NUMBERS = 4_000_000  # in the tables of a page, 36 bytes of memory each
+_MOST_NUMBERS = 4_000_000  # in the tables of all pages, 36 bytes of memory each
 _SHARED_BYTES = 16 * 2**20  # that tags may hold in common; ImageJ's pages share their description
 
 
@@ -36,6 +36,7 @@ class _Page:
         following: where the next directory stands, or 0.
         told: bytes of values that do not stand in the directory itself, and of tables made of them.
         numbers: how many of them, no texts.
+        tags: how many it has.
     """
 
     def __init__(self, file: BinaryIO, size: int, order: str, big: bool, place: int) -> None:
@@ -52,6 +53,7 @@ class _Page:
         self.following = _whole(file.read(inline), order)
         self._tags: list[tuple[int, Any, int, int]] = []
         self.told = self.numbers = 0
+        self.tags = number
         counts: dict[int, int] = {}
         for index, (code, kind, count, value) in enumerate(body.tolist()):
             values = np.dtype(_FORMS.get(kind, "V0")).newbyteorder(">" if order == ">" else "<")
@@ -118,7 +120,7 @@ def scan_tiff(file: BinaryIO, name: str) -> int:
     order, big = "<" if head[:2] == b"II" else ">", 43 in head[2:4]
     offset = _whole(head[8:16] if big else head[4:8], order)
     seen: set[int] = set()
-    pixels = told = held = promised = 0
+    pixels = told = held = promised = numbers = tags = 0
     while 0 < offset < size:
         if offset in seen:
             raise FileError(f"{name} is damaged: its pages lead in a circle")
@@ -128,8 +130,12 @@ def scan_tiff(file: BinaryIO, name: str) -> int:
             page = _Page(file, size, order, big, offset)
         except ValueError:  # whoever decodes the page decides whether it can do without
             break
-        if page.numbers > _MOST_NUMBERS:
-            raise FileError(f"{name} has a page of {page.numbers:,} numbers", expected=f"at most {_MOST_NUMBERS:,}")
+        numbers += page.numbers
+        if numbers > _MOST_NUMBERS:
+            raise FileError(f"{name} has tables of {numbers:,} numbers", expected=f"at most {_MOST_NUMBERS:,}")
+        tags += page.tags
+        if tags > _MOST_TAGS_TOGETHER:
+            raise FileError(f"{name} has more than {_MOST_TAGS_TOGETHER:,} tags", remedy="Split it into several files")
         told += page.told
         if told > size + _SHARED_BYTES:
             raise FileError(f"{name} has tags of {told:,} bytes and holds {size:,}", expected="tags that it can hold")

@@ -1,49 +1,106 @@
-"""Computing beside the event loop: a few pieces of work at a time, each within its time."""
+"""Reading and computing beside the event loop: a few pictures at a time, each within its time."""
 
 import asyncio
 import contextlib
-import io
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Request
 
 from smidgen.engine.native import Stop
+from smidgen.images.apart import Reader
+from smidgen.images.kinds import Limits, Picture
 
-_AT_ONCE = 4  # each may take 0.6 GiB
+_AT_ONCE = 4  # each may take 1.5 GiB
+_READ_AT_ONCE = _SMALL_AT_ONCE = 2
+_SMALL_BYTES = _SMALL_PIXELS = 65_536
 _MOST_WAITING = 32
-_WAITING_SECONDS, _COMPUTING_SECONDS = 60, 30
+_WAITING_SECONDS, _COMPUTING_SECONDS = 60, 60
 _Result = TypeVar("_Result")
 
 
 class Computing:
-    """Runs work in threads, no more at once than there are cores, while the event loop goes on answering."""
+    """Has strangers' pictures read by processes of their own, and runs work on them in threads of this one.
+
+    No more than there are cores at once; the event loop goes on answering. Small pictures have places of their own, so
+    that they do not wait for large ones, nor for those that are slow to read.
+    """
 
     def __init__(self) -> None:
         at_once = min(_AT_ONCE, os.cpu_count() or 1)
-        self._places, self._pool = asyncio.Semaphore(at_once), ThreadPoolExecutor(at_once)
-        self._waiting = 0
-        self._under_way: set[Future[Any]] = set()
+        self._reading = {small: _Line(_READ_AT_ONCE) for small in (True, False)}
+        self._computing = {True: _Line(_SMALL_AT_ONCE), False: _Line(at_once)}
+        self._readers = threading.local()
 
-    async def run(self, work: Callable[[Stop], _Result]) -> _Result:
-        """What `work` gives.
+    async def run(self, request: Request, limits: Limits, work: Callable[[Picture, Stop], _Result]) -> _Result:
+        """What `work` makes of the picture that a request brings.
 
         Args:
-            work: called in a thread. It is asked to stop when its time is over or nobody waits for it any
-                more; until it has ended, nobody else gets its place.
+            request: its body is an image file.
+            limits: of the picture.
+            work: called in a thread with the picture. It is asked to stop when its time is over or the client has
+                gone; until it has ended, nobody else gets its place.
 
         Raises:
-            HTTPException: 503 where no place became free in time, 504 where the work took too long.
+            FileError: the picture cannot be read, or not within the limits.
+            HTTPException: 503 where no place became free in time, 504 where it took too long.
         """
+        content, stop = await request.body(), Stop()
+        answering = asyncio.ensure_future(self._answer(content, limits, work, stop))
+        leaving = asyncio.ensure_future(request.receive())  # behind the body comes only that the client has gone
+        try:
+            await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if answering.done():
+                return answering.result()
+            raise HTTPException(400, "The client has gone.")
+        finally:
+            stop.ask()
+            for task in (answering, leaving):
+                task.cancel()
+
+    async def _answer(
+        self, content: bytes, limits: Limits, work: Callable[[Picture, Stop], _Result], stop: Stop
+    ) -> _Result:
+        reading = self._reading[len(content) <= _SMALL_BYTES]
+        picture = await reading.run(lambda: self._read(content, limits, stop))
+        pixels = sum(page.shape[0] * page.shape[1] for page in picture.pages)
+        return await self._computing[pixels <= _SMALL_PIXELS].run(lambda: work(picture, stop))
+
+    def _read(self, content: bytes, limits: Limits, stop: Stop) -> Picture:
+        """By the process that belongs to this thread."""
+        stop.check()
+        if not hasattr(self._readers, "mine"):
+            self._readers.mine = Reader()
+        reader: Reader = self._readers.mine
+        return reader.read(content, limits, stop.check)
+
+    def has_ended(self, within: float) -> bool:
+        """Whether all work ends within so many seconds."""
+        lines = (*self._reading.values(), *self._computing.values())
+        return not wait([work for line in lines for work in line.under_way], within).not_done
+
+
+class _Line:
+    """Where work waits for one of a few places."""
+
+    def __init__(self, places: int) -> None:
+        self._places = asyncio.Semaphore(places)
+        self._pool = ThreadPoolExecutor(places)
+        self._waiting = 0
+        self.under_way: set[Future[Any]] = set()
+
+    async def run(self, work: Callable[[], _Result]) -> _Result:
+        """What `work` gives, called in a thread; see `Computing.run`."""
         await self._take_place()
-        loop, stop = asyncio.get_running_loop(), Stop()
-        under_way = self._pool.submit(work, stop)
-        self._under_way.add(under_way)
+        loop = asyncio.get_running_loop()
+        under_way = self._pool.submit(work)
+        self.under_way.add(under_way)
 
         def finish(_: Future[_Result]) -> None:
-            self._under_way.discard(under_way)
+            self.under_way.discard(under_way)
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._places.release)
 
@@ -57,8 +114,6 @@ class Computing:
                 f"The picture took longer than {_COMPUTING_SECONDS} seconds and was given up. "
                 "Send a smaller one, or use 'smidgen denoise', which takes its time.",
             ) from None
-        finally:
-            stop.ask()
 
     async def _take_place(self) -> None:
         busy = HTTPException(503, "The server is busy. Try again.", {"retry-after": "1"})
@@ -72,20 +127,3 @@ class Computing:
             raise busy from None
         finally:
             self._waiting -= 1
-
-    def has_ended(self, within: float) -> bool:
-        """Whether all work ends within so many seconds."""
-        return not wait(set(self._under_way), within).not_done
-
-
-class StoppableFile(io.BytesIO):
-    """A file in memory that cannot be read any more once its reader was asked to stop."""
-
-    def __init__(self, content: bytes, stop: Stop) -> None:
-        super().__init__(content)
-        self._stop = stop
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """As of any file; raises StoppedError."""
-        self._stop.check()
-        return super().read(size)

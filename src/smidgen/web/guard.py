@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MOST_BYTES = 16 * 2**20
+MOST_BYTES = 32 * 2**20
 _MOST_BYTES_HELD = 128 * 2**20  # by all requests under way
 _BODY_SECONDS = 10.0
 _MOST_UNDER_WAY = 256

@@ -7,7 +7,7 @@ import json
 import struct
 from collections.abc import Sequence
 from pathlib import Path, PurePath
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import FastAPI, Query, Request, Response
@@ -25,7 +25,7 @@ from smidgen.data.tasks import PHOTOGRAPH_TASKS, SAMPLE_TASK, STAMP_TASKS, TASKS
 from smidgen.engine.native import Stop
 from smidgen.errors import InputError
 from smidgen.images.kinds import Limits, Picture
-from smidgen.images.picture import pack_picture, read_picture
+from smidgen.images.picture import pack_picture
 from smidgen.judging.digits import Digits
 from smidgen.judging.scores import psnr
 from smidgen.model.file import describe_model
@@ -33,10 +33,10 @@ from smidgen.model.pictures import denoise_picture
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.model.values import DEPTHS, Handling, full_scale
-from smidgen.web.computing import Computing, StoppableFile
+from smidgen.web.computing import Computing
 from smidgen.web.server import make_app
 
-MOST_PIXELS = 4_000_000
+MOST_PIXELS = 10_000_000  # a page of A4 at 300 dots an inch has 8.7 million
 _EXAMPLES = 10
 _GARMENTS = {"garment-averaged": "a garment, averaged", "garment-over": "a garment, the brighter of both"}
 _STAMP_CORRUPTIONS = {average: "garment-averaged", maximum: "garment-over", add_noise: "gaussian-noise"}
@@ -44,7 +44,6 @@ _RAW_TYPE = "application/octet-stream"
 _HEAD = struct.Struct("<I")
 _IMAGE_TYPES = ("image/png", "image/tiff", "image/jpeg", "image/bmp", "image/webp")
 _DIGIT_SHAPE = (28, 28, 1)
-_BYTE = Scale(0, 255)
 
 
 class Error(BaseModel):
@@ -56,7 +55,7 @@ class Error(BaseModel):
 _DENOISE_API = {
     "requestBody": {
         "required": True,
-        "description": f"PNG, TIFF, JPEG, BMP or WebP of at most 16 MiB, {MOST_PIXELS:,} pixels and 64 pages.",
+        "description": f"PNG, TIFF, JPEG, BMP or WebP of at most 32 MiB, {MOST_PIXELS:,} pixels and 64 pages.",
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _IMAGE_TYPES},
     }
 }
@@ -118,16 +117,14 @@ def make_playground(
         given = request.headers.get("content-type", _RAW_TYPE).split(";")[0].strip().lower()
         if given not in (*_IMAGE_TYPES, _RAW_TYPE):
             return JSONResponse({"error": f"The Content-Type is {given}. Expected {', '.join(_IMAGE_TYPES)}."}, 415)
-        content = await request.body()
         handling = Handling(depth=DEPTHS[depth] if depth else None, inverted=invert, strength=strength)
 
-        def work(stop: Stop) -> Response:
-            picture = read_picture(StoppableFile(content, stop), Limits(MOST_PIXELS))
-            picture, _ = denoise_picture(runtime.until(stop), picture, handling)
+        def work(noisy: Picture, stop: Stop) -> Response:
+            picture, _ = denoise_picture(runtime.until(stop), noisy, handling)
             stop.check()
             return Response(pack_picture(picture), media_type=f"image/{picture.kind}")
 
-        return await computing.run(work)
+        return await computing.run(request, Limits(MOST_PIXELS), work)
 
     @app.get("/playground", include_in_schema=False)
     async def playground() -> dict[str, Any]:
@@ -143,14 +140,13 @@ def make_playground(
         width: Annotated[int, Query(ge=0)] = 0,
     ) -> Response:
         """An image file or, with `width`, the bytes of grey pixels; a drawing is sooner sent so than packed."""
-        content = await request.body()
 
-        def work(stop: Stop) -> bytes:
+        def work(sent: Picture, stop: Stop) -> bytes:
             tried = [(name, runtime.until(stop)) for name, runtime in models]
-            clean = _unpack(content, width) if width else _open_picture(StoppableFile(content, stop))
-            return _try(tried, clean, corruption, strength, seed, share)
+            return _try(tried, _take(sent), corruption, strength, seed, share)
 
-        return Response(await computing.run(work), media_type=_RAW_TYPE)
+        unpack = functools.partial(_unpack, width=width) if width else None
+        return Response(await computing.run(request, Limits(MOST_PIXELS, pages=1), work, unpack), media_type=_RAW_TYPE)
 
     return app
 
@@ -222,19 +218,19 @@ def _words(info: ModelInfo, start: str) -> str:
     return f"{first} {'It is denoised as it is' if start == 'none' else 'It is corrupted as you choose, and denoised'}."
 
 
-def _unpack(content: bytes, width: int) -> Images:
-    """`(1, H, W, 1)` in [0, 1] from the bytes of grey pixels."""
+def _unpack(content: bytes, width: int) -> Picture:
+    """A grey picture from the bytes of its pixels."""
     if not content or len(content) % width or len(content) > MOST_PIXELS:
         raise InputError(
             f"{len(content):,} bytes are no picture of this width",
             expected=f"whole rows, at most {MOST_PIXELS:,} pixels",
         )
-    return _BYTE.normalise(np.frombuffer(content, np.uint8).reshape(1, -1, width, 1))
+    return Picture(pages=(np.frombuffer(content, np.uint8).reshape(-1, width, 1),), alphas=(None,), kind="npy")
 
 
-def _open_picture(content: BinaryIO) -> Images:
-    """`(1, H, W, C)` in [0, 1] from an image file."""
-    page = read_picture(content, Limits(MOST_PIXELS, pages=1)).pages[0]
+def _take(sent: Picture) -> Images:
+    """`(1, H, W, C)` in [0, 1] of a picture."""
+    page = sent.pages[0]
     if not np.isfinite(page).all():
         raise InputError("the picture holds values that are not numbers (NaN or infinity)")
     if page.shape[2] == 3 and (page == page[..., :1]).all():

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import png
 import tifffile
 import torch
 from PIL import Image
@@ -40,6 +41,7 @@ from smidgen.model.zoo import find_model
 from smidgen.network.spec import PlainSpec
 from smidgen.web.reading_test import READ, Questions, ReadingTest, load_questions, work_out
 from tests.conftest import TINY, make_pairs, random_weights
+from tests.hostile import run_length_bmp
 from tests.pictures import STACK, make_exif, xmp
 
 FOLDER = Path(tempfile.mkdtemp(prefix="smidgen-fuzzing-"))
@@ -176,7 +178,15 @@ def pngs() -> tuple[bytes, ...]:
     return (
         *pictures("PNG", "1", "L", "LA", "P", "RGB", "RGBA", exif=make_exif(6)),
         packed(Image.fromarray(deep).save, "PNG"),
+        *(deep_colours(samples, interlaced) for samples in (2, 3, 4) for interlaced in (False, True)),
     )
+
+
+def deep_colours(samples: int, interlaced: bool) -> bytes:
+    """A PNG of 16 bits with two to four samples a pixel."""
+    image = GENERATOR.integers(0, 2**16, (7, 9 * samples), np.uint16)
+    writer = png.Writer(9, 7, greyscale=samples == 2, alpha=samples != 3, bitdepth=16, interlace=interlaced)
+    return packed(writer.write, image.tolist())
 
 
 def tiffs() -> tuple[bytes, ...]:
@@ -240,6 +250,8 @@ READERS = {
         rewrite,
         (
             *pictures("JPEG", "L", "RGB", "CMYK", exif=make_exif(6), xmp=xmp(6)),
+            *pictures("JPEG", "L", "RGB", progressive=True),
+            *(run_length_bmp(9, b"\x05\x07\x04\x01\0\4abcd\0\0\0\2\2\1\0\1", packing) for packing in (1, 2)),
             *pictures("BMP", "1", "L", "RGB"),
             *pictures("WEBP", "RGB", "RGBA"),
         ),

@@ -121,6 +121,21 @@ def test_a_folder_is_locked_for_others_until_the_end(tmp_path: Path):
         pass
 
 
+def test_what_a_kill_left_is_removed(tmp_path: Path):
+    """Whoever is next in a folder removes what one that was killed had half written there, and nothing else."""
+    run, trials = tmp_path / "run", tmp_path / "run" / "trials"
+    trials.mkdir(parents=True)
+    code = "from smidgen.files import *; import os; fill_whole(Path(sys.argv[1]), lambda made: os.kill(os.getpid(), 9))"
+    for path in (run / "model.onnx", trials / "0003.npz"):
+        assert subprocess.run([sys.executable, "-c", f"import sys; {code}", path], check=False).returncode == -9
+    kept = {run / ".notes", run / ".a-0123", trials / "0003.npz", tmp_path / ".0003-0123456789abcdef.npz"}
+    for path in kept:
+        path.touch()
+    assert sum(path.is_file() for path in tmp_path.rglob("*")) == len(kept) + 2
+    with lock_folder(run, "a search"):
+        assert {path for path in tmp_path.rglob("*") if path.is_file()} - {run / ".lock"} == kept
+
+
 def test_text_that_is_no_unicode(tmp_path: Path):
     """A name of a file that is no Unicode, in a page or a record, stands there as an escape."""
     write_whole(tmp_path / "a.html", "p\udcff")

@@ -76,9 +76,9 @@ def test_a_folder_that_may_not_be_written_to(run: Run, pairs: Path, open_folder:
     assert "Traceback" not in said
 
 
-def small_file_system(folder: Path) -> Callable[[], None] | None:
+def small_file_system(folder: Path, size: str = "400k") -> Callable[[], None] | None:
     """Fill a small file system mounted on the folder; how to take it away again, or None where none can be mounted."""
-    command = ["mount", "-t", "tmpfs", "-o", "size=400k,mode=777", "none", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=777", "none", str(folder)]
     if os.getuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
         return None
     return lambda: subprocess.run(["umount", str(folder)], check=True)
@@ -164,3 +164,23 @@ def test_a_training_on_a_full_disk_goes_on_later(run: Run, pairs: Path, open_fol
     assert f"{out}/" in said
     assert not (out / CHECKPOINT).exists()
     assert main(small_training(pairs, out)) == 0
+
+
+@pytest.mark.slow(6)
+@pytest.mark.parametrize(("size", "where"), [("60k", "study.db"), ("140k", "study.db"), ("180k", "trials/0000.npz")])
+def test_a_search_on_a_full_disk(run: Run, pairs: Path, open_folder: Path, size: str, where: str):
+    """A search that finds no room says so in one line, whatever it was writing, and has no other words for it."""
+    disk = open_folder / "disk"
+    disk.mkdir(mode=0o777)
+    unmount = small_file_system(disk, size)
+    try:
+        options = ("--budget", "400", "--trials", "3", "--epochs", "3", "--jobs", "1")
+        code, said = run("search", str(pairs), *options, "--out", str(disk / "search"), limited=unmount is None)
+        assert code != 0
+        assert "Traceback" not in said
+        about = [line for line in said.splitlines() if "disk" in line and ("cannot be" in line or "full" in line)]
+        assert len(about) == 1
+        assert f"{disk}/search/{where}" in about[0] or unmount is None
+    finally:
+        if unmount is not None:
+            unmount()

@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+_LONGEST, _END = 2000, 400  # characters of a message, and of them at its end
+
 
 class Exit(IntEnum):
     """How the command line ends, for scripts to rely on."""
@@ -11,10 +13,26 @@ class Exit(IntEnum):
     WRONG_INPUT = 2
 
 
+def show_text(text: str) -> str:
+    """A text on one line, of no more than some thousand characters, with escapes for those that are not to be seen.
+
+    Names of files and what files hold may be anything; so said they can neither break a line nor steer a terminal.
+    """
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST - _END]} … {text[-_END:]}"
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode() for letter in text
+    )
+
+
 class SmidgenError(Exception):
     """Base of all errors Smidgen raises on purpose; the command line ends with `exit_code`."""
 
     exit_code = Exit.FAILED
+
+    def __init__(self, message: str) -> None:
+        """Take a message; what is said of it is `show_text`."""
+        super().__init__(show_text(message))
 
 
 class InputError(SmidgenError):

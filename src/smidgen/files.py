@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,8 @@ from smidgen.errors import FileError
 
 _FREELY_UNPACKED, _RATIO = 512 * 2**20, 100
 _START_BYTES = 4096
+# Names of files that were being written, see `fill_whole`.
+_UNFINISHED = re.compile(r"\..{0,40}-[0-9a-f]{16}(\.[^.]*)?", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,28 @@ def fill_whole(path: Path, fill: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """The content of a file that a stranger may have left: of no pipe and no device, which may never end.
+
+    Args:
+        path: of the file, or of a link to it.
+        most: bytes it may have.
+
+    Raises:
+        FileError: it is none, is longer, or cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise FileError(f"{path} is not a file", expected="no folder, pipe or device")
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read ({error.strerror})") from None
+    if len(content) > most:
+        raise FileError(f"{path} is too long", expected=f"at most {most:,} bytes")
+    return content
 
 
 def most_unpacked(packed: int) -> int:
@@ -171,7 +196,8 @@ def make_folder(path: Path) -> None:
 def lock_folder(path: Path, doing: str) -> Iterator[None]:
     """Be the only process that does this in a folder, which is made if it is missing.
 
-    The system drops the lock when the process ends, however it ends.
+    The system drops the lock when the process ends, however it ends. What one that was killed had half written, here or
+    in a folder within, is removed.
 
     Raises:
         FileError: another process has it, or the folder cannot be written to.
@@ -189,6 +215,15 @@ def lock_folder(path: Path, doing: str) -> Iterator[None]:
     except OSError as error:
         raise FileError(f"the folder {path} cannot be written to ({error.strerror or error})") from error
     try:
+        for part in (path, *(part for part in path.iterdir() if part.is_dir() and not part.is_symlink())):
+            _remove_unfinished(part)
         yield
     finally:
         lock.release()
+
+
+def _remove_unfinished(folder: Path) -> None:
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if _UNFINISHED.fullmatch(path.name) and not path.is_dir():
+                path.unlink()

@@ -15,7 +15,7 @@ from smidgen.data.corruptions import make_corruption
 from smidgen.data.formats import read_clean
 from smidgen.data.origin import Corrupted
 from smidgen.data.scale import fit_scale
-from smidgen.errors import Exit, InputError, PairsError, plural
+from smidgen.errors import Exit, InputError, PairsError, plural, show_text
 from smidgen.files import FileKind, check_memory, check_target, most_unpacked, write_whole
 from smidgen.model.records import to_plain
 
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"{arguments.out} is itself to be read and would be replaced", remedy="Choose another -o")
     parts = read_clean(arguments.clean, arguments.labels)
     for warning in parts.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(show_text(f"warning: {warning}"), file=sys.stderr)
     raw = parts.train
     shapes = shapes_of(raw.clean)
     if (shapes != shapes[0]).any():

@@ -16,7 +16,7 @@ from smidgen.cli.progress import Display
 from smidgen.data.scale import Scale
 from smidgen.data.zarr_images import has_zarr_ending
 from smidgen.engine.library import count_cores
-from smidgen.errors import Exit, FileError, InputError, plural
+from smidgen.errors import Exit, FileError, InputError, plural, show_text
 from smidgen.files import FileKind, check_target
 from smidgen.images.kinds import KIND_BY_SUFFIX
 from smidgen.images.picture import left_out, pack_picture, read_picture
@@ -133,7 +133,7 @@ def _denoise(arguments: argparse.Namespace) -> int:
         return _denoise_files(arguments, PictureFiles(runtime=runtime, handling=handling, files=tuple(files)))
     (job,) = jobs
     for remark in _denoise_pipe(runtime, *job, handling):
-        print(f"smidgen: {job[0] or 'standard input'}: {remark}", file=sys.stderr)
+        print(show_text(f"smidgen: {job[0] or 'standard input'}: {remark}"), file=sys.stderr)
     return Exit.DONE
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from smidgen.data.pairs import Dataset
 from smidgen.errors import FileError, InputError
+from smidgen.files import read_file
 from smidgen.network.spec import NETWORKS, PyramidSpec
 from smidgen.search.space import Space, Value, usual_of
 from smidgen.training.recipe import CROP, OPTIMIZERS, default_recipe
@@ -39,11 +40,9 @@ def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space
         BudgetError: a combination does not fit the budget.
     """
     try:
-        if path.stat().st_size > _MOST_GRID_BYTES:
-            raise FileError(f"the grid {path} is too long", expected=f"at most {_MOST_GRID_BYTES:,} bytes")
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_file(path, _MOST_GRID_BYTES).decode())
         repr(content)  # a ValueError where a number is too long to be shown, which hexadecimal ones can be
-    except (OSError, ValueError, RecursionError) as error:  # what is no TOML or no text is a ValueError
+    except (ValueError, RecursionError) as error:  # what is no TOML or no text is a ValueError
         raise FileError(f"the grid {path} cannot be read ({error})", expected="a TOML file") from None
     if not content:
         raise InputError(f"the grid {path} is empty", expected=f"values for some of {', '.join(_GRID_TYPES)}")

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from smidgen import __version__
-from smidgen.errors import Exit, MissingPartError, SmidgenError
+from smidgen.errors import Exit, MissingPartError, SmidgenError, show_text
 
 # Each is a module beside this one, with `add_options` and `run`.
 COMMANDS = {
@@ -65,7 +65,7 @@ def _explain(error: BaseException) -> tuple[Exit, str]:
         case ModuleNotFoundError():
             return _explain(MissingPartError(str(error.name), "This command", "train"))
         case OSError():
-            return Exit.WRONG_INPUT, str(error)
+            return Exit.WRONG_INPUT, show_text(str(error))
         case MemoryError():
             return Exit.FAILED, "there is not enough memory for this"
         case _:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smidgen.cli.progress import Display
-from smidgen.errors import InputError
+from smidgen.errors import InputError, show_text
 from smidgen.network.spec import DEFAULT_BUDGET, OUTPUTS, parse_budget
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def open_pairs(
         keeping = Keeping(watch=display.decoding, say=display.note)
         dataset = open_dataset(*arguments.pairs, output=output, keeping=keeping, **given)
     for warning in dataset.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(show_text(f"warning: {warning}"), file=sys.stderr)
     return dataset
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tqdm import tqdm
 
+from smidgen.errors import show_text
+
 if TYPE_CHECKING:
     from smidgen.search.study import Standing
     from smidgen.training.loop import Progress
@@ -45,6 +47,7 @@ class Display:
 
     def note(self, text: str) -> None:
         """A sentence that matters, terminal or not."""
+        text = show_text(text)
         if self._terminal:
             tqdm.write(text, file=sys.stderr)
         else:
@@ -97,6 +100,7 @@ class Display:
 
     def _show(self, stage: str, head: str, text: str, done: float = 0, total: float | None = None) -> None:
         """Renew what is shown; without a total, that is `head` alone."""
+        head = show_text(head)
         if stage != self._stage:
             self._end_stage()
             form = (_BAR if self._terminal else _LINE) if total else "{desc}"

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from smidgen.data.mapped import read_npy
 from smidgen.errors import FileError, PairsError, plural
-from smidgen.files import check_memory, refuse_bomb
+from smidgen.files import check_memory, read_file, refuse_bomb
 from smidgen.pickles.packing import GZIP_START, PACKING_SUFFIXES
 from smidgen.pickles.unpickle import read_pickle
 
 MOST_BYTES = 16 * 2**30
+_MOST_TABLE_BYTES = 256 * 2**20
 _PICKLE_SUFFIXES = (".pkl", ".pickle", ".p", ".joblib", ".pt", ".pth")
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
@@ -156,11 +157,11 @@ def read_rows(path: Path) -> list[list[str]]:
         FileError: it cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines(
-            keepends=True
+        lines = (
+            read_file(path, _MOST_TABLE_BYTES).decode("utf-8-sig").splitlines(keepends=True)
         )  # programs for tables put a mark in front
         # … and semicolons between, where numbers have commas.
         between = max(",;\t", key=lines[0].count) if lines else ","
         return list(csv.reader(lines, delimiter=between))
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise FileError(f"{path} cannot be read as CSV ({error})") from None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from smidgen.data.folders import strip_ending
 from smidgen.errors import FileError
+from smidgen.files import read_file
 
 ENDING = ".gt.txt"
 _HEAD = "text"
@@ -55,8 +56,6 @@ def _spread(found: dict[str, str], names: Sequence[str], pages: Sequence[int]) -
 
 def _read(file: Path) -> str:
     try:
-        if file.stat().st_size > _MOST_BYTES:
-            raise FileError(f"{file} is too long for a page", expected=f"at most {_MOST_BYTES:,} bytes")
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_file(file, _MOST_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
         raise FileError(f"{file} cannot be read as text ({error})") from None

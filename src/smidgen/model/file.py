@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from smidgen.data.origin import Origin
 from smidgen.data.scale import Scale, Scales
 from smidgen.errors import FileError, InputError, SmidgenError
-from smidgen.files import write_whole
+from smidgen.files import read_file, write_whole
 from smidgen.model import onnx_format
 from smidgen.model.graph import LEARNED, make_onnx
 from smidgen.model.records import Judged, ModelInfo, from_plain, to_plain
@@ -181,11 +181,4 @@ def read_content(path: Path) -> bytes:
     Raises:
         FileError: it cannot be read, or is larger than any model.
     """
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise FileError(f"{path} is too large for a model", expected=f"at most {_MOST_BYTES:,} bytes")
-        return path.read_bytes()
-    except OSError as error:
-        raise FileError(
-            f"the model {path} cannot be read ({error.strerror})", expected="a model file or a run folder"
-        ) from None
+    return read_file(path, _MOST_BYTES)

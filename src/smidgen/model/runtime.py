@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from smidgen.data.collection import Images
 from smidgen.engine.native import Engine, Stop
-from smidgen.errors import PairsError, plural
+from smidgen.errors import InputError, PairsError, plural
 from smidgen.model.colour import join_colours, split_colours
 from smidgen.model.file import parse_model, read_content
 
@@ -76,6 +76,7 @@ class Runtime:
 
         Raises:
             PairsError: the number of channels is not the model's.
+            InputError: its learned numbers are so large that nothing comes of them.
         """
         channels = self.info.spec.channels
         if noisy.ndim != 4 or noisy.shape[3] != channels:
@@ -83,7 +84,7 @@ class Runtime:
                 f"the images have shape {noisy.shape}",
                 expected=f"(N, H, W, {channels}): the model has {plural(channels, 'channel')}",
             )
-        return self._engine.denoise_batch(noisy, self._stop)
+        return _require_numbers(self._engine.denoise_batch(noisy, self._stop))
 
     def denoise_colours(self, noisy: Images) -> Images:
         """As `denoise`; a model of one channel takes the channels of others one by one.
@@ -126,8 +127,19 @@ class Runtime:
                 parts = np.split(rows, rows.shape[2], axis=2) if self.info.spec.channels == 1 else [rows]
                 while len(streams) < len(parts):
                     streams.append(stack.enter_context(self._engine.stream(height, width, step)))
-                ready = [stream.push(part, self._stop) for stream, part in zip(streams, parts, strict=True)]
+                pairs = zip(streams, parts, strict=True)
+                ready = [_require_numbers(stream.push(part, self._stop)) for stream, part in pairs]
                 del rows, parts
                 if len(ready[0]):
                     denoised = ready[0] if len(ready) == 1 else np.concatenate(ready, axis=2)
                     yield join_colours(denoised) if split else denoised
+
+
+def _require_numbers(denoised: Images) -> Images:
+    """The same; InputError where some are NaN or infinite, which every sum of them is then, too."""
+    if not np.isfinite(denoised.sum()):
+        raise InputError(
+            "the model gives values that are no numbers: what it learned is too large to be computed with",
+            remedy="Train it anew",
+        )
+    return denoised

@@ -12,8 +12,10 @@ from pathlib import Path
 from PIL import ImageFont
 
 from smidgen.errors import FileError, MissingPartError
+from smidgen.files import read_file
 
 EXTRA = "pages"
+_MOST_BYTES = 256 * 2**20
 # Packages that bring fonts, under free licences, and the folders in them.
 _FOLDERS = {"matplotlib": "mpl-data/fonts/ttf", "font_caladea": "files", "font_source_serif_pro": "files"}
 _PACKED = "pymupdf_fonts"  # as Python modules
@@ -81,10 +83,7 @@ class Face:
             packed: bytes = importlib.import_module(_PACKED).fontbuffers[self.name]()
             return packed
         path = _find(self.package) / _FOLDERS[self.package] / self.name if self.package else Path(self.name)
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise FileError(f"{path} cannot be read ({error.strerror})") from None
+        return read_file(path, _MOST_BYTES)
 
 
 @dataclass(eq=False)

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from smidgen.errors import FileError
+from smidgen.files import read_file
 
+_MOST_BYTES = 256 * 2**20
 _SHORTEST = 20  # characters of a file that pages can be set from
 
 
@@ -23,9 +25,7 @@ def read_texts(path: Path) -> list[str]:
         FileError: it cannot be read, is not UTF-8, or holds next to nothing.
     """
     try:
-        paragraphs = _paragraphs(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"{path} cannot be read ({error.strerror})") from None
+        paragraphs = _paragraphs(read_file(path, _MOST_BYTES).decode())
     except UnicodeDecodeError:
         raise FileError(f"{path} is not UTF-8") from None
     if sum(map(len, paragraphs)) < _SHORTEST:

@@ -8,6 +8,7 @@ from typing import Any
 from smidgen.data.origin import Origin
 from smidgen.data.scale import Scales
 from smidgen.errors import FileError
+from smidgen.files import read_file
 from smidgen.judging.evaluate import Evaluation
 from smidgen.judging.verdict import Verdict
 from smidgen.model.records import from_plain, to_plain
@@ -16,6 +17,7 @@ from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import Recipe
 
 RUN_FILE, IMAGES_FOLDER = "run.json", "images"
+_MOST_BYTES = 64 * 2**20
 LOSS_NAMES = {"bce": "binary cross-entropy", "mse": "mean squared error"}
 
 
@@ -111,8 +113,8 @@ def read_run(folder: Path) -> RunRecord:
         FileError: it holds no finished run of this version.
     """
     try:
-        return from_plain(RunRecord, json.loads((folder / RUN_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError) as error:
+        return from_plain(RunRecord, json.loads(read_file(folder / RUN_FILE, _MOST_BYTES)))
+    except (FileError, ValueError, RecursionError) as error:
         raise FileError(
             f"{folder} holds no finished run ({error})", expected="a folder written by 'smidgen train' of this version"
         ) from None

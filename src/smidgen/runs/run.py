@@ -10,7 +10,7 @@ import numpy as np
 
 import smidgen
 from smidgen.data.collection import map_images
-from smidgen.files import lock_folder, make_folder, write_whole
+from smidgen.files import lock_folder, make_folder, read_file, write_whole
 from smidgen.judging.evaluate import Judgement, Watch, evaluate
 from smidgen.judging.extra import is_extra_installed
 from smidgen.judging.legibility import Reader
@@ -27,6 +27,7 @@ from smidgen.training.losses import bce, bce_floor, mse
 from smidgen.training.train import Trained, train
 
 REPORT_FILE = "report.html"
+_MOST_FIGURE_BYTES = 64 * 2**20
 _FIGURES = ("curves", "pairs")
 
 
@@ -132,7 +133,9 @@ def write_report(folder: Path) -> Path:
 
     record = read_run(folder)
     files = [folder / f"{name}.png" for name in _FIGURES] + sorted((folder / IMAGES_FOLDER).glob("*.png"))
-    figures = {file.relative_to(folder).as_posix(): file.read_bytes() for file in files if file.exists()}
+    figures = {
+        file.relative_to(folder).as_posix(): read_file(file, _MOST_FIGURE_BYTES) for file in files if file.exists()
+    }
     write_whole(folder / REPORT_FILE, render_report(record, figures))
     return folder / REPORT_FILE
 

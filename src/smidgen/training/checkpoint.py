@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import FileError
-from smidgen.files import make_folder, write_whole
+from smidgen.files import make_folder, read_file, write_whole
 
 CHECKPOINT = "checkpoint.npz"
 _OLD_CHECKPOINT = "checkpoint.pt"  # of versions that trained with torch
 HISTORY = "history.jsonl"
 _FORMAT = 2
+_MOST_BYTES = 2**30
 _ARRAYS = ("weights", "best_weights", "optimizer")
 Arrays = dict[str, NDArray[Any]]
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
@@ -69,11 +70,7 @@ def pack_checkpoint(state: TrainingState, identity: dict[str, Any]) -> bytes:
 
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> TrainingState:
     """Read the state back from a file; see `unpack_checkpoint`."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FileError(f"{path} cannot be read ({error.strerror})") from None
-    return unpack_checkpoint(content, identity, path)
+    return unpack_checkpoint(read_file(path, _MOST_BYTES), identity, path)
 
 
 def unpack_checkpoint(content: bytes, identity: dict[str, Any], path: Path | str = "the checkpoint") -> TrainingState:

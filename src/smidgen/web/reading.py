@@ -20,6 +20,7 @@ from smidgen.web.reading_test import (
     CANNOT_TELL,
     COMPARE,
     CONDITIONS,
+    MOST_SECONDS,
     READ,
     Questions,
     ReadingTest,
@@ -160,7 +161,7 @@ def make_reading(
     async def put_answer(
         position: int,
         answer: Annotated[str, Body(max_length=20)],
-        seconds: Annotated[float, Body(ge=0, le=1e9)],
+        seconds: Annotated[float, Body(ge=0, le=MOST_SECONDS)],
     ) -> dict[str, Any]:
         study.put(position, answer, seconds)
         return {"done": study.done}

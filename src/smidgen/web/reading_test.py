@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from smidgen.errors import FileError, InputError, SmidgenError
-from smidgen.files import write_whole
+from smidgen.files import read_file, write_whole
 from smidgen.judging.scores import cohen_kappa
 from smidgen.model.records import Interval, from_plain, to_plain
 
@@ -24,6 +24,8 @@ PLAN_FILE = "study.json"
 ANSWERS_FILE = "answers.jsonl"
 CSV_FILE = "answers.csv"
 RESULTS_FILE = "results.json"
+MOST_IMAGES, MOST_SECONDS = 10_000, 1e9
+_MOST_BYTES = 4 * 2**20
 _LIKELY, _WORST = 0.95, 0.5
 
 
@@ -73,8 +75,9 @@ def draw_order(total: int, n: int, kind: str, seed: int) -> tuple[tuple[int, ...
         InputError: there are not so many, or too few for every condition.
     """
     names = CONDITIONS[kind]
-    if not len(names) <= n <= total:
-        raise InputError(f"{n} images are asked for", expected=f"from {len(names)} to {total}, as many as there are")
+    most = min(total, MOST_IMAGES)
+    if not len(names) <= n <= most:
+        raise InputError(f"{n} images are asked for", expected=f"from {len(names)} to {most}, of {total} there are")
     generator = np.random.default_rng(seed)
     sources = generator.permutation(total)[:n]
     conditions = generator.permutation([names[place % len(names)] for place in range(n)])
@@ -104,11 +107,8 @@ class ReadingTest:
             write_whole(place, content)
         self.answers: list[Answer | None] = [None] * len(plan)
         self._file = folder / ANSWERS_FILE
-        try:
-            kept = self._file.read_text(encoding="utf-8", errors="replace") if self._file.exists() else ""
-        except OSError as error:
-            raise FileError(f"{self._file} cannot be read ({error.strerror})") from None
-        for line in kept.splitlines():
+        kept = read_file(self._file, _MOST_BYTES) if self._file.exists() else b""
+        for line in kept.decode(errors="replace").splitlines():
             self._recall(line)
         self.ended = any(self.answers) and (folder / RESULTS_FILE).exists()
 
@@ -116,8 +116,10 @@ class ReadingTest:
         try:
             record = json.loads(line)
             position, answer = int(record["position"]), Answer(str(record["answer"]), float(record["seconds"]))
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return  # a crash tore the line; that image is asked again
+        if not 0 <= answer.seconds <= MOST_SECONDS:  # which what is no number is not either
+            return
         if 0 <= position < len(self.plan) and answer.answer in self.plan.answers_allowed():
             self.answers[position] = answer
 
@@ -195,17 +197,19 @@ def load_questions(folder: Path, about: dict[str, Any], total: int) -> Questions
     if not place.exists():
         return None
     try:
-        plan = from_plain(Questions, json.loads(place.read_text(encoding="utf-8")))
+        plan = from_plain(Questions, json.loads(read_file(place, _MOST_BYTES)))
         kept = plan.about
         if plan.kind not in CONDITIONS or not set(plan.conditions) <= set(CONDITIONS[plan.kind]):
             raise ValueError("it asks what no reading test asks")
         there = all(0 <= source < total for source in plan.sources)
         if not there or len(plan.sources) != len(plan.conditions):
             raise ValueError("it shows images that are not there")
+        if len(plan) > MOST_IMAGES or len(set(plan.sources)) < len(plan):
+            raise ValueError(f"it shows more than {MOST_IMAGES:,} images, or one twice")
         for numbers, needed in ((plan.labels, plan.kind == READ), (plan.machine, False)):
             if len(numbers) != len(plan) and (needed or len(numbers) > 0):
                 raise ValueError("it has labels for other images than it shows")
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise FileError(f"{place} cannot be read ({error})", expected="what a reading test left") from None
     other = [name for name, value in about.items() if kept.get(name) != value]
     if other:

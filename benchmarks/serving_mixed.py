@@ -109,6 +109,7 @@ def share(values: list[float], part: float) -> float:
 
 
 def measure(address: str, pid: int, args: argparse.Namespace, small: list[Pair], pages: list[Pair]) -> dict:
+    good_client(address, time.time() + 0.5, small, PAUSE)  # a process that reads is there
     idle, wrong = good_client(address, time.time() + args.idle, small, PAUSE)
     memory = []
     clients = args.small + args.large + 3

@@ -76,7 +76,7 @@ def test_gives_what_work_gives():
 
 def test_work_past_its_time_is_given_up(monkeypatch: pytest.MonkeyPatch):
     """It ends with 504 and is asked to stop; its place is taken until it has."""
-    monkeypatch.setattr(computing, "_SMALL_AT_ONCE", 1)
+    monkeypatch.setattr(computing, "_READ_AT_ONCE", 1)
     end = threading.Event()
 
     async def test() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import threading
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from smidgen.images.apart import Reader
 from smidgen.images.kinds import Limits, Picture
 
 _AT_ONCE = 4  # each may take 1.5 GiB
-_READ_AT_ONCE = _SMALL_AT_ONCE = 2
+_READ_AT_ONCE = 2
 _SMALL_BYTES = _SMALL_PIXELS = 65_536
 _MOST_WAITING = 32
 _WAITING_SECONDS, _COMPUTING_SECONDS = 60, 60
@@ -25,14 +26,14 @@ _Result = TypeVar("_Result")
 class Computing:
     """Has strangers' pictures read by processes of their own, and runs work on them in threads of this one.
 
-    No more than there are cores at once; the event loop goes on answering. Small pictures have places of their own, so
-    that they do not wait for large ones, nor for those that are slow to read.
+    No more than there are cores at once; the event loop goes on answering. Small pictures have places of their own,
+    where they are read and worked on, so that they do not wait for large ones, nor for those that are slow to read.
     """
 
     def __init__(self) -> None:
         at_once = min(_AT_ONCE, os.cpu_count() or 1)
         self._reading = {small: _Line(_READ_AT_ONCE) for small in (True, False)}
-        self._computing = {True: _Line(_SMALL_AT_ONCE), False: _Line(at_once)}
+        self._computing = _Line(at_once)
         self._readers = threading.local()
 
     async def run(self, request: Request, limits: Limits, work: Callable[[Picture, Stop], _Result]) -> _Result:
@@ -64,10 +65,20 @@ class Computing:
     async def _answer(
         self, content: bytes, limits: Limits, work: Callable[[Picture, Stop], _Result], stop: Stop
     ) -> _Result:
-        reading = self._reading[len(content) <= _SMALL_BYTES]
-        picture = await reading.run(lambda: self._read(content, limits, stop))
-        pixels = sum(page.shape[0] * page.shape[1] for page in picture.pages)
-        return await self._computing[pixels <= _SMALL_PIXELS].run(lambda: work(picture, stop))
+        small = len(content) <= _SMALL_BYTES
+
+        def begin() -> tuple[Picture, list[_Result]]:
+            picture = self._read(content, limits, stop)
+            pixels = sum(page.shape[0] * page.shape[1] for page in picture.pages)
+            return picture, [work(picture, stop)] if small and pixels <= _SMALL_PIXELS else []
+
+        picture, found = await self._reading[small].run(begin)
+        if found:
+            return found[0]
+        try:
+            return await self._computing.run(lambda: work(picture, stop))
+        finally:
+            gc.collect()  # requests hold themselves in circles, and with them megabytes
 
     def _read(self, content: bytes, limits: Limits, stop: Stop) -> Picture:
         """By the process that belongs to this thread."""
@@ -79,7 +90,7 @@ class Computing:
 
     def has_ended(self, within: float) -> bool:
         """Whether all work ends within so many seconds."""
-        lines = (*self._reading.values(), *self._computing.values())
+        lines = (*self._reading.values(), self._computing)
         return not wait([work for line in lines for work in line.under_way], within).not_done
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import threading
@@ -36,7 +37,13 @@ class Computing:
         self._computing = _Line(at_once)
         self._readers = threading.local()
 
-    async def run(self, request: Request, limits: Limits, work: Callable[[Picture, Stop], _Result]) -> _Result:
+    async def run(
+        self,
+        request: Request,
+        limits: Limits,
+        work: Callable[[Picture, Stop], _Result],
+        unpack: Callable[[bytes], Picture] | None = None,
+    ) -> _Result:
         """What `work` makes of the picture that a request brings.
 
         Args:
@@ -44,13 +51,15 @@ class Computing:
             limits: of the picture.
             work: called in a thread with the picture. It is asked to stop when its time is over or the client has
                 gone; until it has ended, nobody else gets its place.
+            unpack: makes the picture of a body that is no image file, in that thread.
 
         Raises:
             FileError: the picture cannot be read, or not within the limits.
             HTTPException: 503 where no place became free in time, 504 where it took too long.
         """
         content, stop = await request.body(), Stop()
-        answering = asyncio.ensure_future(self._answer(content, limits, work, stop))
+        read = unpack or functools.partial(self._read, limits=limits, stop=stop)
+        answering = asyncio.ensure_future(self._answer(content, read, work, stop))
         leaving = asyncio.ensure_future(request.receive())  # behind the body comes only that the client has gone
         try:
             await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -63,12 +72,16 @@ class Computing:
                 task.cancel()
 
     async def _answer(
-        self, content: bytes, limits: Limits, work: Callable[[Picture, Stop], _Result], stop: Stop
+        self,
+        content: bytes,
+        read: Callable[[bytes], Picture],
+        work: Callable[[Picture, Stop], _Result],
+        stop: Stop,
     ) -> _Result:
         small = len(content) <= _SMALL_BYTES
 
         def begin() -> tuple[Picture, list[_Result]]:
-            picture = self._read(content, limits, stop)
+            picture = read(content)
             pixels = sum(page.shape[0] * page.shape[1] for page in picture.pages)
             return picture, [work(picture, stop)] if small and pixels <= _SMALL_PIXELS else []
 

@@ -42,9 +42,9 @@ SLOW = {
     "16-bit colours in one column": lambda: deep_png(1, 4_000_000, 3),
     "16-bit colours, interlaced": lambda: deep_png(2500, 2500, 0, interlaced=True),
     "as many chunks as may be": lambda: add_to_png(chunk(b"IDAT", b"") * 4900),
-    "as many scans as may be": lambda: jpeg(2400, 60),
+    "as many scans as may be": lambda: jpeg(2300, 60),
     "as many large scans as may be": lambda: jpeg(9000, 3),
-    "as many runs as may be": lambda: run_length_bmp(2000, b"\1\1" * 4_000_000, packing=2),
+    "as many runs as may be": lambda: run_length_bmp(2000, (b"\xff\1" * 7 + b"\xd7\1\0\0") * 2000, packing=2),
 }
 
 

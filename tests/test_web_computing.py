@@ -113,15 +113,20 @@ def test_the_line_is_not_endless(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(computing, "_MOST_WAITING", 2)
 
     async def test() -> list[Any]:
-        one = Computing()
+        one, end = Computing(), threading.Event()
 
         def ask(number: int) -> asyncio.Task[int]:
-            return asyncio.create_task(one.run(Client().request, LIMITS, lambda picture, stop: number))
+            def work(picture: Picture, stop: Stop) -> int:
+                end.wait(60)
+                return number
+
+            return asyncio.create_task(one.run(Client().request, LIMITS, work))
 
         first = [ask(number) for number in range(3)]
         await asyncio.sleep(0.05)
         with pytest.raises(HTTPException) as busy:
             await ask(3)
+        end.set()
         assert (busy.value.status_code, busy.value.headers) == (503, {"retry-after": "1"})
         return await asyncio.gather(*first)
 

@@ -140,7 +140,7 @@ def test_front_and_search_take_clean_images(folder: Path, tmp_path: Path, capsys
         (["--clean", "CLEAN", "--with", "blur", "--strength", "1", "2", "3"], "the least and the greatest"),
         (["--clean", "CLEAN", "--strength", "1", "--with", "blur"], "does not follow a --with"),
         (["--clean", "CLEAN", "--with", "blur", "--strength", "1", "--strength", "2"], "does not follow a --with"),
-        (["--clean", "CLEAN"], "both, or --with KIND beside --clean"),
+        (["--clean", "CLEAN"], "--noisy beside it, or --with KIND"),
         (["--with", "blur"], "--with is given with no images"),
         (["digits-on-garments-sample", "--with", "blur"], "--with is given with PAIRS"),
         (["--noisy", "CLEAN", "--clean", "CLEAN", "--with", "blur"], "--with is given with --noisy"),

@@ -45,7 +45,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     options.add(command, "model")
     images = "files, folders, patterns, a Zarr store, or - for standard input"
     command.add_argument("images", nargs="*", metavar="IMAGE", help=images)
-    learn = f"no MODEL is given: adjust {_START} to this very image first, in about ten seconds of a core"
+    learn = f"no MODEL is given: adjust {_START} to this very image first, in some seconds of a core"
     command.add_argument("--learn", action="store_true", help=learn)
     saved = "where to leave the model that was learned"
     command.add_argument("--save-model", type=Path, metavar="FILE", help=saved)

@@ -130,7 +130,8 @@ def test_training_from_noisy_images_alone(tmp_path: Path, capsys: pytest.Capture
     assert found == pytest.approx(0.06, rel=0.15)
     page = (run / "report.html").read_text()
     assert "there are no clean images" in page
-    assert "residual" in page
+    assert "From top to bottom: noisy, denoised, residual" in page
+    assert list(run.rglob("*residual*.png"))
     assert "SSIM" not in page
     assert main(["train", "--noisy", str(noisy), "--out", str(run), *SMALL, "--resume"]) == 0
     shown = capsys.readouterr().out

@@ -18,8 +18,8 @@ from smidgen.training.loop import Progress
 from smidgen.training.recipe import CROP
 from smidgen.training.train import train
 
-# From a model's numbers on some six seconds of a core, in small steps: larger ones, and more, learn the noise of this one
-# image (docs/experiments.md). From none so long as to get anywhere.
+# From a model's numbers on some six seconds of a core, in small steps: larger ones, and more, learn the noise of this
+# one image (docs/experiments.md). From none so long as to get anywhere.
 _STEPS, _RATE = 150, 5e-4
 _STEPS_ANEW, _RATE_ANEW = 3000, 1e-2
 

@@ -251,7 +251,7 @@ READERS = {
         (
             *pictures("JPEG", "L", "RGB", "CMYK", exif=make_exif(6), xmp=xmp(6)),
             *pictures("JPEG", "L", "RGB", progressive=True),
-            *(run_length_bmp(9, b"\x05\x07\x04\x01\0\4abcd\0\0\0\2\2\1\0\1", packing) for packing in (1, 2)),
+            *(run_length_bmp(9, b"\5\7\0\4abcd\0\0" + 8 * b"\x09\1\0\0" + b"\0\1", packing) for packing in (1, 2)),
             *pictures("BMP", "1", "L", "RGB"),
             *pictures("WEBP", "RGB", "RGBA"),
         ),

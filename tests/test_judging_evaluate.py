@@ -40,7 +40,7 @@ def test_json_has_the_promised_shape(tmp_path: Path, generator: np.random.Genera
     judged = evaluate(Runtime(tmp_path / "m.onnx"), dataset.test.first(60), name=SAMPLE_TASK, split="test",
                       val=dataset.val.first(20))  # fmt: skip
     content = to_plain(judged.evaluation)
-    named = {"model", "num_parameters", "budget", "pairs", "split", "n", "scores", "baselines"}
+    named = {"model", "num_parameters", "budget", "pairs", "split", "n", "scores", "estimate", "baselines"}
     more = {"strengths", "legibility_by_digit", "truth_by", "no_legibility", "error_by", "confusion", "interrupted"}
     more |= {"left_out", "reader"}
     assert set(content) == named | more

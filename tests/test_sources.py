@@ -44,7 +44,7 @@ def test_a_task_a_file_and_two_files(tmp_path: Path, pickled: Path):
         ({}, "no pairs"),
         ({"pairs": "cats"}, "is not a file, a folder or a task"),
         ({"pairs": "c" * 300}, "is not a file, a folder or a task"),
-        ({"noisy": Path("x.npy")}, "only one"),
+        ({"noisy": Path("x.npy")}, "does not exist"),
         ({"pairs": "a.pkl", "noisy": Path("x.npy")}, "are both given"),
         ({"pairs": "digits-on-garments-sample", "val": Path("v.pkl")}, "its own labels"),
     ],

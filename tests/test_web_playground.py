@@ -227,7 +227,8 @@ def test_each_model_begins_with_its_own_kind(model: str, start: str, examples: i
     """Examples, corruption and words are those of what the model was trained on, with what ships."""
     offer = make_playground([(model, Runtime(find_model(model)))], Computing()).routes
     (route,) = [route for route in offer if getattr(route, "path", "") == "/playground"]
-    found = asyncio.run(route.endpoint())
+    with ThreadPoolExecutor(1) as pool:  # the browser of other tests keeps a loop in this thread
+        found = pool.submit(lambda: asyncio.run(route.endpoint())).result()
     assert (found["start"], len(found["examples"])) == (start, examples)
     assert word in found["words"]
     assert ("digit" in found["words"]) == (word == "digit")

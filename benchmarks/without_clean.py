@@ -26,6 +26,7 @@ from smidgen.data.origin import RECORRUPTED, TWO_SHOTS, WithoutClean
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.data.photographs import add_field_noise, load_photographs
 from smidgen.data.scale import UNIT, Scales
+from smidgen.judging.scores import psnr
 from smidgen.judging.without_truth import judge_without_truth
 from smidgen.model.file import write_model
 from smidgen.model.records import ModelInfo
@@ -70,7 +71,7 @@ def _learn(dataset: Dataset, asked: argparse.Namespace, place: Path) -> Runtime:
 
 
 def _psnr(denoised: np.ndarray, clean: np.ndarray) -> float:
-    return -10 * math.log10(float(np.square(np.clip(denoised, 0, 1) - clean).mean()))
+    return float(psnr(np.clip(denoised, 0, 1)[None], clean[None])[0])
 
 
 def _run(runtime: Runtime, noisy: np.ndarray) -> np.ndarray:

@@ -168,7 +168,7 @@ def evaluate(
         raise InputError(f"there is no part {split!r}", expected="'val' or 'test'")
     from smidgen.data.open import open_dataset
     from smidgen.data.pairs import Dataset
-    from smidgen.judging.evaluate import evaluate
+    from smidgen.judging.judge import judge
 
     info = model.info
     dataset = (
@@ -183,16 +183,9 @@ def evaluate(
         )
     )
     part, scored = dataset.to_score(split)
-    if dataset.without_clean:
-        from smidgen.judging.without_truth import judge_without_truth
-
-        return judge_without_truth(
-            model.runtime, scored, dataset.without_clean, name=dataset.name, split=part
-        ).evaluation
-    judged = evaluate(
-        model.runtime, scored, name=dataset.name, split=part, val=dataset.val,
-        with_baselines=baselines, reader=reader, language=language,
-    )  # fmt: skip
+    judged = judge(
+        model.runtime, dataset, scored, split=part, with_baselines=baselines, reader=reader, language=language
+    )
     return judged.evaluation
 
 

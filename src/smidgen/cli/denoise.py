@@ -98,7 +98,7 @@ def _learn(arguments: argparse.Namespace) -> int:
     start = find_model(_START)
     dataset = open_alone(image, start, _parse_range(arguments.range))
     for warning in dataset.warnings:
-        print(f"smidgen: {image}: {warning}", file=sys.stderr)
+        print(show_text(f"smidgen: {image}: {warning}"), file=sys.stderr)
     scale = dataset.scales.noisy
     with tempfile.TemporaryDirectory() as folder, Display() as display:
         display.say(f"{image}: noise of {dataset.without_clean and dataset.without_clean.noise} of full scale")

@@ -20,8 +20,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score a model beside the baselines."""
-    from smidgen.judging.evaluate import evaluate
-    from smidgen.judging.without_truth import judge_without_truth
+    from smidgen.judging.judge import judge
 
     runtime = Runtime(find_model(arguments.model))
     dataset = options.open_pairs(arguments, runtime.info, without_clean=True)
@@ -37,15 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     split, pairs = dataset.to_score(arguments.split)
     with Display() as display:
-        if dataset.without_clean:
-            judged = judge_without_truth(
-                runtime, pairs, dataset.without_clean, name=dataset.name, split=split, watch=display.judging
-            ).evaluation
-        else:
-            judged = evaluate(
-                runtime, pairs, name=dataset.name, split=split, val=dataset.val,
-                with_baselines=not arguments.no_baselines, reader=arguments.reader, language=arguments.language,
-                watch=display.judging,
-            ).evaluation  # fmt: skip
+        judged = judge(
+            runtime, dataset, pairs, split=split, with_baselines=not arguments.no_baselines,
+            reader=arguments.reader, language=arguments.language, watch=display.judging,
+        ).evaluation  # fmt: skip
     print(json.dumps(to_plain(judged)) if arguments.json else show.scores_text(judged))
     return Exit.FAILED if judged.interrupted else Exit.DONE

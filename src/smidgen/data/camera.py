@@ -66,7 +66,7 @@ def _each_site() -> list[tuple[int, int, int]]:
 
 
 def _to_light(values: Images) -> Images:
-    """SRGB's curve undone (IEC 61966-2-1)."""
+    """The curve of sRGB undone (IEC 61966-2-1)."""
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 

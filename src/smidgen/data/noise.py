@@ -200,11 +200,11 @@ def _fit_line(blocks: _Values, gains: tuple[float, float]) -> tuple[float, float
 
 def _fit_factor(blocks: _Values, noise: Noise) -> float:
     """The factor between these blocks' variance and the line."""
+    if len(blocks) < _FEWEST_BLOCKS:
+        return 1.0
     gains = _gains(noise.correlation)
     line = noise.variance(blocks[:, 0])
     energy, unlike = blocks[:, 1] / line / gains[0], blocks[:, 2] / line / gains[1]
-    if len(blocks) < _FEWEST_BLOCKS:
-        return 1.0
     factor = float(np.quantile(energy, 0.05)) / _LOW
     for _ in range(30):
         flat = (energy < factor * (1 + _CUT * _SPREAD)) & (unlike < _UNLIKE * factor)

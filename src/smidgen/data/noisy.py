@@ -21,7 +21,6 @@ from smidgen.data.collection import (
     MadeImages,
     ScaledImages,
     Shapes,
-    Window,
     first_pieces,
     group_by_size,
     read,
@@ -80,14 +79,15 @@ class RecorruptedSource:
             signs = (1, -1) if len(windows) > 1 else (1,)
             batch = []
             for group in group_by_size(half):
-                noisy, drawn = self.noisy.read(group), self._draw(group, generator)
+                noisy = self.noisy.read(group)
+                drawn = self._draw(noisy, [number for number, _, _ in group], generator)
                 batch += [_recorrupt(noisy, sign * drawn) for sign in signs]
             yield batch
 
-    def _draw(self, windows: Sequence[Window], generator: np.random.Generator) -> Images:
-        """More noise of the kind that these windows have."""
-        factors = np.sqrt(self.factors[[number for number, _, _ in windows]])
-        return self.noise.draw(self.noisy.read(windows), generator) * factors[:, None, None, None]
+    def _draw(self, noisy: Images, places: Sequence[int], generator: np.random.Generator) -> Images:
+        """More noise of the kind that these parts of the images at some places have."""
+        factors = np.sqrt(self.factors[places])
+        return self.noise.draw(noisy, generator) * factors[:, None, None, None]
 
     def fixed(self) -> Pairs:
         """All images, recorrupted once and for all."""
@@ -95,7 +95,7 @@ class RecorruptedSource:
         def make(side: int) -> MadeImages:
             def part(images: Images, places: Sequence[int]) -> Images:
                 made = [
-                    self.noise.draw(image[None], np.random.default_rng(SEED + place)) * np.sqrt(self.factors[place])
+                    self._draw(image[None], [place], np.random.default_rng(SEED + place))
                     for image, place in zip(images, places, strict=True)
                 ]
                 return _recorrupt(images, np.concatenate(made))[side]
@@ -121,8 +121,6 @@ def _recorrupt(noisy: Images, drawn: Images) -> tuple[Images, Images]:
 def split_noisy(
     raw: RawPairs,
     *,
-    val: RawPairs | None = None,
-    test: RawPairs | None = None,
     scales: Scales | None = None,
     output: str | None = None,
     whole: bool = False,
@@ -133,7 +131,6 @@ def split_noisy(
 
     Args:
         raw: noisy images, alone as X and as y, or first shots as X and second ones as y.
-        val, test: such images, used whole instead of a tenth of `raw`.
         scales: a model's, whose rule for X is used as long as the values are on it.
         output: of the network, which is a residual.
         whole: all images in every part, for a model that saw none of them.
@@ -149,8 +146,8 @@ def split_noisy(
             f"the output {output} is asked for, and there are noisy images alone",
             expected="residual: without clean images only what is noise can be learned",
         )
-    few = len(raw) < _FEWEST_TO_SPLIT and val is None and test is None
-    drawn = keep_all(raw, apart=apart) if whole or few else draw_parts(raw, val, test, apart=apart, **draw)
+    few = len(raw) < _FEWEST_TO_SPLIT
+    drawn = keep_all(raw, apart=apart) if whole or few else draw_parts(raw, apart=apart, **draw)
     parts = drawn.parts
     scale = _choose_scale(parts[0], scales)
     two = raw.noisy is not raw.clean

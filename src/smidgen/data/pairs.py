@@ -175,6 +175,11 @@ class Dataset:
     floor: float = 0.0
     warnings: tuple[str, ...] = ()
 
+    @property
+    def choosing(self) -> Pairs:
+        """What the epoch is chosen on."""
+        return self.chosen_on or self.val
+
     def part(self, split: str) -> Pairs:
         """The pairs to score on: "val" or "test"."""
         return self.test if split == "test" else self.val

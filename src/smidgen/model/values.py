@@ -22,7 +22,7 @@ _CLEARLY = 0.2
 _CLEAR_SKEW = 0.5
 _FLAT = 1e-9
 _FEW = 0.001
-_ALL, _EVERY = 2**20, 31  # up to so many values all count for their mean and skewness, of more only some
+_ALL, _EVERY = 2**16, 31  # up to so many values all count for their skewness, of more only some
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +129,14 @@ class Seen:
     Attributes:
         count: how many there were.
         outside: how many of them were not expected.
+        total: their sum, where 1 is full scale.
         largest: of them.
-        powers: sums of some, where 1 is full scale, to the powers 0 to 3.
+        powers: sums of some to the powers 0 to 3.
     """
 
     count: int = 0
     outside: int = 0
+    total: float = 0.0
     largest: float = -np.inf
     powers: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
@@ -142,6 +144,7 @@ class Seen:
         return Seen(
             count=self.count + other.count,
             outside=self.outside + other.outside,
+            total=self.total + other.total,
             largest=max(self.largest, other.largest),
             powers=(
                 self.powers[0] + other.powers[0],
@@ -154,7 +157,7 @@ class Seen:
     @property
     def mean(self) -> float:
         """Of the values, where 1 is full scale."""
-        return self.powers[1] / max(1, self.powers[0])
+        return self.total / max(1, self.count)
 
     @property
     def skewness(self) -> float:
@@ -162,6 +165,12 @@ class Seen:
         first, second, third = (power / max(1, self.powers[0]) for power in self.powers[1:])
         variance = second - first**2
         return float((third - 3 * first * second + 2 * first**3) / variance**1.5) if variance > _FLAT else 0.0
+
+
+def _powers(values: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    first = values.astype(np.float64)
+    second = first * first
+    return float(first.size), float(first.sum()), float(second.sum()), float((second * first).sum())
 
 
 class Way:
@@ -217,11 +226,13 @@ class Way:
         if self._inverted:
             normalised = 1 - normalised
         if values.size:
-            step = 1 if values.size <= _ALL else _EVERY
-            some = normalised.reshape(-1)[::step].astype(np.float64)
-            powers = (float(some.size), float(some.sum()), float((some**2).sum()), float((some**3).sum()))
-            outside = self._expected.outside(values)
-            self.seen += Seen(count=values.size, outside=outside, largest=float(values.max()), powers=powers)
+            self.seen += Seen(
+                count=values.size,
+                outside=self._expected.outside(values),
+                total=float(normalised.sum(dtype=np.float64)),
+                largest=float(values.max()),
+                powers=_powers(normalised.reshape(-1)[:: 1 if values.size <= _ALL else _EVERY]),
+            )
         return normalised
 
     def _give(self, noisy: NDArray[Any], denoised: NDArray[np.float32]) -> NDArray[Any]:

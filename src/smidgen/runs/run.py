@@ -4,18 +4,18 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import smidgen
 from smidgen.data.collection import map_images
 from smidgen.files import lock_folder, make_folder, read_file, write_whole
-from smidgen.judging.evaluate import Judgement, Watch, evaluate
+from smidgen.judging.evaluate import Judgement, Watch
 from smidgen.judging.extra import is_extra_installed
+from smidgen.judging.judge import judge
 from smidgen.judging.legibility import Reader
 from smidgen.judging.verdict import judge_history
-from smidgen.judging.without_truth import complaints, judge_without_truth
+from smidgen.judging.without_truth import complaints
 from smidgen.model.file import Weights, write_model
 from smidgen.model.records import Judged, ModelInfo, to_plain
 from smidgen.model.runtime import MODEL_FILE, Runtime
@@ -95,11 +95,7 @@ def leave_run(
     # Written before it is judged, so that a model is there whatever happens next.
     write_model(folder / MODEL_FILE, info, trained.weights)
     runtime = Runtime(folder / MODEL_FILE, experiment.recipe.threads)
-    told: dict[str, Any] = {"name": dataset.name, "split": experiment.split, "watch": watch}
-    if dataset.without_clean:
-        judged = judge_without_truth(runtime, pairs, dataset.without_clean, **told)
-    else:
-        judged = evaluate(runtime, pairs, val=dataset.val, reader=reader, **told)
+    judged = judge(runtime, dataset, pairs, split=experiment.split, reader=reader, watch=watch)
     if judged.evaluation.scores:
         scores = Judged(pairs=dataset.name, split=experiment.split, n=len(pairs), scores=judged.evaluation.scores)
         write_model(folder / MODEL_FILE, replace(info, judged=scores), trained.weights)
@@ -152,7 +148,7 @@ def _draw(experiment: Experiment, trained: Trained, floor: float) -> dict[str, b
 
 def _describe(experiment: Experiment, trained: Trained, judged: Judgement) -> RunRecord:
     dataset, recipe = experiment.dataset, experiment.recipe
-    clean = (dataset.chosen_on or dataset.val).clean
+    clean = dataset.choosing.clean
     mean = dataset.origin.means["clean"]
     blank = map_images(lambda images: np.full_like(images, mean), clean)
     if recipe.loss == "bce":

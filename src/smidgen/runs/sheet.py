@@ -123,12 +123,13 @@ def _shrink(images: Collection, number: int, size: Size) -> Image:
             counts = np.diff(starts, append=part.shape[axis]).reshape(-1, *[1] * (2 - axis))
             part = np.add.reduceat(part, starts, axis=axis) / counts.astype(np.float32)
         rows.append(part)
-    blocks = np.concatenate(rows)
-    resized = [
-        Pillow.fromarray(np.ascontiguousarray(blocks[..., channel])).resize(size[::-1], Pillow.Resampling.BOX)
-        for channel in range(channels)
-    ]
-    return np.stack([np.asarray(channel) for channel in resized], 2)
+    return shrink(np.concatenate(rows), size)
+
+
+def shrink(image: Image, size: Size) -> Image:
+    """The same of an image in memory."""
+    channels = (Pillow.fromarray(np.ascontiguousarray(image[..., place])) for place in range(image.shape[2]))
+    return np.stack([np.asarray(one.resize(size[::-1], Pillow.Resampling.BOX)) for one in channels], 2)
 
 
 def choose_detail(small: Image, number: int, size: Size, detail: Size) -> tuple[tuple[slice, slice], Window]:

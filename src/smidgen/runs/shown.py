@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from smidgen.data.collection import Image, shapes_of
+from smidgen.data.collection import shapes_of
 from smidgen.data.pairs import Pairs
 from smidgen.judging.evaluate import Judgement
 from smidgen.judging.text import find_mistakes, normalise
 from smidgen.runs.record import IMAGES_FOLDER, Shown
-from smidgen.runs.sheet import Pixels, choose_detail, draw_frame, to_pixels
+from smidgen.runs.sheet import Pixels, choose_detail, draw_frame, shrink, to_pixels
 
 SIDES = ("noisy", "denoised", "clean", "residual")  # the last where nothing is known to be clean
 STAMP_SIDE = 64  # pixels: of what is no larger ten are shown, side by side, and of others three
@@ -57,7 +57,7 @@ def _draw_pair(pairs: Pairs, judged: Judgement, place: int, files: dict[str, byt
     detail = None
     if max(height, width) > DETAIL_SIDE:
         size = _fit(height, width)
-        small = {side: _shrink(image, size) for side, image in images.items()}
+        small = {side: shrink(image, size) for side, image in images.items()}
         part = min(height, DETAIL_SIDE), min(width, DETAIL_SIDE)
         frame, (_, rows, columns) = choose_detail(small["clean" if known else "denoised"], place, (height, width), part)
         detail = rows.start, rows.stop, columns.start, columns.stop
@@ -77,12 +77,6 @@ def _fit(height: int, width: int) -> tuple[int, int]:
     """The size of an image scaled down to be seen whole."""
     rows, columns = (max(2, round(side * DETAIL_SIDE / max(height, width))) for side in (height, width))
     return rows, columns
-
-
-def _shrink(image: Image, size: tuple[int, int]) -> Image:
-    """An image scaled down: each pixel is the mean of those that it stands for."""
-    channels = (Pillow.fromarray(np.ascontiguousarray(image[..., place])) for place in range(image.shape[2]))
-    return np.stack([np.asarray(one.resize(size[::-1], Pillow.Resampling.BOX)) for one in channels], 2)
 
 
 def _tell_reading(judged: Judgement, place: int) -> tuple[str, bool | None]:

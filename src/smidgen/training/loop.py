@@ -143,7 +143,7 @@ class Loop:
 
     def _validate(self) -> float:
         self._engine.set_weights(self._weights)
-        pairs = self._dataset.chosen_on or self._dataset.val
+        pairs = self._dataset.choosing
         denoised = map_images(self._engine.denoise_batch, pairs.noisy)
         loss = bce_of_each if self._settings.loss == "bce" else mse
         return float(loss(denoised, pairs.clean).mean())

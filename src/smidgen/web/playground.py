@@ -197,7 +197,7 @@ def _examples(info: ModelInfo, pictures: Path | None, side: str) -> list[str]:
     """Addresses of images of the model's own kind: of its run's folder, or of those that ship with the package."""
     own = sorted(pictures.glob(f"*-{side}.png"))[:_EXAMPLES] if pictures else []
     if own:
-        return [f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}" for file in own]
+        return [_address(file.read_bytes()) for file in own]
     if info.spec.channels != 1:
         return []
     name = info.origin.name
@@ -332,4 +332,8 @@ def _data_url(image: NDArray[np.float32]) -> str:
     grey = _to_bytes(image)
     file = io.BytesIO()
     Image.fromarray(grey[..., 0] if grey.shape[2] == 1 else grey).save(file, "png", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    return _address(file.getvalue())
+
+
+def _address(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

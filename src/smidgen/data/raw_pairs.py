@@ -117,8 +117,9 @@ def survey(images: Kept, what: str, source: str) -> Survey:
             running.update(part.data)
             digests[number] = running.digest()
         flat = np.stack(parts).reshape(len(parts), -1)
-        low[numbers] = np.minimum(low[numbers], flat.min(1))
-        high[numbers] = np.maximum(high[numbers], flat.max(1))
+        with np.errstate(invalid="ignore"):  # NaN of the kind that signals when it is made a float64; refused below
+            low[numbers] = np.minimum(low[numbers], flat.min(1))
+            high[numbers] = np.maximum(high[numbers], flat.max(1))
     bad = int((~np.isfinite(low) | ~np.isfinite(high)).sum())
     if bad:
         images_of = f"{plural(bad, 'image')} of {what}"

@@ -28,6 +28,8 @@ from PIL import Image
 from smidgen.cli.grid import read_grid
 from smidgen.data.formats import read_array, read_pairs
 from smidgen.data.pairs import Dataset, FixedSource
+from smidgen.data.transcripts import read_transcripts
+from smidgen.data.zarr_images import open_zarr
 from smidgen.errors import SmidgenError
 from smidgen.images.kinds import Limits, Picture
 from smidgen.images.picture import pack_picture, read_picture
@@ -39,6 +41,13 @@ from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
 from smidgen.network.spec import PlainSpec
+from smidgen.pages.texts import read_texts
+from smidgen.runs.record import RUN_FILE
+from smidgen.runs.run import make_run, write_report
+from smidgen.training.checkpoint import pack_checkpoint, unpack_checkpoint
+from smidgen.training.experiment import Experiment
+from smidgen.training.loop import Loop
+from smidgen.training.train import ending_of, first_state, identity_of, trained_of
 from smidgen.web.reading_test import READ, Questions, ReadingTest, load_questions, work_out
 from tests.conftest import TINY, make_pairs, random_weights
 from tests.hostile import run_length_bmp
@@ -131,6 +140,34 @@ def read_model(content: bytes) -> None:
     if channels in (1, 3):
         denoise_picture(Runtime(content, threads=1), Picture(pages=(page,), alphas=(None,), kind="png"))
     write_card("it", info)
+
+
+def read_told(told: bytes) -> None:
+    """What a checkpoint tells of a training, beside its numbers, and that training's next epoch."""
+    spec, recipe = SHORT.spec, SHORT.recipe
+    with np.load(io.BytesIO(CHECKPOINT)) as file:
+        arrays = {name: file[name] for name in file.files} | {"told": np.frombuffer(told, np.uint8)}
+    state = unpack_checkpoint(packed(np.savez, **arrays), identity_of(DATASET, spec, recipe))
+    loop = Loop(spec, DATASET, recipe, state, None)
+    if not ending_of(state, recipe):
+        loop.run_epoch_or_roll_back()
+    trained_of(loop.state, "finished")
+
+
+def read_zarr(content: bytes) -> None:
+    """The metadata of an array, and what can be read of it then."""
+    folder = FOLDER / "a.zarr"
+    folder.mkdir(exist_ok=True)
+    (folder / "zarr.json").write_bytes(content)
+    for image in open_zarr(folder).images[:2]:
+        if image.shape[0] * image.shape[1] < 10**6:
+            _ = image[:, :]
+
+
+def read_beside(path: Path) -> None:
+    """The texts of pages, as they lie beside them and as pages are set from them."""
+    read_transcripts([path.parent], [path.name.removesuffix(".gt.txt")], [1])
+    read_texts(path)
 
 
 def read_named_labels(path: Path) -> None:
@@ -231,6 +268,42 @@ def studies() -> tuple[bytes, ...]:
 BARS = make_pairs(9, GENERATOR)
 DATASET = Dataset(name="bars", train=FixedSource(BARS), val=BARS, test=BARS, fingerprint="bars")
 GRID = b'network = "pyramid"\nscales = [2, 3]\nhidden_ratio = 0.5\nepochs = [1, 2]\nlearning_rate = 1e-3\n'
+SHORT = Experiment.plan(DATASET, TINY, 3600, command="smidgen train", split="val", epochs=3, seed=0, threads=1)
+CHECKPOINT = pack_checkpoint(
+    first_state(SHORT.spec, SHORT.recipe), identity_of(SHORT.dataset, SHORT.spec, SHORT.recipe)
+)
+
+
+def told_of_training() -> tuple[bytes, ...]:
+    loop = Loop(SHORT.spec, DATASET, SHORT.recipe, first_state(SHORT.spec, SHORT.recipe), None)
+    made = [CHECKPOINT]
+    for _ in range(2):
+        loop.run_epoch_or_roll_back()
+        state = replace(loop.state, optimizer={})  # which the numbers beside it have none of
+        made.append(pack_checkpoint(state, identity_of(DATASET, SHORT.spec, SHORT.recipe)))
+    return tuple(np.load(io.BytesIO(one))["told"].tobytes() for one in made)
+
+
+def run_records() -> tuple[bytes, ...]:
+    run = make_run(SHORT, folder=FOLDER / "run")
+    return ((run.folder / RUN_FILE).read_bytes(),)
+
+
+def write_again(path: Path) -> None:
+    """The report of a run's record."""
+    write_report(path.parent)
+
+
+def zarr_metadata() -> tuple[bytes, ...]:
+    import zarr
+
+    made = []
+    for number, options in enumerate(({}, {"compressors": None, "dimension_names": ("z", "y", "x")})):
+        zarr.create_array(FOLDER / f"{number}.zarr", data=X.reshape(3, 2, 8), chunks=(1, 2, 4), **options)
+        made.append((FOLDER / f"{number}.zarr" / "zarr.json").read_bytes())
+    return tuple(made)
+
+
 READERS = {
     "pickle": Reader(through_file("a.pkl", read_pairs), pickles()),
     "torch file": Reader(through_file("a.pt", read_pairs), torch_files()),
@@ -262,4 +335,8 @@ READERS = {
         (GRID, b'network = ["plain"]\noptimizer = ["adam", "sgd"]\nbatch_size = 8\npatience = 5\nepochs = 3\n'),
     ),
     "reading test": Reader(through_file("study", read_study), studies()),
+    "run record": Reader(through_file(RUN_FILE, write_again), run_records()),
+    "checkpoint": Reader(read_told, told_of_training()),
+    "texts": Reader(through_file("a.gt.txt", read_beside), ("One line.\r\nAnother, with ü – and so on.\n".encode(),)),
+    "Zarr metadata": Reader(read_zarr, zarr_metadata()),
 }

@@ -1,4 +1,6 @@
+import contextlib
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -160,6 +162,24 @@ def test_a_study_of_an_earlier_version_is_refused(plan: Plan):
         Study(plan)
     path.write_bytes(b"nonsense" * 1000)
     with pytest.raises(FileError, match="cannot be opened"):
+        Study(plan)
+
+
+CHANGES = {
+    "a round that is none": "UPDATE trial_user_attributes SET value_json = '\"x\"' WHERE key = 'round'",
+    "no sizes": "DELETE FROM trial_user_attributes WHERE key = 'size'",
+    "what is no JSON": "UPDATE trial_user_attributes SET value_json = '{' WHERE key = 'round'",
+    "values that cannot be": "UPDATE trial_params SET param_value = 1e9",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_study_that_somebody_changed(plan: Plan, change: str):
+    """Rounds and values that no search writes end in one clear word about the file."""
+    Study(plan).due()
+    with contextlib.closing(sqlite3.connect(plan.folder / "study.db")) as file, file:
+        assert file.execute(CHANGES[change]).rowcount > 0
+    with pytest.raises(FileError, match=r"study\.db cannot be (read|opened)"):
         Study(plan)
 
 

@@ -18,6 +18,9 @@ from smidgen.training.recipe import Recipe
 
 RUN_FILE, IMAGES_FOLDER = "run.json", "images"
 _MOST_BYTES = 64 * 2**20
+_EPOCH = {"epoch", "loss", "val_loss"}
+_LARGEST = 1e100
+REASONS = ("all", "first", "median", "worst")  # for which pairs are shown
 LOSS_NAMES = {"bce": "binary cross-entropy", "mse": "mean squared error"}
 
 
@@ -82,10 +85,36 @@ class RunRecord:
     history: tuple[dict[str, float | None], ...]
     shown: dict[str, tuple[Shown, ...]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse what says one thing here and another there, as no run of ours does.
+
+        Raises:
+            ValueError: it does.
+        """
+        judged = self.evaluation
+        digits = {str(digit) for digit, counts in enumerate(judged.confusion or ()) if sum(counts)}
+        there = {
+            "the kind of the network": "kind" in self.spec,
+            "a loss that is known": self.recipe.loss in LOSS_NAMES,
+            "the sizes of all parts": {"train", "val", "test"} <= self.origin.sizes.keys(),
+            "epochs with their losses": all(map(_can_be_drawn, self.history)),
+            "strengths of all baselines": judged.strengths.keys() >= judged.baselines.keys(),
+            "ten readings of each digit": all(len(counts) == 10 for counts in judged.confusion or ()),
+            "legibility of all digits": judged.legibility_by_digit.keys() >= digits,
+            "pairs that were chosen for a reason": set(self.shown) <= set(REASONS),
+        }
+        if lacking := [name for name, holds in there.items() if not holds]:
+            raise ValueError(f"it does not tell {lacking[0]}")
+
     @property
     def interrupted(self) -> bool:
         """Whether the training or the judging was, so that there is more to come."""
         return self.ending == "interrupted" or self.evaluation.interrupted
+
+
+def _can_be_drawn(record: dict[str, float | None]) -> bool:
+    numbers = [abs(value) for value in record.values() if value is not None]
+    return record.keys() >= _EPOCH and record["epoch"] is not None and all(n < _LARGEST for n in numbers)
 
 
 def find_run(folder: Path, experiment: Experiment) -> RunRecord | None:

@@ -110,15 +110,24 @@ class Study(Queue):
         # Values that are set: all of a grid, else those of the default recipe and around it, to begin with.
         first = [] if plan.sampler == "random" else plan.space.first_values()
         self._set = plan.space.combinations() if plan.space.grid else first
-        self.trials = [self._trial(frozen) for frozen in self.optuna.get_trials(deepcopy=False)]
+        try:
+            self.trials = [self._trial(frozen) for frozen in self.optuna.get_trials(deepcopy=False)]
+        except (LookupError, TypeError, ValueError) as error:  # what somebody changed may be anything
+            raise FileError(
+                f"the study {plan.folder / STUDY_FILE} cannot be read ({type(error).__name__})",
+                expected="what a search left there",
+            ) from None
         super().__init__(self.trials)
 
     def _trial(self, frozen: FrozenTrial) -> Trial:
         candidate = self.plan.space.build(frozen.params)
+        about = frozen.user_attrs
+        if min(int(about["round"]), int(about["size"])) < 0:
+            raise ValueError("a round is none")
         return Trial(
             number=frozen.number, dataset=self.plan.dataset, spec=candidate.spec, recipe=candidate.settings,
             path=self.plan.folder / "trials" / f"{frozen.number:04}.npz", rungs=self._rungs, frozen=frozen,
-            ending=frozen.user_attrs.get("ending", ""), error=frozen.user_attrs.get("error", ""),
+            ending=str(about.get("ending", "")), error=str(about.get("error", "")),
             told=frozen.state.is_finished(),
         )  # fmt: skip
 
@@ -271,7 +280,7 @@ def _open(plan: Plan) -> optuna.Study:
         if "search" not in study.user_attrs:
             study.set_user_attr("search", identity)
         found = study.user_attrs["search"]
-    except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
+    except (SQLAlchemyError, StorageInternalError, RuntimeError, ValueError, LookupError) as error:
         raise FileError(f"the study {path} cannot be opened ({_reason(error)})") from None
     if different := [key for key in identity | found if found.get(key) != identity.get(key)]:
         key = different[0]

@@ -4,15 +4,18 @@ import io
 import json
 import math
 import time
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.errors import FileError
-from smidgen.files import make_folder, read_file, write_whole
+from smidgen.files import check_memory, make_folder, read_file, refuse_bomb, write_whole
+from smidgen.network.layers import Network
 
 CHECKPOINT = "checkpoint.npz"
 _OLD_CHECKPOINT = "checkpoint.pt"  # of versions that trained with torch
@@ -22,6 +25,8 @@ _MOST_BYTES = 2**30
 _ARRAYS = ("weights", "best_weights", "optimizer")
 Arrays = dict[str, NDArray[Any]]
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
+_EPOCH = {"epoch", "loss", "val_loss"}  # what is told of each, at least
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,36 @@ class TrainingState:
     rollbacks: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """A `TrainingState` without its arrays, as a file tells it."""
+
+    epoch: _Count
+    step: _Count
+    best_epoch: _Count
+    best_val_loss: float
+    generator: dict[str, Any]
+    history: list[dict[str, int | float]]
+    seconds: float
+    rollbacks: _Count
+
+    def __post_init__(self) -> None:
+        restore_generator(self.generator)
+        if not all(record.keys() >= _EPOCH for record in self.history):
+            raise ValueError("an epoch lacks its losses")
+        if not self.best_epoch <= self.epoch == len(self.history):
+            raise ValueError("it tells of other epochs than it has")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """What stands beside the arrays of a file."""
+
+    format: int
+    identity: dict[str, Any]
+    state: dict[str, Any]
+
+
 def copy_arrays(arrays: Arrays) -> Arrays:
     """The same numbers in arrays of their own."""
     return {name: array.copy() for name, array in arrays.items()}
@@ -80,17 +115,23 @@ def unpack_checkpoint(content: bytes, identity: dict[str, Any], path: Path | str
         FileError: damaged, or of a training with other pairs, spec or settings.
     """
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        refuse_bomb(str(path), len(content), size)
+        check_memory(str(path), size)
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        told = json.loads(arrays.pop("told").tobytes())
-        if told["format"] != _FORMAT:
+        kept = msgspec.convert(json.loads(arrays.pop("told").tobytes()), _Kept)
+        if kept.format != _FORMAT:
             raise FileError(f"{path} was written by another version", remedy="Delete it to start over")
-        found = told["identity"]
+        found = kept.identity
         parts: dict[str, Arrays] = {part: {} for part in _ARRAYS}
         for name, array in arrays.items():
             part, _, own = name.partition("/")
             parts[part][own] = array
-        state = TrainingState(**(told["state"] | parts))
+        weights, best, optimizer = (parts[part] for part in _ARRAYS)
+        told = vars(msgspec.convert(kept.state, _Told))
+        state = TrainingState(weights=weights, best_weights=best, optimizer=optimizer, **told)
     except FileError:
         raise
     except Exception as error:  # numpy raises nearly anything on damaged input
@@ -104,6 +145,20 @@ def unpack_checkpoint(content: bytes, identity: dict[str, Any], path: Path | str
             remedy="Resume with the same command, or choose another folder",
         )
     return state
+
+
+def check_weights(state: TrainingState, network: Network) -> None:
+    """Refuse a state whose weights are not a network's.
+
+    Raises:
+        FileError: they are not, as in a checkpoint that somebody changed.
+    """
+    wanted = {weight.name: weight.shape for weight in network.weights}
+    for weights in (state.weights, state.best_weights):
+        if {name: weight.shape for name, weight in weights.items() if weight.dtype == np.float32} != wanted:
+            raise FileError(
+                "the checkpoint holds other weights than its network has", remedy=f"Delete {CHECKPOINT} to start over"
+            )
 
 
 def restore_generator(state: dict[str, Any]) -> np.random.Generator:

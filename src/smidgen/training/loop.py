@@ -9,8 +9,9 @@ from smidgen.data.collection import map_images
 from smidgen.data.crops import turn
 from smidgen.data.pairs import Batch, Dataset
 from smidgen.engine.native import Engine
+from smidgen.errors import FileError
 from smidgen.network.spec import Spec
-from smidgen.training.checkpoint import TrainingState, copy_arrays, restore_generator
+from smidgen.training.checkpoint import TrainingState, check_weights, copy_arrays, restore_generator
 from smidgen.training.losses import bce_of_each, mse
 from smidgen.training.optimizers import clip_norm, make_optimizer
 from smidgen.training.recipe import Recipe
@@ -62,7 +63,11 @@ class Loop:
         self._settings = settings
         self.state = state
         self._watch = watch
-        self._go_on_from(state)
+        check_weights(state, spec.network())
+        try:
+            self._go_on_from(state)
+        except ValueError as error:
+            raise FileError(f"the checkpoint cannot be gone on from ({error})") from None
         self._engine = Engine(spec, self._weights, settings.threads)
         examples, _ = dataset.measure(settings.crop)
         self._steps_an_epoch = math.ceil(examples / settings.batch_size)

@@ -10,7 +10,13 @@ from smidgen.data.pairs import Dataset
 from smidgen.errors import FileError
 from smidgen.files import make_folder, write_whole
 from smidgen.network.spec import Spec
-from smidgen.training.checkpoint import TrainingState, load_checkpoint, pack_checkpoint, unpack_checkpoint
+from smidgen.training.checkpoint import (
+    TrainingState,
+    check_weights,
+    load_checkpoint,
+    pack_checkpoint,
+    unpack_checkpoint,
+)
 from smidgen.training.loop import DivergedError, Loop
 from smidgen.training.recipe import Recipe
 from smidgen.training.train import Trained, diverged, ending_of, first_state, identity_of, trained_of
@@ -156,7 +162,9 @@ class Training:
         return trained_of(self._load(), self.ending)
 
     def _load(self) -> TrainingState:
-        return load_checkpoint(self.path, identity_of(self.dataset, self.spec, self.recipe))
+        state = load_checkpoint(self.path, identity_of(self.dataset, self.spec, self.recipe))
+        check_weights(state, self.spec.network())
+        return state
 
     def _follow(self, state: TrainingState) -> None:
         self.history, self.seconds = state.history, state.seconds

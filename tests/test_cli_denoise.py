@@ -2,10 +2,12 @@ import io
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from smidgen.cli.main import main
@@ -46,6 +48,24 @@ def test_a_folder_keeps_its_tree_and_goes_on_after_a_broken_file(
     said = capsys.readouterr().err
     assert "broken.png" in said
     assert "1 of 7" in said
+
+
+def test_after_a_kill_the_next_run_tidies_up(tmp_path: Path, tiny_model: Path):
+    """What a run that was killed had half written is gone after the next into the same folder."""
+    big, small, out = tmp_path / "big", tmp_path / "small", tmp_path / "out"
+    for folder, side in ((big, 5000), (small, 9)):
+        folder.mkdir()
+        tifffile.imwrite(folder / "a.tif", np.zeros((side, side), np.uint8))
+    command = [sys.executable, "-m", "smidgen", "denoise", str(tiny_model), str(big), "-o", str(out), "--threads", "1"]
+    with subprocess.Popen(command) as process:
+        while not (out.exists() and any(out.iterdir())):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    (half,) = out.iterdir()
+    assert half.name.startswith(".a-")
+    assert main(["denoise", str(tiny_model), str(small), "-o", str(out)]) == 0
+    assert [path.name for path in out.iterdir()] == ["a.tif"]
 
 
 def test_patterns_and_several_files(tmp_path: Path, pictures: Path, tiny_model: Path):

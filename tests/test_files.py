@@ -136,6 +136,35 @@ def test_what_a_kill_left_is_removed(tmp_path: Path):
         assert {path for path in tmp_path.rglob("*") if path.is_file()} - {run / ".lock"} == kept
 
 
+LASTING = "from smidgen.files import *; import os, sys, time; fill_whole(Path(sys.argv[1]), {})"
+
+
+def test_what_a_kill_left_in_any_folder_is_removed(tmp_path: Path):
+    """Whoever next writes a file of the ending into a folder removes what is half written there, but not by the living.
+
+    Nor files of other endings, whose names only look so, or which a link is for.
+    """
+    waiting = LASTING.format("lambda made: (made.write_text('half'), print(flush=True), time.sleep(60))")
+    command = [sys.executable, "-c", waiting, str(tmp_path / "b.png")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as living:
+        try:
+            assert living.stdout
+            living.stdout.readline()
+            (half,) = tmp_path.iterdir()
+            killed = LASTING.format("lambda made: (made.write_text('half'), os.kill(os.getpid(), 9))")
+            for name in ("a.png", "c.png", "d.txt"):
+                command = [sys.executable, "-c", killed, str(tmp_path / name)]
+                assert subprocess.run(command, check=False).returncode == -9
+            (tmp_path / ".a-0123.png").touch()
+            (tmp_path / ".link-0123456789abcdef.png").symlink_to(tmp_path / ".a-0123.png")
+            write_whole(tmp_path / "e.png", b"whole")
+            left = {path.name[:3] for path in tmp_path.iterdir()}
+            assert left == {".b-", ".d-", ".a-", ".li", "e.p"}
+            assert half.read_text() == "half"
+        finally:
+            living.kill()
+
+
 def test_text_that_is_no_unicode(tmp_path: Path):
     """A name of a file that is no Unicode, in a page or a record, stands there as an escape."""
     write_whole(tmp_path / "a.html", "p\udcff")

@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,10 +14,14 @@ from pathlib import Path
 
 from smidgen.errors import FileError
 
+if sys.platform != "win32":
+    import fcntl
+
 _FREELY_UNPACKED, _RATIO = 512 * 2**20, 100
 _START_BYTES = 4096
 # Names of files that were being written, see `fill_whole`.
 _UNFINISHED = re.compile(r"\..{0,40}-[0-9a-f]{16}(\.[^.]*)?", re.DOTALL)
+_tidied: set[tuple[Path, str]] = set()  # folders and endings, by this process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,17 +83,24 @@ def write_whole(path: Path, content: bytes | str) -> None:
 def fill_whole(path: Path, fill: Callable[[Path], object]) -> None:
     """As `write_whole`, for content that `fill` writes to the path it is given.
 
+    The first time that a process writes a file of this ending into a folder, it removes those that others, which were
+    killed, had half written there.
+
     Raises:
         FileError: the folder cannot be written to or the disk is full.
     """
     # The name is known before there is such a file, so that an interruption at any moment removes it.
     temporary = path.parent / f".{path.stem[:40]}-{secrets.token_hex(8)}{path.suffix.lower()}"
+    here = path.parent.absolute(), temporary.suffix
+    if here not in _tidied:
+        _remove_unfinished(*here)
+        _tidied.add(here)
     try:
-        temporary.touch(exist_ok=False)
-        fill(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with _hold(temporary):
+            fill(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     except OSError as error:
         raise FileError(f"{path} cannot be written ({error.strerror or error})") from error
     finally:
@@ -222,8 +234,46 @@ def lock_folder(path: Path, doing: str) -> Iterator[None]:
         lock.release()
 
 
-def _remove_unfinished(folder: Path) -> None:
+@contextmanager
+def _hold(path: Path) -> Iterator[None]:
+    """Make a file, and hold a lock on it that the system drops when this process ends, however it ends."""
+    if sys.platform == "win32":
+        path.touch(exist_ok=False)
+        yield
+        return
+    while True:
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with suppress(OSError):  # there are file systems without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file).st_nlink:
+            break
+        os.close(file)  # another process found it before it was locked, and removed it
+    try:
+        yield
+    finally:
+        os.close(file)
+
+
+def _remove_unfinished(folder: Path, suffix: str | None = None) -> None:
+    """Remove what processes that live no more had half written; files of one ending, or all in a folder that is ours.
+
+    Without locks on files, as in Windows, only where the folder is ours can it be known that nobody writes one.
+    """
     with suppress(OSError):
         for path in folder.iterdir():
-            if _UNFINISHED.fullmatch(path.name) and not path.is_dir():
+            if _UNFINISHED.fullmatch(path.name) and suffix in (None, path.suffix) and path.is_file():
+                _remove_unless_held(path, ours=suffix is None)
+
+
+def _remove_unless_held(path: Path, ours: bool) -> None:
+    with suppress(OSError):
+        if sys.platform == "win32":
+            if ours:
                 path.unlink()
+            return
+        file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+        finally:
+            os.close(file)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from smidgen.cli import options
+from smidgen.cli import options, show
 from smidgen.data.collection import ScaledImages, shapes_of
 from smidgen.data.corruptions import make_corruption
 from smidgen.data.formats import read_clean
@@ -68,5 +68,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(to_plain({"pairs": str(arguments.out), "n": len(clean), "corrupted": made})))
     else:
-        print(f"{arguments.out}: {plural(len(clean), 'pair')}, by {made}")
+        show.out(f"{show_text(str(arguments.out))}: {plural(len(clean), 'pair')}, by {made}")
     return Exit.DONE

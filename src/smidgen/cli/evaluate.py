@@ -40,5 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
             runtime, dataset, pairs, split=split, with_baselines=not arguments.no_baselines,
             reader=arguments.reader, language=arguments.language, watch=display.judging,
         ).evaluation  # fmt: skip
-    print(json.dumps(to_plain(judged)) if arguments.json else show.scores_text(judged))
+    if arguments.json:
+        print(json.dumps(to_plain(judged)))
+    else:
+        show.out(show.scores_text(judged))
     return Exit.FAILED if judged.interrupted else Exit.DONE

@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from smidgen.cli import options
-from smidgen.errors import Exit
+from smidgen.cli import options, show
+from smidgen.errors import Exit, show_text
 from smidgen.export.export import Exported, export_model
 from smidgen.model.zoo import find_model
 
@@ -33,18 +33,18 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(_to_dict(exported)))
         return Exit.DONE
-    noisy, clean = exported.noisy_scale, exported.clean_scale
+    noisy, clean, name = exported.noisy_scale, exported.clean_scale, show_text(str(exported.path))
     height, width = exported.size
     if arguments.to == "html":
-        print(f"{exported.path}: takes pictures, black to white as X's {noisy}; in the result as y's {clean}")
-        print(f"  of any size; its empty canvas is {height} x {width}")
+        show.out(f"{name}: takes pictures, black to white as X's {noisy}; in the result as y's {clean}")
+        show.out(f"  of any size; its empty canvas is {height} x {width}")
     else:
-        print(f"{exported.path}: takes values on X's scale, {noisy}, and gives values on y's, {clean}")
-        print(f"  images: {height} x {width}")
-    print(_differences(exported))
+        show.out(f"{name}: takes values on X's scale, {noisy}, and gives values on y's, {clean}")
+        show.out(f"  images: {height} x {width}")
+    show.out(_differences(exported))
     for name, value in exported.facts.items():
         if isinstance(value, int):
-            print(f"  {name.replace('_', ' ')}: {value:,}")
+            show.out(f"  {name.replace('_', ' ')}: {value:,}")
     return Exit.DONE
 
 

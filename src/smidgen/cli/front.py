@@ -9,7 +9,7 @@ from typing import Any
 from smidgen.cli import options, show
 from smidgen.cli.progress import Display
 from smidgen.engine.library import count_cores, levels
-from smidgen.errors import Exit, plural
+from smidgen.errors import Exit, plural, show_text
 from smidgen.files import lock_folder, write_whole
 from smidgen.model.records import to_plain
 from smidgen.network.spec import default_spec, parse_budget
@@ -56,7 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
     drawn = [(f"{point['budget']:,}", point["num_parameters"], point["scores"].mse) for point in points]
     write_whole(figure, draw_front(drawn))
     write_whole(folder / "front.json", json.dumps(to_plain(points), indent=1) + "\n")
-    print(json.dumps(to_plain(points)) if arguments.json else f"{_table(points)}\n\nfigure:   {figure}")
+    if arguments.json:
+        print(json.dumps(to_plain(points)))
+    else:
+        show.out(_table(points), "", f"figure:   {show_text(str(figure))}")
     return Exit.DONE
 
 

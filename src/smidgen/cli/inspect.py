@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from smidgen.cli import options
-from smidgen.cli.show import table
+from smidgen.cli.show import out, table
 from smidgen.data.collection import Images
 from smidgen.data.pairs import Dataset, Labels
 from smidgen.data.sizes import Sizes, count_sizes
-from smidgen.errors import Exit, plural
+from smidgen.errors import Exit, plural, show_text
 from smidgen.files import FileKind, check_target, write_whole
 from smidgen.model.records import to_plain
 
@@ -39,12 +39,15 @@ def run(arguments: argparse.Namespace) -> int:
         write_whole(arguments.picture, draw_sheet(dataset.train))
     sizes = count_sizes(dataset)
     about = {"origin": dataset.origin, "sizes": sizes, "scales": dataset.scales, "warnings": dataset.warnings}
-    print(json.dumps(to_plain(about)) if arguments.json else _text(dataset, sizes))
+    if arguments.json:
+        print(json.dumps(to_plain(about)))
+    else:
+        out(_text(dataset, sizes))
     return Exit.DONE
 
 
 def _text(dataset: Dataset, sizes: Sizes) -> str:
-    parts = [f"{dataset.name}: images of {dataset.origin.size} with {plural(dataset.channels, 'channel')}"]
+    parts = [f"{show_text(dataset.name)}: images of {dataset.origin.size} with {plural(dataset.channels, 'channel')}"]
     if dataset.found:
         rows = [["as found", "shape", "type", "smallest", "largest"]]
         for name, facts in dataset.found.items():

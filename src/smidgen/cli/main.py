@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from smidgen import __version__
 from smidgen.errors import Exit, MissingPartError, SmidgenError, show_text
@@ -94,11 +95,16 @@ def _ended_like_ctrl_c() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says with escapes what was wrong: words may be names that a shell found in a stranger's folder."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(show_text(message))
+
+
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser of a command line; of all commands, the one that `words` name has its options."""
-    parser = argparse.ArgumentParser(
-        prog="smidgen", description="Learn, judge and ship image denoisers that fit a parameter budget."
-    )
+    parser = _Parser(prog="smidgen", description="Learn, judge and ship image denoisers that fit a parameter budget.")
     parser.add_argument("--version", action="version", version=f"smidgen {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     chosen = next((word for word in words if not word.startswith("-")), None)

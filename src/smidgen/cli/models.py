@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
             on = f"{info.judged.split}, {plural(info.judged.n, 'pair')}"
             cells = show.score_cells(info.judged.scores)
             rows.append([name, f"{info.spec.num_parameters:,}", info.origin.name, on, *cells])
-    print(show.table(rows))
+    show.out(show.table(rows))
     for licence in sorted({info.origin.licence for info in infos.values()} - {""}):
-        print(f"\nlicence of the training images: {licence}")
+        show.out(f"\nlicence of the training images: {licence}")
     return Exit.DONE

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from smidgen.cli import options
+from smidgen.cli import options, show
 from smidgen.cli.progress import Display
 from smidgen.data.made_pages import open_maker
-from smidgen.errors import Exit, FileError, InputError, plural
+from smidgen.errors import Exit, FileError, InputError, plural, show_text
 from smidgen.files import make_folder, write_whole
 from smidgen.pages.maker import A4, DPI, PARTS
 
@@ -65,5 +65,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"pairs": str(arguments.out), "n": arguments.count, "seed": arguments.seed}))
     else:
-        print(f"{arguments.out}: {plural(arguments.count, 'page')} in noisy/ and clean/, the texts in clean/*.gt.txt")
+        made = f"{plural(arguments.count, 'page')} in noisy/ and clean/, the texts in clean/*.gt.txt"
+        show.out(f"{show_text(str(arguments.out))}: {made}")
     return Exit.DONE

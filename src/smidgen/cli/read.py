@@ -10,7 +10,7 @@ from typing import Any
 from smidgen.cli import options, show
 from smidgen.data.collection import Images
 from smidgen.data.pairs import Pairs
-from smidgen.errors import Exit, InputError, plural
+from smidgen.errors import Exit, InputError, plural, show_text
 from smidgen.files import lock_folder
 from smidgen.model.records import Interval
 from smidgen.model.runtime import Runtime, model_file
@@ -77,12 +77,15 @@ def run(arguments: argparse.Namespace) -> int:
         _say(f"{study.done} of {len(study.plan)} images are answered; the answers are kept in {folder}")
         return Exit.DONE
     results = work_out(study.plan, study.answers)
-    print(json.dumps(results) if arguments.json else results_text(results))
+    if arguments.json:
+        print(json.dumps(results))
+    else:
+        show.out(results_text(results))
     return Exit.DONE
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(show_text(text), file=sys.stderr, flush=True)
 
 
 def _find_other(name: str | None, val: Pairs) -> tuple[str, Callable[[Images], Images], str]:

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from smidgen.errors import Exit
+from smidgen.cli import show
+from smidgen.errors import Exit, show_text
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -15,5 +16,5 @@ def run(arguments: argparse.Namespace) -> int:
     """Write a run's report again."""
     from smidgen.runs.run import write_report
 
-    print(write_report(arguments.run_folder))
+    show.out(show_text(str(write_report(arguments.run_folder))))
     return Exit.DONE

@@ -11,7 +11,7 @@ from smidgen.cli import options, show
 from smidgen.cli.progress import Display
 from smidgen.data.pairs import Dataset
 from smidgen.engine.library import count_cores, levels
-from smidgen.errors import Exit, InputError, MissingPartError, plural
+from smidgen.errors import Exit, InputError, MissingPartError, plural, show_text
 from smidgen.files import lock_folder
 from smidgen.model.records import to_plain
 from smidgen.scaling.workers import open_workers
@@ -73,7 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
         ending = "interrupted while judging the best"
     rows = list_rows(study.trials)
     about = {"study": str(plan.folder), "ending": ending, "trials": rows, "best": best.record if best else None}
-    print(json.dumps(to_plain(about)) if arguments.json else _text(plan, rows, best, ending))
+    if arguments.json:
+        print(json.dumps(to_plain(about)))
+    else:
+        show.out(_text(plan, rows, best, ending))
     return Exit.DONE if ending == "finished" and best else Exit.FAILED
 
 
@@ -117,7 +120,7 @@ def _text(plan: "Plan", rows: list["Row"], best: "Run | None", ending: str) -> s
     from smidgen.search.results import BEST_FOLDER, TRIALS_FILE
 
     counts = [f"{sum(row.state == state for row in rows)} {state}" for state in dict.fromkeys(r.state for r in rows)]
-    lines = [f"trials:   {', '.join(counts) or 'none'} ({plan.folder / TRIALS_FILE})"]
+    lines = [f"trials:   {', '.join(counts) or 'none'} ({show_text(str(plan.folder / TRIALS_FILE))})"]
     shown = [row for row in rows if row.val_loss is not None][: None if plan.space.grid else _ROWS_SHOWN]
     if shown:
         lines = [_table(shown, rows), "", *lines]
@@ -126,12 +129,12 @@ def _text(plan: "Plan", rows: list["Row"], best: "Run | None", ending: str) -> s
     else:
         scores = best.record.evaluation.scores
         figures = f" (MSE {scores.mse:.2e}, legible {show.legible(scores)})" if scores else ""
-        lines.append(f"best:     {plan.folder / BEST_FOLDER}{figures}")
+        lines.append(f"best:     {show_text(str(plan.folder / BEST_FOLDER))}{figures}")
     errors = [row.error for row in rows if row.error]
     if errors:
-        lines.append(f"error:    {errors[0]} ({plural(len(errors), 'trial')} failed)")
+        lines.append(f"error:    {show_text(errors[0])} ({plural(len(errors), 'trial')} failed)")
     if ending != "finished":
-        lines.append(f"stopped:  {ending}; run the same command again to continue")
+        lines.append(f"stopped:  {show_text(ending)}; run the same command again to continue")
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from smidgen.data.origin import RECORRUPTED, TWO_SHOTS
-from smidgen.errors import plural
+from smidgen.errors import plural, show_text
 from smidgen.model.records import Misread, Scores, TextErrors
 from smidgen.model.runtime import MODEL_FILE
 
@@ -18,8 +18,19 @@ HOW = {TWO_SHOTS: "two shots", RECORRUPTED: "the noise found in single shots"}
 SCORES = ("BCE", "MSE", "PSNR dB", "legible")
 
 
+def out(*blocks: str) -> None:
+    """Print what people are to read: all that commands say on standard output, but for JSON and model cards.
+
+    What cannot be shown is escaped, since names and what files hold may be anything. A text that may hold line breaks
+    of its own is to be taken through `show_text` before it becomes part of a block.
+    """
+    for block in blocks:
+        print("\n".join(map(show_text, block.split("\n"))))
+
+
 def table(rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)) -> str:
     """Rows as aligned columns, the first row as the header; the columns `left` to the left, the others to the right."""
+    rows = [[show_text(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -69,7 +80,7 @@ def scores_text(judged: "Evaluation") -> str:
     if judged.scores.legibility:
         rows.append(["clean images", f"{floor:.4f}", "0", "∞", "1.000", str(judged.scores.legibility.clean)])
     part = "whole" if judged.split == "all" else f"{judged.split} part"
-    parts = [f"{judged.pairs}, {part}, {plural(judged.n, 'pair')} (BCE floor {floor:.4f})", table(rows)]
+    parts = [f"{show_text(judged.pairs)}, {part}, {plural(judged.n, 'pair')} (BCE floor {floor:.4f})", table(rows)]
     if judged.legibility_by_digit:
         digits = [["digit", *judged.legibility_by_digit], ["legible %"], ["images"]]
         digits[1] += [f"{100 * interval.rate:.1f}" for interval in judged.legibility_by_digit.values()]
@@ -107,7 +118,9 @@ def estimate_text(judged: "Evaluation") -> str:
         "whiteness": "–" if found.whiteness is None else f"neighbours in the residual correlate {found.whiteness:+.3f}",
         "structure": "–" if found.structure is None else f"{found.structure:.2f} of what noise has, in blocks of 8 x 8",
     }
-    head = f"{judged.pairs}, {part}, {plural(judged.n, 'image')}; no clean ones: estimated from {HOW[found.by]}"
+    head = (
+        f"{show_text(judged.pairs)}, {part}, {plural(judged.n, 'image')}; no clean ones: estimated from {HOW[found.by]}"
+    )
     return "\n".join([head, "", *(f"{name + ':':<15}{fact}" for name, fact in facts.items())])
 
 
@@ -150,5 +163,5 @@ def run_text(run: "Run") -> str:
         "model": run.folder / MODEL_FILE,
         "report": run.report,
     }
-    lines = [f"{name + ':':<10}{fact}" for name, fact in facts.items() if fact]
+    lines = [f"{name + ':':<10}{show_text(str(fact))}" for name, fact in facts.items() if fact]
     return "\n".join([scores_text(record.evaluation), "", *lines])

@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 from smidgen.cli import options
-from smidgen.cli.show import table
-from smidgen.errors import Exit, plural
+from smidgen.cli.show import out, table
+from smidgen.errors import Exit, plural, show_text
 from smidgen.model.card import write_card
 from smidgen.model.file import describe_model
 from smidgen.model.runtime import Runtime
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     info, network = runtime.info, runtime.info.spec.network()
     height, width = arguments.size or info.size
     if arguments.card:
-        card = write_card(str(arguments.model), info)
+        card = write_card(show_text(str(arguments.model)), info)
         print(json.dumps({"card": card}) if arguments.json else card, end="\n" if arguments.json else "")
         return Exit.DONE
     facts: dict[str, Any] = {
@@ -46,16 +46,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(facts))
         return Exit.DONE
-    print(_layer_table(network, height, width))
-    print(f"\nparameters    {info.spec.num_parameters:,} of {info.budget:,} (shared weights counted once)")
-    print(f"file          {facts['size_bytes']:,} bytes")
-    print(f"cost          {facts['multiply_accumulates_per_pixel']:,.0f} multiply-accumulates per pixel")
-    print(f"reach         {plural(network.reach, 'pixel')}")
-    print(f"work memory   {facts['work_bytes']:,} bytes for {height} x {width}, layer by layer in float32")
-    print(f"values        X {info.scales.noisy}, y {info.scales.clean}")
+    out(_layer_table(network, height, width))
+    out(f"\nparameters    {info.spec.num_parameters:,} of {info.budget:,} (shared weights counted once)")
+    out(f"file          {facts['size_bytes']:,} bytes")
+    out(f"cost          {facts['multiply_accumulates_per_pixel']:,.0f} multiply-accumulates per pixel")
+    out(f"reach         {plural(network.reach, 'pixel')}")
+    out(f"work memory   {facts['work_bytes']:,} bytes for {height} x {width}, layer by layer in float32")
+    out(f"values        X {info.scales.noisy}, y {info.scales.clean}")
     about = facts["metadata"]
     for name, content in (("trained on", about["origin"]), ("recipe", about["recipe"]), ("scores", about["judged"])):
-        print(f"{name:<13} {_flat(content or {})}")
+        out(f"{name:<13} {_flat(content or {})}")
     return Exit.DONE
 
 
@@ -92,5 +92,5 @@ def _flat(content: dict[str, Any]) -> str:
         elif isinstance(value, float):
             parts.append(f"{name} {value:.4g}")
         elif value not in ("", None, {}, []):
-            parts.append(f"{name} {value}")
+            parts.append(show_text(f"{name} {value}"))
     return ", ".join(parts) or "–"

@@ -94,7 +94,10 @@ def train_and_show(
             experiment, folder=folder, resume=resume, reader=reader,
             watch=display.training, watch_judging=display.judging,
         )  # fmt: skip
-    print(json.dumps(to_plain(run.record)) if arguments.json else show.run_text(run))
+    if arguments.json:
+        print(json.dumps(to_plain(run.record)))
+    else:
+        show.out(show.run_text(run))
     return Exit.FAILED if run.record.interrupted or run.record.ending == "diverged" else Exit.DONE
 
 

@@ -18,8 +18,11 @@ GROUND = (238, 241, 244)
 FRAME = (194, 65, 12)
 
 
-def picture(png: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+def picture(png: bytes, ground: tuple[int, int, int] = GROUND) -> np.ndarray:
+    """As it looks on a page of such a ground."""
+    drawn = Image.open(io.BytesIO(png))
+    page = Image.new("RGBA", drawn.size, (*ground, 255))
+    return np.asarray(Image.alpha_composite(page, drawn).convert("RGB")).astype(int)
 
 
 def place(sheet: np.ndarray, colour: tuple[int, ...]) -> tuple[slice, slice]:
@@ -89,6 +92,15 @@ def test_pairs_come_from_all_over():
     assert white[0] < black[0]
     assert white[-1] > black[-1]
     assert picture(draw_sheet(many(20, (300, 300, 1)), most_rows=1)).shape[0] < 2 * 172 + 50
+
+
+@pytest.mark.parametrize("ground", [(255, 255, 255), (17, 24, 32)])
+def test_a_sheet_goes_with_light_and_dark_pages(ground: tuple[int, int, int]):
+    """Behind the pictures is the page's own ground, and on it the words can be read."""
+    sheet = picture(draw_sheet(many(3, (28, 28, 1), ("a", "b", "c"))), ground)
+    assert (sheet[0, 0] == ground).all()
+    words = sheet[:, :56].reshape(-1, 3)
+    assert np.abs(words - ground).max() > 90
 
 
 def test_names_of_any_letters():

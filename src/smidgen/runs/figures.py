@@ -1,6 +1,7 @@
 """The pictures of a run, drawn with matplotlib; each function returns a PNG file's bytes."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -24,7 +25,8 @@ _WRONG = "#b91c1c"
 _DPI = 120
 _GAP, _MARK = 0.07, 0.3  # between the images of a strip, and below them for what was read, in images
 _WIDE, _MOST_SHOWN = 64, 192  # pixels: images as wide are drawn larger, and of larger ones so much is shown
-_MANY_TICKS = 300  # from such a ratio on, ticks between the powers of ten run into each other
+# Ticks between powers of ten, for values that are up to so many times as large as others; beyond, there are none.
+_TICKS = {8.0: (1, 1.5, 2, 3, 4, 6, 8), 300.0: (1, 2, 5), math.inf: (1,)}
 
 
 def draw_strip(
@@ -103,7 +105,8 @@ def draw_points(
                   color=colour, alpha=0.8, label=group)  # fmt: skip
     _make_logarithmic(axes, "x", x_values)
     # One loss far off would flatten all others; those above are marked at the edge, and counted.
-    top = float(np.quantile(y_values, 0.9)) + 0.3 * float(np.ptp(np.sort(y_values)[: max(1, len(y_values) * 9 // 10)]))
+    most = np.sort(y_values)[: max(1, len(y_values) * 9 // 10)]
+    top = float(np.quantile(y_values, 0.9, method="lower")) + 0.3 * float(np.ptp(most))
     above = [place for place, value in enumerate(y_values) if value > top > min(y_values)]
     if above:
         axes.set_ylim(top=top)
@@ -155,7 +158,7 @@ def _make_logarithmic(axes: Axes, side: Literal["x", "y"], values: Sequence[floa
     low, high = min(values) / 1.6, max(values) * 1.6
     axes.set(**{f"{side}scale": "log", f"{side}lim": (low, high)})
     axis = axes.xaxis if side == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < _MANY_TICKS else (1,)))
+    axis.set_major_locator(LogLocator(subs=next(ticks for most, ticks in _TICKS.items() if high / low < most)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
     axis.set_minor_locator(NullLocator())
 

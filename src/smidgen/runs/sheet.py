@@ -19,7 +19,7 @@ _WHOLE, _SIDE, _SMALL = 200, 172, 96
 _GAP, _TITLE, _MARGIN = 8, 22, 60  # pixels between pictures, above them for names, and to their left
 _LETTER = 8.2  # pixels, about
 _DPI = 120
-_INK, _QUIET, _FRAME, _GROUND = "#1b2733", "#566270", (194, 65, 12), (238, 241, 244)
+_QUIET, _FRAME = "#6f7b88", (194, 65, 12)  # a grey that is read on white and on black
 _MOST_VALUES = 30_000_000
 
 Size = tuple[int, int]  # height and width, in pixels
@@ -27,7 +27,10 @@ Pixels = NDArray[np.uint8]  # (H, W, 3)
 
 
 def draw_sheet(source: PairSource, most_rows: int = _MOST_PAIRS) -> bytes:
-    """A PNG file of up to twelve pairs from all over, fewer where so many rows do not hold them."""
+    """A PNG file of up to twelve pairs from all over, fewer where so many rows do not hold them.
+
+    Nothing is behind the pictures, so that it goes with a light page and a dark one.
+    """
     pairs = source.spread(_MOST_PAIRS)
     width, height = _cell(pairs)
     across = width + (2 * _GAP if width > _WHOLE else _GAP)
@@ -38,7 +41,7 @@ def draw_sheet(source: PairSource, most_rows: int = _MOST_PAIRS) -> bytes:
     titles = [_title(pairs, number, int(width / _LETTER)) for number in range(len(pairs))]
     above = _TITLE if any(titles) else _GAP
     down = above + 2 * height + 2 * _GAP
-    sheet = np.full((rows * down, _MARGIN + columns * across, 3), _GROUND, np.uint8)
+    sheet = np.zeros((rows * down, _MARGIN + columns * across, 4), np.uint8)
     figure = Figure(figsize=(sheet.shape[1] / _DPI, sheet.shape[0] / _DPI), dpi=_DPI)
 
     def write(x: float, y: float, text: str, **more: Any) -> None:
@@ -52,18 +55,19 @@ def draw_sheet(source: PairSource, most_rows: int = _MOST_PAIRS) -> bytes:
         for parts in _show(pairs, number):
             x = left
             for part in parts:
-                sheet[top : top + part.shape[0], x : x + part.shape[1]] = part
+                sheet[top : top + part.shape[0], x : x + part.shape[1], :3] = part
+                sheet[top : top + part.shape[0], x : x + part.shape[1], 3] = 255
                 x += part.shape[1] + _GAP
             top += height + _GAP
     for row in range(rows):
         for place, side in enumerate(("noisy", "clean")):
             y = row * down + above + place * (height + _GAP) + height / 2
-            write(_MARGIN - _GAP, y, side, color=_INK, fontsize=9, ha="right")
+            write(_MARGIN - _GAP, y, side, color=_QUIET, fontsize=9, ha="right")
     figure.figimage(sheet, 0, 0, origin="upper", zorder=-1)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # names in letters that the font lacks
-        figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+        figure.savefig(buffer, format="png", dpi=_DPI, transparent=True, metadata={"Software": None})
     return buffer.getvalue()
 
 

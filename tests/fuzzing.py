@@ -34,6 +34,7 @@ from smidgen.errors import SmidgenError
 from smidgen.images.kinds import Limits, Picture
 from smidgen.images.picture import pack_picture, read_picture
 from smidgen.images.tiff_rows import TiffRows
+from smidgen.judging.lines import Line
 from smidgen.model.card import write_card
 from smidgen.model.file import pack_model, parse_model
 from smidgen.model.pictures import denoise_picture
@@ -48,7 +49,9 @@ from smidgen.training.checkpoint import pack_checkpoint, unpack_checkpoint
 from smidgen.training.experiment import Experiment
 from smidgen.training.loop import Loop
 from smidgen.training.train import ending_of, first_state, identity_of, trained_of
-from smidgen.web.reading_test import READ, Questions, ReadingTest, load_questions, work_out
+from smidgen.web.reading_plan import READ, TYPE, Questions, load_questions
+from smidgen.web.reading_results import work_out
+from smidgen.web.reading_test import ReadingTest
 from tests.conftest import TINY, make_pairs, random_weights
 from tests.hostile import run_length_bmp
 from tests.pictures import STACK, make_exif, xmp
@@ -256,12 +259,16 @@ def studies() -> tuple[bytes, ...]:
     read = Questions(
         kind=READ, sources=(4, 2, 0), conditions=conditions, labels=(1, 2, 3), machine=(1, 2, 2), about={"seed": 1}
     )
+    lines = Line((0, 0, 9, 40), "One line"), Line((9, 0, 18, 40), "and another")
+    typed = Questions(
+        kind=TYPE, sources=(4, 4), conditions=conditions[:2], lines=lines, machine=("One", ""), about={"seed": 1}
+    )
     compare = Questions(kind="compare", sources=(4, 2), conditions=("left", "right"), about={"seed": 1})
     return tuple(
         json.dumps(asdict(one)).encode()
         + b"\n"
         + b"".join(b'\n{"position": %d, "answer": "%s", "seconds": 1.5}' % (place, answer) for place in range(2))
-        for one, answer in ((read, b"2"), (compare, b"left"))
+        for one, answer in ((read, b"2"), (typed, b"One"), (compare, b"left"))
     )
 
 

@@ -13,8 +13,9 @@ from playwright.sync_api import expect
 from smidgen.cli.main import main
 from smidgen.cli.read import results_text
 from smidgen.data.tasks import SAMPLE_TASK
-from smidgen.web.reading_test import COMPARE, READ, Questions, work_out
-from smidgen.web.reading_test import Answer as Given
+from smidgen.web.reading_plan import COMPARE, READ, Questions
+from smidgen.web.reading_plan import Answer as Given
+from smidgen.web.reading_results import work_out
 from tests.servers import serving
 
 MODEL = "digits-on-garments"
@@ -27,7 +28,6 @@ MODEL = "digits-on-garments"
         (["--images", "1001"], "from 3 to 1000"),
         (["--against", "nobody"], "no model and no baseline"),
         (["--port", "-1"], "there is no port -1"),
-        (["--reader", "tesseract"], "people type no texts in the reading test yet"),
     ],
 )
 def test_wrong_wishes(

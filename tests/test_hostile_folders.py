@@ -19,7 +19,9 @@ PIPE, DEVICE = "a pipe", "a link to a device without end"
 STUDY = """
 from pathlib import Path
 from smidgen.errors import SmidgenError
-from smidgen.web.reading_test import ReadingTest, load_questions, work_out
+from smidgen.web.reading_plan import load_questions
+from smidgen.web.reading_results import work_out
+from smidgen.web.reading_test import ReadingTest
 try:
     test = ReadingTest(Path("."), load_questions(Path("."), {}, 10**6))
     print(sum(answer is not None for answer in test.answers), file=sys.stderr)

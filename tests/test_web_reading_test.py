@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from smidgen.errors import FileError, InputError, SmidgenError
-from smidgen.web.reading_test import (
+from smidgen.web.reading_plan import (
     COMPARE,
     CONDITIONS,
     READ,
     Questions,
-    ReadingTest,
     draw_order,
     expect_intervals,
     load_questions,
 )
+from smidgen.web.reading_test import ReadingTest
 
 
 def make_questions(n: int = 9, kind: str = READ) -> Questions:
@@ -161,7 +161,8 @@ def test_nothing_answered_has_no_results(tmp_path: Path):
 
 def test_the_interval_is_told_beforehand():
     """For 150 images, 50 of each condition: at 95 % about 85 to 98 %, at worst about 37 to 63 %."""
-    expected = expect_intervals(150, READ)
+    sources, conditions = draw_order(1000, 150, READ, 1)
+    expected = expect_intervals(Questions(kind=READ, sources=sources, conditions=conditions))
     assert expected["each"] == 50
     assert (round(expected["likely"]["low"], 2), round(expected["likely"]["high"], 2)) == (0.85, 0.98)
     assert (round(expected["worst"]["low"], 2), round(expected["worst"]["high"], 2)) == (0.37, 0.63)

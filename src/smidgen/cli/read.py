@@ -12,10 +12,11 @@ from smidgen.data.collection import Images
 from smidgen.data.pairs import Pairs
 from smidgen.errors import Exit, InputError, plural, show_text
 from smidgen.files import lock_folder
-from smidgen.model.records import Interval
+from smidgen.model.records import Interval, TextErrors
 from smidgen.model.runtime import Runtime, model_file
 from smidgen.model.zoo import find_model, zoo_names
-from smidgen.web.reading_test import CONDITIONS, READ, work_out
+from smidgen.web.reading_plan import COMPARE, TYPE, USUAL_IMAGES
+from smidgen.web.reading_results import work_out
 from smidgen.web.server import hash_content, title_of, wants_browser
 from smidgen.web.server import run as serve
 
@@ -23,44 +24,41 @@ from smidgen.web.server import run as serve
 def add_options(command: argparse.ArgumentParser) -> None:
     """What is shown, and where."""
     options.add(command, "model", *options.PAIRS, "--split", "--out")
-    command.add_argument("--images", type=int, default=150, metavar="N", help="how many to show (default: 150)")
+    images = "how many to show (default: 150, or 60 lines to type)"
+    command.add_argument("--images", type=int, metavar="N", help=images)
     against = "ask whose image is closer to the clean one: the model's, or that of another model or a baseline "
-    against += "(default for pairs without labels: the best baseline)"
+    against += "(default for pairs without labels and texts: the best baseline)"
     command.add_argument("--against", metavar="DENOISER", help=against)
     seed = "random seed for the choice and the order (default: one that nobody knows)"
     command.add_argument("--seed", type=int, metavar="N", help=seed)
-    options.add(command, "--reader", *options.SERVER, "--json")
+    options.add(command, "--language", *options.SERVER, "--json")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show images to a person, blind and shuffled, and say what was read."""
-    from smidgen.web.reading import make_reading, open_study
+    from smidgen.web.reading import kind_for, make_reading, open_study
 
-    if arguments.reader == "tesseract":
-        raise InputError(
-            "people type no texts in the reading test yet, so there is nothing to hold against Tesseract's",
-            expected="--reader digits, or pages to be compared: leave out --reader",
-        )
     path = find_model(arguments.model)
     runtime = Runtime(path)
     dataset = options.open_pairs(arguments, runtime.info)
     split, pairs = dataset.to_score(arguments.split)
-    compare = arguments.against is not None or pairs.labels is None
+    kind = kind_for(pairs, compare=arguments.against is not None)
     denoise: dict[str, Callable[[Images], Images]] = {"the model": runtime.denoise}
     about = {
         "model": hash_content(path.read_bytes()),
         "pairs": dataset.fingerprint or Path(dataset.name).name,
         "split": split,
     }
-    if compare:
+    if kind == COMPARE:
         name, other, identity = _find_other(arguments.against, dataset.val)
         denoise[name] = other
         about |= {"other": name, "other_hash": identity}
-    folder = arguments.out or options.RUNS / f"{Path(dataset.name).stem}-{'compared' if compare else 'read'}"
+    folder = arguments.out or options.RUNS / f"{Path(dataset.name).stem}-{'compared' if kind == COMPARE else 'read'}"
     with lock_folder(folder, "a reading test"):
         study, shown = open_study(
-            folder, dataset, pairs, denoise,
-            n=arguments.images, compare=compare, seed=arguments.seed, about=about,
+            folder, pairs, denoise,
+            n=USUAL_IMAGES[kind] if arguments.images is None else arguments.images, kind=kind,
+            seed=arguments.seed, about=about, language=arguments.language,
         )  # fmt: skip
         if study.done and not study.ended:
             _say(f"{study.done} of {len(study.plan)} images are answered already; continuing with the next")
@@ -109,25 +107,28 @@ def _find_other(name: str | None, val: Pairs) -> tuple[str, Callable[[Images], I
 
 def results_text(results: dict[str, Any]) -> str:
     """The rates, one row for each condition; of a comparison, how often the model's image was preferred."""
-    if results["kind"] != READ:
+    if results["kind"] == COMPARE:
         found = results["preferred"]
         rate = f"{Interval(**found)} of {plural(found['n'], 'decision')}" if found else "no decision"
         return f"the model's image was judged closer to the clean one in {rate}; undecided: {results['cannot_tell']}"
-    rows = [["shown", "images", "read (95% interval)", "cannot tell", "median s", "machine reads", "kappa"]]
-    for name in CONDITIONS[READ]:
-        found = results["conditions"][name]
-        if not found["read"]:
+    typed = results["kind"] == TYPE
+    if typed:
+        rows = [["shown", "lines", "pages", "CER (95% interval)", "WER", "cannot tell", "median s", "tesseract CER"]]
+    else:
+        rows = [["shown", "images", "read (95% interval)", "cannot tell", "median s", "machine reads", "kappa"]]
+    for name, found in results["conditions"].items():
+        if found["median_seconds"] is None:
             continue
-        machine, kappa = found["machine"], found["kappa"]
-        rows.append(
-            [
-                name,
-                str(found["read"]["n"]),
-                str(Interval(**found["read"])),
-                str(found["cannot_tell"]),
-                f"{found['median_seconds']:.1f}",
-                f"{machine['rate']:.1%}" if machine else "–",
-                "–" if kappa is None else f"{kappa:.2f}",
-            ]
-        )
+        if typed:
+            errors = TextErrors(**found["misread"])
+            counts = [str(found["lines"]), str(errors.n), str(errors), f"{errors.wer:.1%}"]
+        else:
+            read = Interval(**found["read"])
+            counts = [str(read.n), str(read)]
+        row = [name, *counts, str(found["cannot_tell"]), f"{found['median_seconds']:.1f}"]
+        machine = found["machine"]
+        row.append("–" if machine is None else f"{machine['cer' if typed else 'rate']:.1%}")
+        if not typed:
+            row.append("–" if found["kappa"] is None else f"{found['kappa']:.2f}")
+        rows.append(row)
     return show.table(rows)

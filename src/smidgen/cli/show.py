@@ -136,8 +136,7 @@ def _misread_text(judged: "Evaluation", found: Misread) -> str:
 
 
 def _error_cells(errors: TextErrors) -> list[str]:
-    interval = f"{errors.cer:.1%} ({errors.low:.1%} to {errors.high:.1%})"
-    return [interval, f"{errors.mean:.1%}", f"{errors.worst_tenth:.1%}", f"{errors.wer:.1%}"]
+    return [str(errors), f"{errors.mean:.1%}", f"{errors.worst_tenth:.1%}", f"{errors.wer:.1%}"]
 
 
 def _cells(scores: Scores) -> list[str]:

@@ -1,5 +1,6 @@
 """Tesseract as a reader: the program of the system, one process a page, several side by side."""
 
+import csv
 import functools
 import io
 import os
@@ -19,6 +20,8 @@ from smidgen.judging.legibility import Reading, Truth, find_text
 
 _LOW = 300  # pixels
 _PATIENCE = 600  # seconds for one page
+_LINE, _WORD = "4", "5"  # what rows of its tables are about
+Box = tuple[int, int, int, int]  # top, left, bottom and right, in pixels
 INSTALL = "On Debian or Ubuntu: apt-get install tesseract-ocr; else see tesseract-ocr.github.io"
 
 
@@ -73,16 +76,36 @@ class Tesseract:
         """The texts; without them what it reads in the clean images."""
         return find_text(pairs, clean)
 
+    def find_lines(self, image: collection.Image) -> list[tuple[Box, str]]:
+        """The lines it finds in an image, and what it reads in each.
+
+        Raises:
+            InputError: it is not installed, or does not know the language.
+            SmidgenError: it failed.
+        """
+        require(self.language)
+        boxes: dict[tuple[str, ...], Box] = {}
+        words: dict[tuple[str, ...], list[str]] = {}
+        for row in csv.DictReader(io.StringIO(self._read(image, "tsv")), delimiter="\t", quoting=csv.QUOTE_NONE):
+            line = tuple(row[f"{name}_num"] for name in ("block", "par", "line"))
+            if row["level"] == _LINE:
+                left, top, width, height = (int(row[name]) for name in ("left", "top", "width", "height"))
+                times = self.enlarge
+                boxes[line] = top // times, left // times, -(-(top + height) // times), -(-(left + width) // times)
+            elif row["level"] == _WORD:
+                words.setdefault(line, []).append(row["text"] or "")
+        return [(box, " ".join(words[line])) for line, box in boxes.items() if line in words]
+
     def with_own_sauvola(self) -> "Tesseract":
         """The same, that turns images black and white by Sauvola's thresholds in place of Otsu's."""
         return replace(self, options=("-c", "thresholding_method=2"))
 
-    def _read(self, image: collection.Image) -> str:
+    def _read(self, image: collection.Image, *form: str) -> str:
         layout = self.layout or (6 if image.shape[0] < _LOW else 3)
         command = ["tesseract", "-", "-", "-l", self.language, "--psm", str(layout), "--dpi", str(self.dpi)]
         try:
             done = subprocess.run(  # noqa: S603
-                [*command, *self.options], input=self._pack(image), capture_output=True, timeout=_PATIENCE,
+                [*command, *self.options, *form], input=self._pack(image), capture_output=True, timeout=_PATIENCE,
                 # Its own threads only wait for each other; pages side by side are faster.
                 env=os.environ | {"OMP_THREAD_LIMIT": "1"},
             )  # fmt: skip

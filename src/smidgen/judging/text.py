@@ -31,6 +31,15 @@ class Mistakes:
     word_edits: NDArray[np.int64]
     words: NDArray[np.int64]
 
+    def pool(self, groups: Sequence[int]) -> "Mistakes":
+        """Of several parts of the same page those of the page: parts of one group are added up.
+
+        Args:
+            groups: (N,), the page that each is of.
+        """
+        _, group = np.unique(groups, return_inverse=True)
+        return Mistakes(*(np.bincount(group, part).astype(np.int64) for part in vars(self).values()))
+
     @property
     def rates(self) -> NDArray[np.float64]:
         """CER of each page, (N,)."""

@@ -73,6 +73,10 @@ class TextErrors:
     n: int
     characters: int
 
+    def __str__(self) -> str:
+        """CER with its interval, which one page does not have."""
+        return f"{self.cer:.1%} ({self.low:.1%} to {self.high:.1%})" if self.n > 1 else f"{self.cer:.1%}"
+
     @property
     def legibility(self) -> Interval:
         """The share that is read right."""

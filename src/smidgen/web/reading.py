@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,69 +10,90 @@ import numpy as np
 from fastapi import Body, FastAPI, HTTPException, Response
 from numpy.typing import NDArray
 
-from smidgen.data.collection import Images, shapes_of, stack
-from smidgen.data.pairs import Dataset, Pairs
+from smidgen.data.collection import Image, Images, ScaledImages, shapes_of, stack
+from smidgen.data.pairs import Pairs
 from smidgen.errors import PairsError
 from smidgen.images.kinds import Picture
 from smidgen.images.picture import pack_picture
 from smidgen.judging.digits import Digits
 from smidgen.judging.legibility import find_truth
-from smidgen.web.reading_test import (
+from smidgen.judging.readers import LANGUAGE
+from smidgen.judging.tesseract import Tesseract, is_installed
+from smidgen.judging.text import normalise, require_comparing
+from smidgen.web.reading_plan import (
     CANNOT_TELL,
     COMPARE,
     CONDITIONS,
     MOST_SECONDS,
+    MOST_TYPED,
     READ,
+    TYPE,
     Questions,
-    ReadingTest,
+    draw_lines,
     draw_order,
     expect_intervals,
     load_questions,
-    to_csv,
-    work_out,
 )
+from smidgen.web.reading_results import to_csv, work_out
+from smidgen.web.reading_test import ReadingTest
 from smidgen.web.server import make_app
 
-Shown = dict[str, NDArray[np.uint8]]  # name -> images (n, H, W, 1 or 3), in the order of the plan
+Shown = dict[str, list[NDArray[np.uint8]]]  # name -> images (H, W, 1 or 3), in the order of the plan
 _SEEDS = 2**32
+_ONE_LINE = 7  # what Tesseract is told of an image
+
+
+def kind_for(pairs: Pairs, *, compare: bool) -> str:
+    """What people can be asked of some pairs: to type where they have texts, to read where they have labels."""
+    if compare or (pairs.labels is None and pairs.texts is None):
+        return COMPARE
+    return READ if pairs.texts is None else TYPE
 
 
 def open_study(
     folder: Path,
-    dataset: Dataset,
     pairs: Pairs,
     denoise: Mapping[str, Callable[[Images], Images]],
     *,
     n: int,
-    compare: bool,
+    kind: str,
     seed: int | None,
     about: dict[str, Any],
+    language: str = LANGUAGE,
 ) -> tuple[ReadingTest, Shown]:
     """Begin a study, or go on with the one the folder holds.
 
     Args:
         folder: of the study.
-        dataset, pairs: where the images are from, and the part of it.
+        pairs: where the images are from.
         denoise: the model and, to compare it with, another denoiser, by name; the model first.
         n: how many images to show.
-        compare: ask which of two is closer to the clean one, instead of what is in one.
+        kind: what is asked; see `Questions`.
         seed: of the order; None draws one, which nobody can guess.
         about: what the study is of; a folder with another is refused.
+        language: of texts, for Tesseract.
 
     Raises:
-        InputError: there are not so many images, or they differ in size.
+        InputError: there are not so many images or lines, the images differ in size, or Tesseract is needed to find
+            lines and not installed.
         FileError: the folder holds another study or cannot be written to.
+        MissingPartError: texts are to be compared, and what does so is not installed.
     """
-    kind = COMPARE if compare else READ
     about = {"kind": kind, "n": n, **about} | ({} if seed is None else {"seed": seed})
+    if kind == TYPE:
+        require_comparing()
+        about["language"] = language
     plan = load_questions(folder, about, len(pairs))
     if plan is None:
         drawn = secrets.randbelow(_SEEDS) if seed is None else seed
-        sources, conditions = draw_order(len(pairs), n, kind, drawn)
         about["seed"] = drawn
-        plan = Questions(kind=kind, sources=sources, conditions=conditions, about=about)
-    shown = _show(plan, pairs, denoise)
-    return ReadingTest(folder, _with_truth(plan, dataset, pairs, shown)), shown
+        if kind == TYPE:
+            plan = replace(draw_lines(pairs, n, drawn, Tesseract(language)), about=about)
+        else:
+            sources, conditions = draw_order(len(pairs), n, kind, drawn)
+            plan = Questions(kind=kind, sources=sources, conditions=conditions, about=about)
+    shown = _show_lines(plan, pairs, denoise) if kind == TYPE else _show(plan, pairs, denoise)
+    return ReadingTest(folder, _with_truth(plan, pairs, shown, language)), shown
 
 
 def _show(plan: Questions, pairs: Pairs, denoise: Mapping[str, Callable[[Images], Images]]) -> Shown:
@@ -83,33 +105,55 @@ def _show(plan: Questions, pairs: Pairs, denoise: Mapping[str, Callable[[Images]
     made = {name: run(noisy) for name, run in denoise.items()}
     if plan.kind == READ:
         by_condition = {"noisy": noisy, "denoised": next(iter(made.values())), "clean": clean}
-        chosen = np.stack([by_condition[name][place] for place, name in enumerate(plan.conditions)])
-        return {"image": _to_bytes(chosen)}
+        return {"image": [_to_bytes(by_condition[name][place]) for place, name in enumerate(plan.conditions)]}
     mine, other = made.values()
     on_left = np.array([side == "left" for side in plan.conditions])[:, None, None, None]
-    return {
-        "left": _to_bytes(np.where(on_left, mine, other)),
-        "right": _to_bytes(np.where(on_left, other, mine)),
-        "clean": _to_bytes(clean),
-    }
+    images = {"left": np.where(on_left, mine, other), "right": np.where(on_left, other, mine), "clean": clean}
+    return {side: [_to_bytes(image) for image in some] for side, some in images.items()}
 
 
-def _to_bytes(images: Images) -> NDArray[np.uint8]:
+def _show_lines(plan: Questions, pairs: Pairs, denoise: Mapping[str, Callable[[Images], Images]]) -> Shown:
+    """Lines in 8 bits, cut out of whole pages; where and how large depends on the clean page alone."""
+    (run,) = denoise.values()
+    shown: list[NDArray[np.uint8]] = [np.empty((0, 0, 1), np.uint8)] * len(plan)
+    for page in sorted(set(plan.sources)):
+        mine = [place for place, source in enumerate(plan.sources) if source == page]
+        wanted = {plan.conditions[place] for place in mine}
+        pages = {"clean": pairs.clean[page]} if "clean" in wanted else {}
+        if wanted != {"clean"}:
+            pages["noisy"] = pairs.noisy[page]
+        if "denoised" in wanted:
+            pages["denoised"] = run(pages["noisy"][None])[0]
+        for place in mine:
+            shown[place] = _to_bytes(plan.lines[place].cut(pages[plan.conditions[place]]))
+            if not shown[place].size:
+                raise PairsError(f"line {place + 1} of the study lies beyond its page", expected="the same pairs")
+    return {"image": shown}
+
+
+def _to_bytes(image: Image) -> NDArray[np.uint8]:
     """As for a screen; two and four channels are shown as their mean."""
-    if images.shape[3] not in (1, 3):
-        images = images.mean(3, keepdims=True)
-    return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
+    if image.shape[2] not in (1, 3):
+        image = image.mean(2, keepdims=True)
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
-def _with_truth(plan: Questions, dataset: Dataset, pairs: Pairs, shown: Shown) -> Questions:
+def _with_truth(plan: Questions, pairs: Pairs, shown: Shown, language: str) -> Questions:
     """The plan with labels, and with what the machine reads in the very pixels that are shown."""
-    if plan.kind != READ or pairs.labels is None:
+    machine: tuple[int | str, ...] = ()
+    if plan.kind == COMPARE:
         return plan
-    fields = vars(plan) | {"labels": tuple(int(pairs.labels[source]) for source in plan.sources)}
+    images = [image.astype(np.float32) / np.float32(255) for image in shown["image"]]
+    if plan.kind == TYPE:
+        if is_installed():
+            reading = Tesseract(language, layout=_ONE_LINE).read(ScaledImages(images))
+            machine = tuple(normalise(text) for text in reading.answers)
+        return replace(plan, machine=machine)
+    if pairs.labels is None:
+        return plan
     if not isinstance(find_truth(Digits(), pairs), str):
-        reading = Digits().read(shown["image"].astype(np.float32) / np.float32(255))
-        fields["machine"] = tuple(int(digit) for digit in reading.answers)
-    return Questions(**fields)
+        machine = tuple(int(digit) for digit in Digits().read(np.stack(images)).answers)
+    return replace(plan, labels=tuple(int(pairs.labels[source]) for source in plan.sources), machine=machine)
 
 
 def make_reading(
@@ -146,8 +190,9 @@ def make_reading(
             "ended": study.ended,
             "answers": plan.answers_allowed(),
             "names": label_names,
-            "expect": expect_intervals(len(plan), plan.kind),
+            "expect": expect_intervals(plan),
             "views": list(shown),
+            "longest": MOST_TYPED,
         }
 
     @app.get("/images/{position}/{view}")
@@ -160,10 +205,10 @@ def make_reading(
     @app.put("/answers/{position}")
     async def put_answer(
         position: int,
-        answer: Annotated[str, Body(max_length=20)],
+        answer: Annotated[str, Body(max_length=MOST_TYPED)],
         seconds: Annotated[float, Body(ge=0, le=MOST_SECONDS)],
     ) -> dict[str, Any]:
-        study.put(position, answer, seconds)
+        study.put(position, normalise(answer), seconds)
         return {"done": study.done}
 
     @app.post("/end")
@@ -195,7 +240,7 @@ def make_reading(
             str(place): {
                 "image": plan.sources[place],
                 "condition": plan.conditions[place],
-                "label": plan.labels[place],
+                "label": plan.truth(place),
                 "answer": given.answer,
                 "machine": plan.machine[place] if plan.machine else None,
             }

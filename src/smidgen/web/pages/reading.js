@@ -4,6 +4,7 @@ import {ask, byId, element} from "./page.js";
 
 const SECTIONS = ["intro", "ask", "sure", "results"];
 const SMALL = 256; // pixels: an image with no longer side is enlarged as squares
+const MOST_TIMES = 3; // as large as it is, a line is shown
 const MOST_SECONDS = 86400;
 
 let study = null; // what GET /study said
@@ -11,6 +12,7 @@ let place = 0; // the image that is shown
 let shownAt = 0;
 let busy = false;
 let pictures = new Map(); // place -> promise of addresses by view
+let typed = new Map(); // place -> the line that was typed there, for who goes back to mend it
 
 start().catch(tell);
 
@@ -37,8 +39,9 @@ function show(section) {
 
 const percent = share => `${(100 * share).toFixed(1)} %`;
 const interval = found => `${percent(found.rate)} (${percent(found.low)} to ${percent(found.high)})`;
-const reads = () => study.kind === "read";
-const oneKey = () => study.answers.every(answer => answer.length === 1);
+const compares = () => study.kind === "compare";
+const types = () => study.kind === "type"; // whole lines
+const oneKey = () => study.kind === "read" && study.answers.every(answer => answer.length === 1);
 const nameOf = answer => study.names[Number(answer)] ?? answer;
 
 // --- Before ----------------------------------------------------------------------------------------------------
@@ -46,16 +49,20 @@ const nameOf = answer => study.names[Number(answer)] ?? answer;
 function introduce() {
   const {likely, worst, each} = study.expect;
   const more = study.done ? ` ${study.done} are answered already.` : "";
-  byId("task").textContent = reads()
-    ? `You will see ${study.n} images, one after another, and type what you read in each.${more} About a third are noisy, ` +
-      "a third were denoised, and a third are clean; they are shuffled, and nothing tells which is which."
+  byId("task").textContent = !compares()
+    ? `You will see ${study.n} ${types() ? "lines of text" : "images"}, one after another, and type what you read in each.${more} ` +
+      "About a third are noisy, a third were denoised, and a third are clean; they are shuffled, and nothing tells which is which."
     : `You will see ${study.n} clean images, each between two attempts to recover it, and say which of the two is closer ` +
       `to it.${more} The sides are shuffled.`;
-  byId("promise").textContent =
-    `With ${each} images ${reads() ? "of each kind, if 95.0 % are read right" : "that you decide on, if 95.0 % of the choices agree"}, ` +
+  byId("promise").textContent = types()
+    ? `Type each line as it is printed, with its capitals and points; quotation marks and dashes may be the plain ones of the ` +
+      `keyboard. With ${each} pages in each third, if 95.0 % of the characters are read right, the 95 % interval will be about from ` +
+      `${percent(likely.low)} to ${percent(likely.high)}; at worst, for one half, from ${percent(worst.low)} to ` +
+      `${percent(worst.high)}; narrower where pages are alike.`
+    : `With ${each} images ${!compares() ? "of each kind, if 95.0 % are read right" : "that you decide on, if 95.0 % of the choices agree"}, ` +
     `the 95 % interval will be from ${percent(likely.low)} to ${percent(likely.high)}; at worst, for one half, from ` +
     `${percent(worst.low)} to ${percent(worst.high)}.`;
-  if (study.names.length && reads()) {
+  if (study.names.length && study.kind === "read") {
     const rows = study.answers.filter(answer => answer !== "?").map(answer => makeRow([answer, nameOf(answer)]));
     byId("legend").replaceChildren(element("table", {}, element("caption", {}, "What to type"), element("tbody", {}, ...rows)));
   }
@@ -66,14 +73,23 @@ byId("start").addEventListener("click", () => { show("ask"); prepareKeys(); turn
 function prepareKeys() {
   const buttons = study.answers.map(answer => {
     const label = answer === "?" ? "? cannot tell"
-      : !reads() ? (answer === "left" ? "← left" : "right →")
+      : compares() ? (answer === "left" ? "← left" : "right →")
       : nameOf(answer) === answer ? answer : `${answer} ${nameOf(answer)}`;
     return element("button", {type: "button", onclick: () => give(answer)}, label);
   });
-  if (oneKey() || !reads()) byId("keys").replaceChildren(...buttons);
-  else byId("keys").replaceChildren(buttons.at(-1));
-  byId("typed").hidden = oneKey() || !reads();
-  byId("hint").textContent = !reads()
+  const field = byId("answer");
+  byId("typed").hidden = oneKey() || compares();
+  byId("keys").replaceChildren(...(byId("typed").hidden ? buttons : buttons.slice(-1)));
+  if (types()) {
+    byId("asked").textContent = "What the line says";
+    byId("typed").classList.add("line");
+    field.inputMode = "text";
+    field.maxLength = study.longest;
+  }
+  byId("hint").textContent = types()
+    ? "Type the line in the middle and press Enter; ? and Enter if you cannot tell, Backspace in the empty field for one back. " +
+      "A click on the image enlarges it."
+    : compares()
     ? "Keys: ← or → for the closer one, ? if you cannot tell, Backspace for one back. A click on an image lays one over another, at any zoom."
     : oneKey()
       ? `Keys: ${study.names.length ? "the number of what you see" : "the digit you read"}, ? if you cannot tell, Backspace for one back.`
@@ -102,27 +118,28 @@ async function turnTo(number) {
     return askToEnd("All images are answered.");
   }
   const found = await fetchPictures(number);
-  const order = reads() ? found : ["left", "clean", "right"].map(view => found.find(([name]) => name === view));
+  const order = !compares() ? found : ["left", "clean", "right"].map(view => found.find(([name]) => name === view));
   const figures = order.map(([view, address]) => {
-    const alt = reads() ? `Image ${number + 1} of ${study.n}, to be read` : `Image ${number + 1}, ${view}`;
+    const alt = !compares() ? `Image ${number + 1} of ${study.n}, to be read` : `Image ${number + 1}, ${view}`;
     const image = element("img", {src: address, alt});
     const button = element("button", {type: "button", className: "zoom", tabIndex: -1, onclick: () => enlarge(image)}, image);
-    return element("figure", {className: view}, button, ...(reads() ? [] : [element("figcaption", {}, view)]));
+    return element("figure", {className: view}, button, ...(!compares() ? [] : [element("figcaption", {}, view)]));
   });
   const images = figures.map(figure => figure.querySelector("img"));
   await Promise.all(images.map(image => image.decode()));
   for (const [place, image] of images.entries()) {
     image.classList.toggle("small", Math.max(image.naturalWidth, image.naturalHeight) <= SMALL);
     figures[place].style.setProperty("--aspect", image.naturalWidth / image.naturalHeight);
+    if (types()) figures[place].style.setProperty("--widest", `${MOST_TIMES * image.naturalWidth}px`);
   }
-  byId("views").classList.toggle("three", !reads());
+  byId("views").classList.toggle("three", compares());
   byId("views").replaceChildren(...figures);
   place = number;
   byId("bar").max = study.n;
   byId("bar").value = place;
   byId("back").disabled = place === 0;
-  byId("answer").value = "";
-  if (!byId("typed").hidden) byId("answer").focus();
+  byId("answer").value = typed.get(place) ?? "";
+  if (!byId("typed").hidden) byId("answer").select();
   await new Promise(requestAnimationFrame);
   byId("place").textContent = `Image ${place + 1} of ${study.n}`;
   shownAt = performance.now();
@@ -138,7 +155,7 @@ async function turnTo(number) {
 function enlarge(image) {
   const all = [...byId("views").querySelectorAll("img")];
   const images = all.map(source => ({title: source.parentNode.parentNode.className, source}));
-  openViewer(images, reads() ? 0 : 1, all.indexOf(image));
+  openViewer(images, compares() ? 1 : 0, all.indexOf(image));
 }
 
 // One thing at a time: a key that comes while the next image is on its way was not meant for it.
@@ -157,9 +174,11 @@ async function once(work) {
 
 const give = answer => once(async () => {
   if (byId("ask").hidden) return;
+  if (!answer) throw new Error("Type what you read, or ? if you cannot tell.");
   const seconds = Math.min((performance.now() - shownAt) / 1000, MOST_SECONDS);
   const headers = {"content-type": "application/json"};
   await ask(`/answers/${place}`, {method: "PUT", headers, body: JSON.stringify({answer, seconds})});
+  if (types()) typed.set(place, answer);
   await turnTo(place + 1);
 });
 
@@ -186,9 +205,10 @@ document.addEventListener("keydown", event => {
   if (byId("ask").hidden) return;
   const typing = event.target === byId("answer") && byId("answer").value !== "";
   if (event.key === "Backspace" && !typing) { event.preventDefault(); goBack(); }
+  else if (types()) return; // a line may hold any character
   else if (event.key === "?") { event.preventDefault(); give("?"); }
-  else if (!reads() && ["ArrowLeft", "ArrowRight"].includes(event.key)) give(event.key === "ArrowLeft" ? "left" : "right");
-  else if (reads() && oneKey() && study.answers.includes(event.key)) give(event.key);
+  else if (compares() && ["ArrowLeft", "ArrowRight"].includes(event.key)) give(event.key === "ArrowLeft" ? "left" : "right");
+  else if (oneKey() && study.answers.includes(event.key)) give(event.key);
 });
 byId("typed").addEventListener("submit", event => { event.preventDefault(); give(byId("answer").value.trim()); });
 byId("back").addEventListener("click", goBack);
@@ -208,7 +228,8 @@ function showResults(found) {
   parts.push(element("p", {}, `${found.answered} of ${found.asked} images answered, ${found.cannot_tell} times "cannot tell", ` +
     `half of the answers within ${found.median_seconds.toFixed(1)} s. Pairs ${about.pairs}, ${about.split} part, ` +
     `model ${about.model}${about.other ? `, compared with ${about.other}` : ""}.`));
-  parts.push(...(found.kind === "read" ? readingResults(found) : comparingResults(found)));
+  const ways = {read: readingResults, type: typingResults, compare: comparingResults};
+  parts.push(...ways[found.kind](found));
   parts.push(element("p", {}, element("a", {href: "/answers.csv"}, "All answers as CSV")));
   byId("results").replaceChildren(...parts);
   show("results");
@@ -234,15 +255,38 @@ function readingResults(found) {
     const one = found.conditions[name].by_label[label];
     return one ? `${Math.round(one.rate * one.n)} of ${one.n}` : "–";
   })])));
-  if (found.misread.length) {
-    const items = found.misread.map(number => {
-      const one = found.details[number], image = {src: `/images/${number}/image`, alt: `${one.condition} ${nameOf(one.label)}`};
-      const typed = `typed ${one.answer}${one.machine === null ? "" : `, machine ${one.machine}`}`;
-      return element("li", {}, element("img", image), `${one.condition}: ${nameOf(one.label)}`, element("br"), typed);
-    });
-    parts.push(element("h2", {}, "Not read right"), element("ul", {className: "gallery"}, ...items));
+  return [...parts, ...showMisread(found)];
+}
+
+// What was not read right, each with the image.
+function showMisread(found) {
+  if (!found.misread.length) return [];
+  const items = found.misread.map(number => {
+    const one = found.details[number], image = {src: `/images/${number}/image`, alt: `${one.condition} ${nameOf(one.label)}`};
+    const told = [`${one.condition}: ${nameOf(one.label)}`, `typed: ${one.answer === found.cannot ? "cannot tell" : one.answer}`];
+    if (one.machine !== null) told.push(`machine: ${one.machine === "" ? "nothing" : one.machine}`);
+    return element("li", {}, element("img", image), ...told.map(line => element("div", {}, line)));
+  });
+  return [element("h2", {}, "Not read right"), element("ul", {className: "gallery"}, ...items)];
+}
+
+function typingResults(found) {
+  const rows = [];
+  const wrong = one => ({rate: one.cer, low: one.low, high: one.high});
+  for (const name of found.order) {
+    const {misread, machine, ...one} = found.conditions[name];
+    if (!misread) continue;
+    const several = misread.n > 1; // one page alone has no interval
+    rows.push([name, String(one.lines), String(misread.n), several ? interval(wrong(misread)) : percent(misread.cer),
+      several ? drawInterval(wrong(misread)) : "–", percent(misread.wer), String(one.cannot_tell),
+      `${one.median_seconds.toFixed(1)} s`, machine ? percent(machine.cer) : "–"]);
   }
-  return parts;
+  return [
+    makeTable("Read wrong", ["shown", "lines", "pages", "characters wrong (95\u00a0% interval)", "", "words wrong", "cannot tell",
+      "median time", "Tesseract: characters wrong"], rows),
+    element("p", {}, 'The intervals are by the bootstrap over pages. "Cannot tell" counts as wholly wrong.'),
+    ...showMisread(found),
+  ];
 }
 
 function comparingResults(found) {

@@ -13,7 +13,8 @@ from playwright.sync_api import expect
 from smidgen.cli.main import main
 from smidgen.cli.read import results_text
 from smidgen.data.tasks import SAMPLE_TASK
-from smidgen.web.reading_plan import COMPARE, READ, Questions
+from smidgen.judging.lines import Line
+from smidgen.web.reading_plan import COMPARE, READ, TYPE, Questions
 from smidgen.web.reading_plan import Answer as Given
 from smidgen.web.reading_results import work_out
 from tests.servers import serving
@@ -97,12 +98,18 @@ def test_a_model_against_another_by_name(tmp_path: Path):
 
 
 def test_the_tables():
-    """Rates with intervals by condition, dashes where there is no machine reader; the share of those decided."""
+    """Rates with intervals by condition, dashes where there is no machine reader; edits of lines; decisions."""
     plan = Questions(kind=READ, sources=(0, 1, 2), conditions=("noisy", "denoised", "clean"), labels=(12, 3, 4))
     text = results_text(work_out(plan, [Given("?", 1.0), Given("3", 2.0), None]))
     assert "100.0% (20.7% to 100.0%)" in text
     assert "–" in text
     assert "clean" not in text
+    lines = Line((0, 0, 9, 9), "one two"), Line((0, 0, 9, 9), "abcd"), Line((9, 0, 19, 9), "efgh")
+    typed = Questions(kind=TYPE, sources=(0, 1, 2), conditions=("noisy", "clean", "clean"), lines=lines)
+    rows = results_text(work_out(typed, [Given("one tow", 1.0), Given("?", 3.0), Given("efgh", 3.0)])).splitlines()
+    assert rows[-2].split() == ["noisy", "1", "1", "28.6%", "50.0%", "0", "1.0", "–"]  # one page has no interval
+    assert rows[-1].split("  ")[0] == "clean"
+    assert "50.0% (0.0% to 100.0%)" in rows[-1]
     compared = Questions(kind=COMPARE, sources=(0, 1), conditions=("left", "right"))
     assert "of 1 decision; undecided: 1" in results_text(work_out(compared, [Given("left", 1.0), Given("?", 1.0)]))
     assert "no decision" in results_text(work_out(compared, [Given("?", 1.0), None]))

@@ -1,19 +1,26 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
+from smidgen.data.pairs import Pairs
 from smidgen.errors import FileError, InputError, SmidgenError
+from smidgen.judging.lines import Line
+from smidgen.judging.tesseract import Tesseract
 from smidgen.web.reading_plan import (
     COMPARE,
     CONDITIONS,
     READ,
+    TYPE,
     Questions,
+    draw_lines,
     draw_order,
     expect_intervals,
     load_questions,
@@ -127,6 +134,79 @@ def test_results(tmp_path: Path):
     assert json.loads((tmp_path / "results.json").read_text()) == results
     with pytest.raises(InputError, match="ended"):
         study.put(0, "1", 1.0)
+
+
+def make_lines(*said: str) -> Questions:
+    """Each line noisy, and two of each page."""
+    lines = tuple(Line((10 * place, 0, 10 * place + 9, 90), text) for place, text in enumerate(said))
+    sources = tuple(place // 2 for place in range(len(said)))
+    return Questions(kind=TYPE, sources=sources, conditions=("noisy",) * len(said), lines=lines, about={"seed": 1})
+
+
+def test_results_of_typing(tmp_path: Path):
+    """Edits of the lines of a page are added up; "cannot tell" is wholly wrong; plain quotation marks are right."""
+    plan = replace(
+        make_lines("“Yes” – no", "ten letter", "one two", "abcd"), machine=("", "ten letter", "one two", "x")
+    )
+    study = ReadingTest(tmp_path, plan)
+    for place, answer in enumerate(('"Yes" - no', "ten lettre", "?", "Abcd")):
+        study.put(place, answer, 1.0)
+    assert ReadingTest(tmp_path, load_questions(tmp_path, {"seed": 1}, 2)).plan == plan
+    results = study.end()
+    found = results["conditions"]["noisy"]
+    assert found["misread"]["cer"] == pytest.approx((0 + 2 + 7 + 1) / (10 + 10 + 7 + 4))
+    assert found["misread"]["n"] == 2
+    assert found["misread"]["mean"] == pytest.approx((2 / 20 + 8 / 11) / 2)
+    assert found["misread"]["wer"] == pytest.approx((0 + 1 + 2 + 1) / (3 + 2 + 2 + 1))
+    assert (found["lines"], found["cannot_tell"], results["misread"]) == (4, 1, [1, 2, 3])
+    assert found["machine"]["cer"] == pytest.approx((10 + 0 + 0 + 4) / 31)
+    assert results["conditions"]["clean"]["misread"] is None
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "answers.csv").read_text())))
+    assert [(row["text"], row["right"], row["edits"]) for row in rows[:2]] == [
+        ("“Yes” – no", "1", "0"),
+        ("ten letter", "0", "2"),
+    ]
+
+
+@pytest.mark.parametrize("answer", ["", "two  spaces", " a", "x" * 401, "a\nb", "\ud800", "e\u0301"])
+def test_what_no_line_is_is_refused(tmp_path: Path, answer: str):
+    """Answers are printable, of one line, normalised and bounded."""
+    study = ReadingTest(tmp_path, make_lines("a line"))
+    with pytest.raises(InputError):
+        study.put(0, answer, 1.0)
+    assert not (tmp_path / "answers.jsonl").exists()
+
+
+def test_a_damaged_plan_of_lines_is_refused(tmp_path: Path):
+    """Lines outside of every page, without a text, shown twice or missing."""
+    plan = make_lines("one", "two")
+    for lines in (
+        plan.lines[:1],
+        (plan.lines[0], plan.lines[0]),
+        (plan.lines[0], Line((9, 0, 9, 9), "two")),
+        (plan.lines[0], Line((-9, 0, 9, 9), "two")),
+        (plan.lines[0], Line((0, 0, 9, 9), "")),
+        (plan.lines[0], Line((0, 0, 9, 9), "x" * 201)),
+    ):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        ReadingTest(folder, replace(plan, lines=lines))
+        with pytest.raises(FileError, match="cannot be read"):
+            load_questions(folder, {"seed": 1}, 50)
+
+
+def test_lines_are_of_as_many_pages_as_there_are():
+    """One line of each page before a second one of any; all conditions equally often; the seed decides."""
+    image = np.ones((8, 20, 9, 1), np.float32)
+    pairs = Pairs(image, image, texts=[f"page {number}" if number else "" for number in range(8)])
+    plan = draw_lines(pairs, 7, 1, Tesseract())
+    assert sorted(plan.sources) == list(range(1, 8))
+    assert all(line.text == f"page {source}" for source, line in zip(plan.sources, plan.lines, strict=True))
+    assert sorted(plan.conditions.count(name) for name in CONDITIONS[TYPE]) == [2, 2, 3]
+    assert plan == draw_lines(pairs, 7, 1, Tesseract()) != draw_lines(pairs, 7, 2, Tesseract())
+    with pytest.raises(InputError, match="from 3 to the 7"):
+        draw_lines(pairs, 8, 1, Tesseract())
+    assert expect_intervals(plan)["each"] == 2
 
 
 def test_results_of_comparing(tmp_path: Path):

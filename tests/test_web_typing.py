@@ -18,7 +18,7 @@ from tests.servers import faults, serving, take_picture
 from tests.test_pages_at_sizes import SIZES
 
 WAIT = 30_000  # milliseconds: the machine may be busy
-WORDS = "Grandfather's clock struck seven times; nobody heard it, since everyone was already asleep.".split()
+TEXT = "Grandfather's clock struck seven times; nobody heard it, since everyone was already asleep, as usual."
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def strips(tmp_path: Path) -> Path:
     generator = np.random.default_rng(0)
     font = ImageFont.load_default(24)
     for number in range(12):
-        text = " ".join(WORDS[number : number + 3])
+        text = " ".join(TEXT.split()[number : number + 3])
         clean = Image.new("L", (round(font.getlength(text)) + 20, 40), 255)
         ImageDraw.Draw(clean).text((10, 5), text, 0, font)
         noisy = np.clip(np.asarray(clean) + generator.normal(0, 40, (40, clean.width)), 0, 255).astype(np.uint8)
@@ -70,7 +70,7 @@ def type_lines(page: Any, lines: list[str], n: int, first: int = 1) -> None:
 
 @pytest.mark.slow(12)
 def test_lines_of_pages_are_typed(pages: Path, tmp_path: Path, browser: Any):
-    """Lines of pages by keyboard alone, one mended, one not told, a restart in between: results equal what was typed."""
+    """Lines of pages by keyboard, one mended, one not told, a restart in between: results equal what was typed."""
     folder, n = tmp_path / "study", 9
     with serving(*read_command(pages, folder, n, "--seed", "5")) as (address, _):
         lines = lines_of(folder)
@@ -94,7 +94,12 @@ def test_lines_of_pages_are_typed(pages: Path, tmp_path: Path, browser: Any):
         page.goto(address)
         assert "5 are answered already" in page.locator("#task").text_content()
         page.get_by_role("button", name="Start").press("Enter")
-        type_lines(page, typed[5:], n, 6)
+        type_lines(page, typed[5:7], n, 6)
+        expect(page.locator("#place")).to_have_text(f"Image 8 of {n}")
+        page.keyboard.type(typed[7])
+        take_picture(page, "typing")
+        page.keyboard.press("Enter")
+        type_lines(page, typed[8:], n, 9)
         expect(page.locator("#left")).to_have_text("All images are answered.")
         page.keyboard.press("Enter")
         page.get_by_role("heading", name="Results").wait_for()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from smidgen.data.checks import make_raw_images
 from smidgen.data.collection import ScaledImages
 from smidgen.data.corruptions import poisson_gaussian
 from smidgen.data.noise import estimate_noise
@@ -25,7 +26,7 @@ from smidgen.data.open import open_noisy
 from smidgen.data.origin import RECORRUPTED, TWO_SHOTS, WithoutClean
 from smidgen.data.pairs import Dataset, FixedSource, Pairs
 from smidgen.data.photographs import add_field_noise, load_photographs
-from smidgen.data.scale import UNIT, Scales
+from smidgen.data.scale import UNIT
 from smidgen.judging.scores import psnr
 from smidgen.judging.without_truth import judge_without_truth
 from smidgen.model.file import write_model
@@ -46,6 +47,9 @@ def main() -> None:
     parser.add_argument("--part", choices=("noisy", "two", "one", "correlated"), action="append")
     parser.add_argument("--minutes", type=float, default=10.0, help="of one core, for each training on Train400")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--kind", choices=("gaussian", "sensor"), action="append", help="of noise, in one")
+    parser.add_argument("--first", type=int, default=1, help="picture of Set12 that one begins with")
+    parser.add_argument("--adjusted", action="store_true", help="in one, learn nothing anew, which takes longest")
     asked = parser.parse_args()
     for part in asked.part or ("correlated", "one", "noisy", "two"):
         globals()[f"_{part}"](asked)
@@ -134,30 +138,35 @@ def _two(asked: argparse.Namespace) -> None:
 
 def _one(asked: argparse.Namespace) -> None:
     from smidgen.model.zoo import find_model
-    from smidgen.runs.alone import learn_alone
+    from smidgen.runs.alone import learn_alone, open_alone
 
     file = find_model("photographs")
     shipped = Runtime(file, asked.threads)
-    for kind in ("gaussian", "sensor"):
-        found: dict[str, list[float]] = {"photographs": [], "alone": [], "adjusted": []}
-        seconds = []
-        for i, x in enumerate(_pictures("set12", asked.data)):
+    pictures = _pictures("set12", asked.data)
+    for kind in asked.kind or ("gaussian", "sensor"):
+        found: dict[str, list[float]] = {"photographs": [], "adjusted": [], "alone": []}
+        for i, x in enumerate(pictures):
+            if i + 1 < asked.first:
+                continue
             if kind == "gaussian":
                 y = add_field_noise(x, i, SIGMA)
             else:
                 y = poisson_gaussian(x[None], 0.2, np.random.default_rng(i))[0]
             found["photographs"].append(_psnr(shipped.denoise(y[None])[0], x))
-            for name, start in (("alone", None), ("adjusted", file)):
+            spent = []
+            for name, start in (("adjusted", file), ("alone", None)):
+                if name == "alone" and asked.adjusted:
+                    continue
                 before = time.process_time()
-                with tempfile.TemporaryDirectory() as folder:
-                    seen = UNIT.widen(float(y.min()), float(y.max()))
-                    dataset = open_noisy(y[None], scales=Scales(UNIT, UNIT, seen))
-                    path = learn_alone(dataset, Path(folder) / "one.onnx", start=start, threads=asked.threads)
-                    found[name].append(_psnr(_run(Runtime(path, asked.threads), y), x))
-                seconds.append(time.process_time() - before)
-            line = ", ".join(f"{name} {values[-1]:.2f}" for name, values in found.items())
-            print(f"  {kind} {i + 1:2}: {line}; {seconds[-2]:.0f} and {seconds[-1]:.0f} core-seconds", flush=True)
-        print(f"{kind}:", ", ".join(f"{name} {np.mean(values):.3f} dB" for name, values in found.items()), flush=True)
+                images = open_alone(make_raw_images(y[None], None, "one"), file, UNIT)
+                learned = learn_alone(images, start=start, threads=asked.threads)
+                found[name].append(_psnr(_run(Runtime(learned or file, asked.threads), y), x))
+                spent.append(f"{time.process_time() - before:.0f}" + " and kept as it was" * (learned is None))
+            line = ", ".join(f"{name} {values[-1]:.2f}" for name, values in found.items() if values)
+            print(f"  {kind} {i + 1:2}: {line}; core-seconds {', '.join(spent)}", flush=True)
+        means = ", ".join(f"{name} {np.mean(values):.3f} dB" for name, values in found.items() if values)
+        gains = np.subtract(found["adjusted"], found["photographs"])
+        print(f"{kind}: {means}; adjusted {gains.mean():+.3f} ({gains.min():+.2f} to {gains.max():+.2f})", flush=True)
 
 
 def _correlated(asked: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smidgen.data.alignment import find_shift, shifted_pairs
-from smidgen.data.checks import make_raw_clean, make_raw_pairs
+from smidgen.data.checks import make_raw_images, make_raw_pairs
 from smidgen.data.pairs import Dataset
 from smidgen.data.split import split_pairs
 from smidgen.data.tasks import SAMPLE_TASK, STAMP_TASKS, load_task
@@ -65,7 +65,7 @@ def test_the_pairs_are_named():
     assert "1 pair of 2 looked at in scans is shifted" in warning
     assert "number 2 by (0, 3)" in warning
     assert shifted_pairs(make_raw_pairs(clean, clean, None, "scans")) == []
-    assert shifted_pairs(make_raw_clean(clean, None, "scans")) == []
+    assert shifted_pairs(make_raw_images(clean, None, "scans")) == []
 
 
 def test_what_is_given_to_validate_on_is_looked_at():

@@ -8,7 +8,7 @@ from PIL import Image
 
 import smidgen
 from smidgen.cli.main import main
-from smidgen.data.checks import make_raw_clean, make_raw_pairs
+from smidgen.data.checks import make_raw_images, make_raw_pairs
 from smidgen.data.clean import split_clean
 from smidgen.data.corruptions import make_corruption
 from smidgen.data.draw import Drawn, draw_parts
@@ -137,7 +137,7 @@ def test_fingerprints_tell_groups_apart():
     patterns = (None, "^.", "^..", r"^.\d")
     assert len({draw_parts(raw, group=pattern).fingerprint for pattern in patterns}) == 3
     assert len({draw_parts(raw, group=pattern).source_fingerprint for pattern in patterns}) == 1
-    clean = make_raw_clean(np.random.default_rng(0).random((60, 3, 3)), None, "clean", tuple(names))
+    clean = make_raw_images(np.random.default_rng(0).random((60, 3, 3)), None, "clean", tuple(names))
     noise = make_corruption("gaussian-noise")
     assert len({split_clean(clean, noise, group=pattern).origin.images_fingerprint for pattern in patterns}) == 3
 

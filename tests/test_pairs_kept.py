@@ -12,7 +12,7 @@ from smidgen.cli.main import main
 from smidgen.data import mapped, pictures
 from smidgen.data.alike import ConvertedImage, to_grey
 from smidgen.data.cache import FOLDER_VARIABLE
-from smidgen.data.formats import Keeping, read_array, read_clean, read_pairs, read_parts, read_two
+from smidgen.data.formats import Keeping, read_array, read_images, read_pairs, read_parts, read_two
 from smidgen.data.mapped import MappedImage
 from smidgen.data.open import open_clean, open_dataset
 from smidgen.data.zarr_images import ZarrImage
@@ -71,7 +71,7 @@ def test_folders_within_folders(folder: Path):
 
 def test_many_pictures_stay_in_one_file(folder: Path, small_is_large: Path):
     """X and y are decoded together into one file, whose place and size are said, and read from there."""
-    in_memory = read_clean(folder / "noisy", keeping=Keeping(small_is_large.with_name("elsewhere")))
+    in_memory = read_images(folder / "noisy", keeping=Keeping(small_is_large.with_name("elsewhere")))
     said: list[str] = []
     parts = read_parts(folder, keeping=Keeping(say=said.append))
     (place,) = small_is_large.glob("*.pictures")
@@ -129,7 +129,7 @@ def test_clean_pictures_with_labels(folder: Path):
     """Clean pictures in folders within folders have their labels by name; every page of a stack has its file's."""
     tifffile.imwrite(folder / "clean" / "stack.tif", picture(5, 20, 30), photometric="minisblack")
     (folder / "labels.csv").write_text("stack,1\n" + "".join(f"{name},{place}\n" for place, name in enumerate(NAMES)))
-    raw = read_clean(folder / "clean", folder / "labels.csv").train
+    raw = read_images(folder / "clean", folder / "labels.csv").train
     np.testing.assert_array_equal(raw.labels, [3, 0, 1, 2, 1, 1, 1, 1, 1])
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from smidgen.data.checks import make_raw_clean, make_raw_pairs
+from smidgen.data.checks import make_raw_images, make_raw_pairs
 from smidgen.data.likeness import find_likenesses
 from smidgen.data.raw_pairs import RawPairs
 from smidgen.data.split import split_pairs
@@ -26,7 +26,7 @@ def save_again(image: np.ndarray) -> np.ndarray:
 
 def part(images: list[np.ndarray], prefix: str = "") -> RawPairs:
     names = tuple(f"{prefix}{number}" for number in range(len(images))) if prefix else None
-    return make_raw_clean(images, None, "pages", names)
+    return make_raw_images(images, None, "pages", names)
 
 
 def test_a_page_saved_again_is_found():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smidgen.data.formats import read_clean, read_parts
+from smidgen.data.formats import read_images, read_parts
 from smidgen.data.open import open_dataset
 from smidgen.errors import FileError
 
@@ -28,7 +28,7 @@ def test_transcripts_beside_images_go_with_them(folder: Path):
         (folder / side / f"{number:02}.gt.txt").write_text(f"page {number}\nñ", encoding="utf-8")
     raw = read_parts(folder).train
     assert raw.texts == (*(f"page {number}\nñ" for number in range(11)), "")
-    assert read_clean(folder / "clean").train.texts[3:5] == ("", "page 4\nñ")
+    assert read_images(folder / "clean").train.texts[3:5] == ("", "page 4\nñ")
     for dataset in (open_dataset(str(folder)), open_dataset(clean=folder / "clean", corruption=("blur", 1.0))):
         for part in (dataset.val, dataset.test):
             shades = np.rint(255 * np.array([image[5, 5, 0] for image in part.clean])) / 20

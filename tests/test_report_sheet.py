@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from smidgen.data.checks import make_raw_clean
+from smidgen.data.checks import make_raw_images
 from smidgen.data.clean import split_clean
 from smidgen.data.collection import ScaledImages
 from smidgen.data.corruptions import make_corruption
@@ -119,7 +119,7 @@ def test_a_sheet_is_the_same_each_time(kind: str):
         source = load_task(SAMPLE_TASK).train
     else:
         images = np.random.default_rng(0).random((40, 9, 9))
-        raw = make_raw_clean(images, None, "clean", tuple(map(str, range(40))))
+        raw = make_raw_images(images, None, "clean", tuple(map(str, range(40))))
         source = split_clean(raw, make_corruption("gaussian-noise")).train
         assert (source.spread(3).names or ())[0] in map(str, range(9))
     assert draw_sheet(source) == draw_sheet(source)

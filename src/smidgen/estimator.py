@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from smidgen.data.checks import make_raw_clean, make_raw_pairs
+from smidgen.data.checks import make_raw_images, make_raw_pairs
 from smidgen.data.clean import split_clean
 from smidgen.data.collection import ScaledImages, read_whole
 from smidgen.data.corruptions import Wish, make_corruption
@@ -217,7 +217,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return make_raw_pairs(self._shaped(noisy), self._shaped(clean), None, type(self).__name__)
 
     def _clean(self, clean: _Given) -> RawPairs:
-        return make_raw_clean(self._shaped(clean), None, type(self).__name__)
+        return make_raw_images(self._shaped(clean), None, type(self).__name__)
 
     def _shaped(self, images: _Given) -> _Given:
         """Flat rows in the shape that was told."""

@@ -12,7 +12,7 @@ import numpy as np
 from smidgen.cli import options, show
 from smidgen.data.collection import ScaledImages, shapes_of
 from smidgen.data.corruptions import make_corruption
-from smidgen.data.formats import read_clean
+from smidgen.data.formats import read_images
 from smidgen.data.origin import Corrupted
 from smidgen.data.scale import fit_scale
 from smidgen.errors import Exit, InputError, PairsError, plural, show_text
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_target(arguments.out, _NPZ_FILE)
     if arguments.out.resolve() in [path.resolve() for path in (arguments.clean, arguments.labels) if path]:
         raise InputError(f"{arguments.out} is itself to be read and would be replaced", remedy="Choose another -o")
-    parts = read_clean(arguments.clean, arguments.labels)
+    parts = read_images(arguments.clean, arguments.labels)
     for warning in parts.warnings:
         print(show_text(f"warning: {warning}"), file=sys.stderr)
     raw = parts.train

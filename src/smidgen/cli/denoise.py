@@ -13,13 +13,16 @@ from typing import TextIO
 
 from smidgen.cli import options
 from smidgen.cli.progress import Display
+from smidgen.data.checks import SHOTS
+from smidgen.data.formats import read_images
 from smidgen.data.scale import Scale
 from smidgen.data.zarr_images import has_zarr_ending
 from smidgen.engine.library import count_cores
 from smidgen.errors import Exit, FileError, InputError, plural, show_text
-from smidgen.files import FileKind, check_target
+from smidgen.files import FileKind, check_target, write_whole
 from smidgen.images.kinds import KIND_BY_SUFFIX
 from smidgen.images.picture import left_out, pack_picture, read_picture
+from smidgen.model.file import read_content
 from smidgen.model.pictures import denoise_file, denoise_picture
 from smidgen.model.runtime import MODEL_FILE, Runtime
 from smidgen.model.values import DEPTHS, Handling
@@ -96,17 +99,22 @@ def _learn(arguments: argparse.Namespace) -> int:
         if target.resolve() == image.resolve():
             raise InputError(f"{target} is also an input and would be replaced", remedy="Choose another name")
     start = find_model(_START)
-    dataset = open_alone(image, start, _parse_range(arguments.range))
-    for warning in dataset.warnings:
+    raw = read_images(image, what=SHOTS)
+    images = open_alone(raw.train, start, _parse_range(arguments.range))
+    dataset = images.dataset
+    for warning in (*raw.warnings, *dataset.warnings):
         print(show_text(f"smidgen: {image}: {warning}"), file=sys.stderr)
     scale = dataset.scales.noisy
     with tempfile.TemporaryDirectory() as folder, Display() as display:
         display.say(f"{image}: noise of {dataset.without_clean and dataset.without_clean.noise} of full scale")
         place = arguments.save_model or Path(folder) / MODEL_FILE
         threads = arguments.threads or count_cores()
-        learned = learn_alone(dataset, place, start=start, threads=threads, watch=display.training)
+        learned = learn_alone(images, start=start, threads=threads, watch=display.training)
+        if learned is None:
+            display.note(f"smidgen: {image}: {_START} as it is errs less here than adjusted, and is kept so")
+        write_whole(place, learned or read_content(start))
         given = argparse.Namespace(**vars(arguments) | {"range": [scale.low, scale.high]})
-        given.model, given.images = str(learned), [str(image)]
+        given.model, given.images = str(place), [str(image)]
         return _denoise(given)
 
 

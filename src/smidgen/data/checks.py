@@ -12,6 +12,7 @@ from smidgen.data.origin import Found
 from smidgen.data.raw_pairs import RawPairs, Survey, survey
 from smidgen.errors import PairsError, plural
 
+NOISY, CLEAN, SHOTS = "X (noisy)", "y (clean)", "the noisy images"
 _CHANNELS = range(1, 5)
 _MOST_BYTES_A_NUMBER = 8
 _NUMBERS = {np.ndarray, bool, float, int}
@@ -31,7 +32,7 @@ def make_raw_pairs(
     Raises:
         PairsError: shapes or counts differ, values are not finite numbers, or nothing is there.
     """
-    x, y = _as_numbers(noisy, "X (noisy)", source), _as_numbers(clean, "y (clean)", source)
+    x, y = _as_numbers(noisy, NOISY, source), _as_numbers(clean, CLEAN, source)
     if len(x) != len(y):
         raise PairsError(
             f"{source}: X has {plural(len(x), 'image')} and y has {len(y):,}",
@@ -44,7 +45,7 @@ def make_raw_pairs(
             x = x.reshape(y.shape)
         if y.ndim == 2 and x.ndim > 2 and x[0].size == y[0].size:
             y = y.reshape(x.shape)
-    x, y = _as_images(x, "X (noisy)", source), _as_images(y, "y (clean)", source)
+    x, y = _as_images(x, NOISY, source), _as_images(y, CLEAN, source)
     differ = np.flatnonzero((shapes_of(x) != shapes_of(y)).any(1))
     if len(differ):
         place = int(differ[0])
@@ -56,29 +57,38 @@ def make_raw_pairs(
             else f"{source}: image {place + 1:,} of X is {sizes[0]} and that of y is {sizes[1]}",
             expected="the same size and number of channels",
         )
-    surveys = survey(x, "X (noisy)", source), survey(y, "y (clean)", source)
+    surveys = survey(x, NOISY, source), survey(y, CLEAN, source)
     found = {name: _describe(shape, seen) for name, shape, seen in zip("Xy", shapes, surveys, strict=True)}
     return RawPairs(x, y, make_labels(labels, len(x), source), source, found, surveys, names, texts)
 
 
-def make_raw_clean(
-    clean: object,
+def make_raw_images(
+    images: object,
     labels: object,
     source: str,
     names: tuple[str, ...] | None = None,
     texts: tuple[str, ...] | None = None,
+    *,
+    what: str = CLEAN,
 ) -> RawPairs:
-    """Clean images alone, to stand as X and as y; `names` are what they are called, `texts` what they say.
+    """Images of one kind alone, to stand as X and as y.
+
+    Args:
+        images: clean ones, or noisy ones that have none.
+        labels: of them.
+        source: what they were read from.
+        names, texts: what each is called, and says.
+        what: to call all of them in errors, `CLEAN` or `SHOTS`.
 
     Raises:
         PairsError: as `make_raw_pairs`.
     """
-    given = _as_numbers(clean, "y (clean)", source)
-    images = _as_images(given, "y (clean)", source)
-    seen = survey(images, "y (clean)", source)
+    given = _as_numbers(images, what, source)
+    kept = _as_images(given, what, source)
+    seen = survey(kept, what, source)
     found = _describe(given.shape if isinstance(given, np.ndarray) else (len(given),), seen)
-    known = make_labels(labels, len(images), source)
-    return RawPairs(images, images, known, source, {"X": found, "y": found}, (seen, seen), names, texts)
+    known = make_labels(labels, len(kept), source)
+    return RawPairs(kept, kept, known, source, {"X": found, "y": found}, (seen, seen), names, texts)
 
 
 def _as_numbers(value: object, what: str, source: str) -> Kept:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from smidgen.data.alike import Named, count_some, make_alike
 from smidgen.data.arrays import is_pickle, read_array_file, read_npz, read_rows, require_file, whole_numbers
-from smidgen.data.checks import make_labels, make_raw_clean, make_raw_pairs
+from smidgen.data.checks import CLEAN, make_labels, make_raw_images, make_raw_pairs
 from smidgen.data.folders import find_images, match_folders, strip_ending
 from smidgen.data.groups import name_pages
 from smidgen.data.parts import quote, take_apart
@@ -167,15 +167,18 @@ def read_two(
     return RawParts(raw, warnings=tuple(dict.fromkeys(notes)))
 
 
-def read_clean(path: Path, labels: Path | None = None, *, keeping: Keeping = ANYWHERE) -> RawParts:
-    """Clean images alone, from one file or folder, and labels from another; they stand as X and as y.
+def read_images(path: Path, labels: Path | None = None, *, keeping: Keeping = ANYWHERE, what: str = CLEAN) -> RawParts:
+    """Images of one kind alone, from one file or folder, and labels from another; they stand as X and as y.
+
+    `what` they are called in errors is `CLEAN` or `SHOTS`.
 
     Raises:
         FileError, PairsError: they cannot be read, or make no images, or lie beside noisy ones.
     """
     if _is_folder(path) and (path / "noisy").is_dir() and (path / "clean").is_dir():
+        kind, other = ("clean", "noisy") if what == CLEAN else ("noisy", "clean")
         raise PairsError(
-            f"{path} holds noisy images, too", expected="clean images alone", remedy=f"Name {path / 'clean'}"
+            f"{path} holds {other} images, too", expected=f"{kind} images alone", remedy=f"Name {path / kind}"
         )
     (side,) = _make_alike([_read_side(path, keeping)])
     files = list(find_images(path)) if _is_folder(path) else [path.stem]
@@ -186,7 +189,7 @@ def read_clean(path: Path, labels: Path | None = None, *, keeping: Keeping = ANY
     elif labels is not None:
         known = read_array(labels)
     names = name_pages(files, side.pages) if side.pages else None
-    return RawParts(make_raw_clean(side.images, known, str(path), names, texts), warnings=side.notes)
+    return RawParts(make_raw_images(side.images, known, str(path), names, texts, what=what), warnings=side.notes)
 
 
 def read_array(path: Path) -> object:

@@ -7,7 +7,7 @@ Poissonian-Gaussian noise modeling", for the line. What is left of the error was
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,11 +65,20 @@ class Noise:
 
         None where a value lies at an end of the scale: it was clipped, and more noise would not have moved it.
         """
-        drawn = generator.standard_normal(images.shape, dtype=np.float32)
+        drawn = self.draw_at(_smooth(images) if self.slope else images, generator)
+        return np.asarray(drawn * ((images != 0) & (images != 1)))
+
+    def draw_at(self, brightness: Images, generator: np.random.Generator) -> Images:
+        """Noise of this kind alone, where images `(N, H, W, C)` without noise are so bright."""
+        drawn = generator.standard_normal(brightness.shape, dtype=np.float32)
         if self.correlation:
             drawn = _colour(drawn, np.reshape(self.correlation, (5, 5)))
-        deviation = np.sqrt(self.variance(_smooth(images) if self.slope else np.zeros(1)))
-        return np.asarray(drawn * deviation.astype(np.float32) * ((images != 0) & (images != 1)))
+        deviation = np.sqrt(self.variance(brightness if self.slope else np.zeros(1)))
+        return np.asarray(drawn * deviation.astype(np.float32))
+
+    def times(self, factor: float) -> "Noise":
+        """Noise of so many times its variance."""
+        return replace(self, slope=factor * self.slope, base=factor * self.base)
 
 
 def unclipped(image: Image) -> NDArray[np.bool_]:

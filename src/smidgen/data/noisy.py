@@ -135,7 +135,7 @@ def split_noisy(
         output: of the network, which is a residual.
         whole: all images in every part, for a model that saw none of them.
         apart: take each channel of a colour image as an image of its own.
-        draw: `group`, `seed`, `val_share` and `test_share`, as of `draw_parts`.
+        draw: `val`, `test`, `group`, `seed`, `val_share` and `test_share`, as of `draw_parts`.
 
     Raises:
         PairsError: parts whose images differ in their number of channels, or images of one value.
@@ -146,7 +146,7 @@ def split_noisy(
             f"the output {output} is asked for, and there are noisy images alone",
             expected="residual: without clean images only what is noise can be learned",
         )
-    few = len(raw) < _FEWEST_TO_SPLIT
+    few = len(raw) < _FEWEST_TO_SPLIT and not {"val", "test"} & draw.keys()
     drawn = keep_all(raw, apart=apart) if whole or few else draw_parts(raw, apart=apart, **draw)
     parts = drawn.parts
     scale = _choose_scale(parts[0], scales)

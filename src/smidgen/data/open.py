@@ -6,10 +6,10 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from smidgen.data.checks import make_raw_clean, make_raw_pairs
+from smidgen.data.checks import CLEAN, SHOTS, make_raw_images, make_raw_pairs
 from smidgen.data.clean import split_clean
 from smidgen.data.corruptions import Wish, make_corruption
-from smidgen.data.formats import ANYWHERE, Keeping, RawParts, pick_part, read_clean, read_parts, read_two
+from smidgen.data.formats import ANYWHERE, Keeping, RawParts, pick_part, read_images, read_parts, read_two
 from smidgen.data.noisy import split_noisy
 from smidgen.data.origin import Origin
 from smidgen.data.pairs import Dataset
@@ -147,8 +147,8 @@ def open_clean(
         InputError: they cannot be read, or there is no such corruption.
     """
     made = make_corruption(corruption)
-    raw = _read_images(clean, "clean-images", keeping, labels)
-    read = {name: read_clean(path, keeping=keeping) for name, path in (("val", val), ("test", test)) if path}
+    raw = _read_images(clean, "clean-images", keeping, CLEAN, labels)
+    read = {name: read_images(path, keeping=keeping) for name, path in (("val", val), ("test", test)) if path}
     aside = {name: part.train for name, part in read.items()}
     whole = trained_on is not None and not aside and is_foreign(raw.train, trained_on)
     dataset = split_clean(raw.train, made, group=group, apart=apart, scales=scales, output=output, whole=whole, **aside)
@@ -174,27 +174,34 @@ def open_noisy(
     Raises:
         InputError: they cannot be read, or more is given than noisy images can have.
     """
-    if labels or val or test:
+    if labels:
+        raise InputError("--labels is given with noisy images alone", expected="it with clean ones, of which it tells")
+    if second is not None and (val or test):
         raise InputError(
-            "--labels, --val or --test is given with noisy images alone",
-            expected="noisy images, of which some are set aside by themselves",
+            "--val or --test is given with --second", expected="shots, of which some are set aside by themselves"
         )
     if second is None:
-        raw = _read_images(noisy, "noisy-images", keeping)
+        raw = _read_images(noisy, "noisy-images", keeping, SHOTS)
     elif isinstance(noisy, Path) and isinstance(second, Path):
         raw = read_two(noisy, second, keeping=keeping)
     else:
         raw = RawParts(make_raw_pairs(noisy, second, None, "noisy-images"))
-    whole = trained_on is not None and is_foreign(raw.train, trained_on)
-    dataset = split_noisy(raw.train, group=group, apart=apart, scales=scales, output=output, whole=whole)
-    return _warn(dataset, raw, trained_on=trained_on)
+    whole = trained_on is not None and not (val or test) and is_foreign(raw.train, trained_on)
+    read = {
+        name: read_images(path, keeping=keeping, what=SHOTS) for name, path in (("val", val), ("test", test)) if path
+    }
+    aside = {name: part.train for name, part in read.items()}
+    dataset = split_noisy(raw.train, group=group, apart=apart, scales=scales, output=output, whole=whole, **aside)
+    return _warn(dataset, raw, *read.values(), trained_on=trained_on)
 
 
-def _read_images(images: Path | ArrayLike, name: str, keeping: Keeping, labels: Path | None = None) -> RawParts:
+def _read_images(
+    images: Path | ArrayLike, name: str, keeping: Keeping, what: str, labels: Path | None = None
+) -> RawParts:
     """Images of one kind alone, from a file, a folder or an array."""
     if isinstance(images, Path):
-        return read_clean(images, labels, keeping=keeping)
-    return RawParts(make_raw_clean(images, None, name))
+        return read_images(images, labels, keeping=keeping, what=what)
+    return RawParts(make_raw_images(images, None, name, what=what))
 
 
 def _warn(dataset: Dataset, *read: RawParts, trained_on: Origin | None = None) -> Dataset:

@@ -6,7 +6,12 @@ import numpy as np
 
 from smidgen.data.noise import Noise
 
-RECORRUPTED, TWO_SHOTS = "recorrupted", "two shots"
+RECORRUPTED, TWO_SHOTS, OWN = "recorrupted", "two shots", "own"
+_HOW = {
+    RECORRUPTED: "noisy images alone, recorrupted",
+    TWO_SHOTS: "two noisy shots of each scene",
+    OWN: "noisy images alone, adjusted to what a model made of them",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +60,24 @@ class Corrupted:
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutClean:
-    """How a network learned that saw no clean image: `RECORRUPTED` or `TWO_SHOTS`, and the noise that was found."""
+    """How a network learned that saw no clean image.
+
+    Attributes:
+        method: `RECORRUPTED`; `TWO_SHOTS`; or `OWN`, from what a model made of the images, in noise again.
+        noise: that was found.
+        split: whether colours were luma and chroma, as `OWN` has them where the model to begin with takes them so.
+    """
 
     method: str
     noise: Noise
+    split: bool = False
+
+    def __post_init__(self) -> None:
+        if self.method not in _HOW:
+            raise ValueError(f"a way to learn without clean images called {self.method}")
 
     def __str__(self) -> str:
-        how = "two noisy shots of each scene" if self.method == TWO_SHOTS else "noisy images alone, recorrupted"
+        how = _HOW[self.method]
         correlated = f", correlated by {self.noise.neighbours:.2f} between neighbours" if self.noise.correlation else ""
         return f"{how}; noise of {self.noise}{correlated}"
 

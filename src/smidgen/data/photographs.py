@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from smidgen.data.checks import make_raw_clean
+from smidgen.data.checks import make_raw_images
 from smidgen.data.clean import split_clean
 from smidgen.data.collection import Image, ScaledImages, middle
 from smidgen.data.corruptions import Corruption
-from smidgen.data.formats import read_clean
+from smidgen.data.formats import read_images
 from smidgen.data.homes import data_folder, download
 from smidgen.data.origin import Step
 from smidgen.data.pairs import Dataset, Pairs
@@ -170,7 +170,7 @@ def load_photographs(name: str, data: Path | None = None) -> RawPairs:
     place = _download(name) if folder is None else folder / "bsd" / name
     if not place.is_dir():
         raise FileError(f"there is no folder {place}", expected=f"the pictures of {name}", remedy=_REMEDY)
-    raw = read_clean(place).train
+    raw = read_images(place).train
     shapes = {image.shape[2] for image in raw.clean}
     if shapes != {1} or raw.surveys[1].dtype != np.uint8:
         raise FileError(f"the pictures of {place} are not grey ones of 8 bits", expected=f"{name} as the field uses it")
@@ -186,7 +186,7 @@ def _find_live1(data: Path | None) -> RawPairs | None:
 def _join(first: RawPairs, second: RawPairs) -> RawPairs:
     """Clean images of both, one after the other."""
     names = (*(first.names or ()), *(second.names or ()))
-    return make_raw_clean([*first.clean, *second.clean], None, f"{first.source}, {second.source}", names)
+    return make_raw_images([*first.clean, *second.clean], None, f"{first.source}, {second.source}", names)
 
 
 def _download(name: str) -> Path:

@@ -62,7 +62,7 @@ def judge_without_truth(
             again = runtime.denoise(second[None])[0]
             values, variance = _two_shots(noisy, second, denoised, again)
         else:
-            values, variance = _stein(noisy, denoised, known.noise, runtime.denoise, place)
+            values, variance = stein(noisy, denoised, known.noise, runtime.denoise, place)
         errors.append(float(values.mean()))
         uncertain.append(float(values.var()) / values.size)
         noises.append(variance)
@@ -128,10 +128,17 @@ def _two_shots(first: Image, second: Image, denoised: Image, again: Image) -> tu
     return np.asarray((np.square(d1 - y2) + np.square(d2 - y1) - between) / 2), float(between.mean() / 2)
 
 
-def _stein(
+def stein(
     noisy: Image, denoised: Image, noise: Noise, denoise: Callable[[Images], Images], seed: int
 ) -> tuple[NDArray[np.float64], float]:
-    """The same by Stein's estimate, of one shot, where it was not clipped."""
+    """Stein's estimate of the squared error at each pixel of one shot that was not clipped, and its noise's variance.
+
+    Args:
+        noisy, denoised: the shot and what `denoise` made of it.
+        noise: what all shots have in common.
+        denoise: several images of one size.
+        seed: of the draw of noise along which the derivative is taken.
+    """
     factor = float(strengths(noisy[None], noise)[0])
     drawn = noise.draw(noisy[None], np.random.default_rng(seed))[0] * np.float32(math.sqrt(factor))
     moved = denoise((noisy + np.float32(_STEP) * drawn)[None])[0]

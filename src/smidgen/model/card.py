@@ -46,7 +46,7 @@ def _describe(info: ModelInfo, network: Network) -> str:
 def _channels(info: ModelInfo) -> str:
     if info.spec.channels > 1:
         return f"{info.spec.channels} channels"
-    how = "as luma and chroma" if info.knows_weaker_noise else "channel by channel"
+    how = "as luma and chroma" if info.takes_luma_and_chroma else "channel by channel"
     return f"One channel (colour images are processed {how})"
 
 

@@ -185,11 +185,14 @@ class ModelInfo:
         return (height, width) if min(height, width) > 0 else (28, 28)
 
     @property
-    def knows_weaker_noise(self) -> bool:
-        """Whether a network of one channel takes away Gaussian noise of many strengths, half the strongest among them.
+    def takes_luma_and_chroma(self) -> bool:
+        """Whether a network of one channel takes colours as luma and chroma, in which noise is weaker.
 
-        Then it takes colours as luma and chroma, in which noise is weaker; see `split_colours`.
+        So does one that takes away Gaussian noise of many strengths, half the strongest among them, or that was
+        adjusted to such planes; see `split_colours`.
         """
+        if self.origin.without_clean and self.origin.without_clean.split:
+            return self.spec.channels == 1
         steps = self.origin.corrupted.steps if self.origin.corrupted else ()
         if self.spec.channels != 1 or self.spec.output != Kind.RESIDUAL or len(steps) != 1:
             return False

@@ -94,14 +94,15 @@ class Runtime:
         count, height, width, channels = noisy.shape
         if channels == self.info.spec.channels:
             return self.denoise(noisy)
-        split = self._splits(channels)
+        split = self.splits(channels)
         planes = split_colours(noisy) if split else noisy
         apart = np.moveaxis(planes, 3, 1).reshape(-1, height, width, 1)
         denoised = np.moveaxis(self.denoise(apart).reshape(count, channels, height, width), 1, 3)
         return join_colours(denoised) if split else denoised
 
-    def _splits(self, channels: int) -> bool:
-        return channels == _COLOURS and self.info.knows_weaker_noise
+    def splits(self, channels: int) -> bool:
+        """Whether images of so many channels are taken as luma and chroma."""
+        return channels == _COLOURS and self.info.takes_luma_and_chroma
 
     def denoise_rows(
         self, read: Callable[[int, int], Images], height: int, width: int, step: int = 0
@@ -122,7 +123,7 @@ class Runtime:
             streams = [stack.enter_context(self._engine.stream(height, width, step))]
             for first in range(0, height, streams[0].step):
                 rows = read(first, min(first + streams[0].step, height))
-                split = self._splits(rows.shape[2])
+                split = self.splits(rows.shape[2])
                 rows = split_colours(rows) if split else rows
                 parts = np.split(rows, rows.shape[2], axis=2) if self.info.spec.channels == 1 else [rows]
                 while len(streams) < len(parts):

@@ -1,0 +1,155 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from smidgen.cli.main import main
+from smidgen.data.checks import make_raw_images
+from smidgen.data.corruptions import poisson_gaussian
+from smidgen.data.noise import Noise
+from smidgen.data.sample_pictures import load_pictures
+from smidgen.data.stabiliser import Stabiliser
+from smidgen.model.runtime import Runtime
+from smidgen.model.zoo import find_model
+from smidgen.runs import alone
+from smidgen.runs.own import OwnSource
+
+PICTURES = load_pictures()
+CLEAN = PICTURES["camera"][0, :64, :80, 0]
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A photograph of 8 bits in noise, in a file."""
+    values = np.clip(CLEAN + 0.1 * np.random.default_rng(0).standard_normal(CLEAN.shape), 0, 1)
+    Image.fromarray(np.rint(values * 255).astype(np.uint8)).save(tmp_path / "in.png")
+    return tmp_path / "in.png"
+
+
+def test_learning_on_one_image(picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """`denoise --learn` adjusts the shipped model to the image, denoises it, and leaves the model if asked to."""
+    monkeypatch.setattr(alone, "_OWN_STEPS", 20)
+    out, model = picture.parent / "out.png", picture.parent / "own.onnx"
+    monkeypatch.setattr(alone, "_error", lambda runtime, images: runtime.info.origin.without_clean is None)
+    assert main(["denoise", "--learn", str(picture), "-o", str(out), "--save-model", str(model)]) == 0
+    assert main(["denoise", "photographs", str(picture), "-o", str(picture.parent / "shipped.png")]) == 0
+    first, shipped = (np.asarray(Image.open(file)) for file in (out, picture.parent / "shipped.png"))
+    assert first.shape == (64, 80)
+    assert first.dtype == np.uint8
+    assert np.abs(first.astype(int) - shipped).mean() < 10
+    capsys.readouterr()
+    assert main(["denoise", str(model), str(picture), "-o", str(picture.parent / "again.png")]) == 0
+    assert (np.asarray(Image.open(picture.parent / "again.png")) == first).all()
+    assert main(["summary", str(model)]) == 0
+    assert "method own" in capsys.readouterr().out
+    assert main(["summary", str(model), "--card"]) == 0
+    assert "adjusted to what a model made of them" in capsys.readouterr().out
+
+
+def test_a_model_is_kept_that_errs_less_than_adjusted(
+    picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Where adjusting made the shipped model worse by the estimate of its error, the image gets what it ships with."""
+    monkeypatch.setattr(alone, "_OWN_STEPS", 2)
+    monkeypatch.setattr(alone, "_OWN_RATE", 0.5)
+    out, model = picture.parent / "out.png", picture.parent / "own.onnx"
+    assert main(["denoise", "--learn", str(picture), "-o", str(out), "--save-model", str(model)]) == 0
+    assert "as it is errs less here than adjusted" in capsys.readouterr().err
+    assert main(["denoise", "photographs", str(picture), "-o", str(picture.parent / "shipped.png")]) == 0
+    assert out.read_bytes() == (picture.parent / "shipped.png").read_bytes()
+    assert model.read_bytes() == find_model("photographs").read_bytes()
+
+
+@pytest.mark.slow(15)
+def test_learning_on_a_sensors_noise_helps():
+    """Adjusting to a picture in noise of counted photons, which the shipped model never saw, makes it err less."""
+    clean = PICTURES["camera"][:, 40:168, 60:188]
+    noisy = poisson_gaussian(clean, 0.2, np.random.default_rng(0))
+    start = find_model("photographs")
+    learned = alone.learn_alone(alone.open_alone(make_raw_images(noisy, None, ""), start), start=start, threads=1)
+    assert learned is not None
+    shipped, adjusted = (float(np.square(Runtime(file).denoise(noisy) - clean).mean()) for file in (start, learned))
+    assert adjusted < 0.96 * shipped
+
+
+def test_learning_on_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A coloured image is learned from as luma and chroma, as `photographs` takes it, and comes back in colour."""
+    monkeypatch.setattr(alone, "_OWN_STEPS", 2)
+    monkeypatch.setattr(alone, "_error", lambda runtime, images: runtime.info.origin.without_clean is None)
+    values = np.random.default_rng(0).integers(60, 190, (40, 50, 3)).astype(np.uint8)
+    Image.fromarray(values).save(tmp_path / "in.png")
+    command = ["denoise", "--learn", str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png")]
+    assert main([*command, "--save-model", str(tmp_path / "own.onnx")]) == 0
+    assert np.asarray(Image.open(tmp_path / "out.png")).shape == (40, 50, 3)
+    assert Runtime(tmp_path / "own.onnx").splits(3)
+    assert not Runtime(tmp_path / "own.onnx").splits(2)
+
+
+def test_correlated_noise_is_learned_from_recorrupted(monkeypatch: pytest.MonkeyPatch):
+    """Where neighbours share the noise, a model for white noise would learn from itself to leave it in."""
+    monkeypatch.setattr(alone, "_STEPS", 1)
+    monkeypatch.setattr(alone, "_error", lambda runtime, images: runtime.info.origin.without_clean is None)
+    drawn = np.random.default_rng(1).standard_normal((1, 193, 193, 1))
+    shared = (drawn[:, 1:, 1:] + drawn[:, :-1, 1:] + drawn[:, 1:, :-1] + drawn[:, :-1, :-1]) / 2
+    noisy = (PICTURES["camera"] + 0.1 * shared).astype(np.float32)
+    start = find_model("photographs")
+    learned = alone.learn_alone(alone.open_alone(make_raw_images(noisy, None, ""), start), start=start, threads=1)
+    known = Runtime(learned).info.origin.without_clean
+    assert known is not None
+    assert known.method == "recorrupted"
+
+
+@settings(max_examples=20, deadline=None)
+@given(slope=st.floats(1e-4, 0.1), base=st.floats(0, 0.02))
+def test_stabilised_noise_is_level_and_comes_back(slope: float, base: float):
+    """The transform makes noise as strong at black as at white, and back leads to what noisy values scatter about."""
+    transform = Stabiliser(Noise(slope=slope, base=base))
+    clean = np.linspace(0, 1, 33)[:, None]
+    noisy = clean + np.sqrt(slope * clean + base) * np.random.default_rng(0).standard_normal((33, 20_000))
+    level = transform.apply(noisy)
+    bright = clean[:, 0] > 12 * slope + 3 * base**0.5 / 2  # where hardly any value was below what has a root
+    spread = level.std(1)[bright]
+    assert len(spread) < 2 or spread.max() < 1.15 * spread.min()
+    back = transform.invert(level.mean(1))
+    np.testing.assert_allclose(back[bright], clean[bright, 0], atol=0.02)
+    if slope <= 0.1 * base:
+        assert (level == np.float32(noisy)).all()
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_own_pairs_are_pages_in_their_noise(split: bool):
+    """What is learned from are the pages' planes, noise on them that grows with brightness and stops where it did."""
+    pages = [np.full((64, 96, 3), 0.5, np.float32), np.full((40, 40, 3), 0.9, np.float32)]
+    factors = np.array([[1, 4, 1], [1, 1, 1]], np.float32)
+    source = OwnSource(pages, Noise(slope=0.01, base=0.0), factors, (0.0, 1.0), split)
+    assert len(source) == 6
+    shown = [pair for batch in source.batches(4, np.random.default_rng(0), 32) for pair in batch]
+    assert sum(clean[..., 0].size for _, clean in shown) == 3 * (64 * 96 + 40 * 40)
+    pairs = source.fixed()
+    assert pairs.noisy[1].shape == (64, 96, 1)
+    assert pairs.noisy[5].max() <= 1
+    error = (pairs.noisy[1] - pairs.clean[1]).var()
+    assert error == pytest.approx(0.005 * (2 / 4 if split else 4), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--learn", "IN", "IN", "-o", "out.png"], "expected one image's file"),
+        (["--learn", ".", "-o", "out.png"], "expected one image's file"),
+        (["--learn", "IN", "-o", "IN"], "would be replaced"),
+        (["--learn", "IN", "-o", "out.png", "--jobs", "2"], "it without these"),
+        (["photographs", "IN", "-o", "out.png", "--save-model", "m.onnx"], "it with --learn"),
+        (["photographs", "-o", "out.png"], "a model or an image is missing"),
+    ],
+)
+def test_learning_refuses_what_makes_no_sense(
+    options: list[str], part: str, picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Mistakes around --learn end with one clear message, before any work."""
+    monkeypatch.chdir(picture.parent)
+    assert main(["denoise", *(picture.name if option == "IN" else option for option in options)]) == 2
+    assert part.lower() in capsys.readouterr().err.lower()

@@ -76,11 +76,9 @@ def write_results(study: Study, *, command: str, split: str, watch: Watch = lamb
     for name, x in (("parameters", "parameters"), ("seconds", "seconds of training")) if scored else ():
         values = [float(getattr(row, name)) for row, _ in scored]
         write_whole(plan.folder / f"{name}.png", draw_points(values, losses, labels, x=x, y="validation loss"))
-    shares = importance(study.optuna)
-    if shares:
+    if shares := importance(study.optuna):
         write_whole(plan.folder / "importance.png", draw_bars(shares, x="share of the variation in validation loss"))
-    best = study.best()
-    if best is None:
+    if (best := study.best()) is None:
         return None
     experiment = Experiment(
         dataset=plan.dataset, spec=best.spec, recipe=best.recipe, budget=plan.space.budget, command=command, split=split

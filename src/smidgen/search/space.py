@@ -51,9 +51,7 @@ class Space:
 
     def suggest(self, trial: Any) -> Candidate:
         """A candidate whose values an Optuna trial chooses."""
-        values: dict[str, Value] = {}
-        for name, options in self.choices.items():
-            values[name] = trial.suggest_categorical(name, options)
+        values = {name: trial.suggest_categorical(name, options) for name, options in self.choices.items()}
         for name, (low, high) in self.ranges.items():
             values[name] = trial.suggest_float(name, low, high, log=True)
         return self.build(values)

@@ -2,8 +2,7 @@
 
 Proposals come in rounds of a fixed size. Within a round, trials are compared after a 27th, a ninth and a third of the
 epochs, once all have come so far, and the best third goes on. A round is proposed when the one before the last has
-ended, from what had ended then. So all follows from pairs and settings, however many workers there are, and whatever
-happens to them.
+ended, from what had ended then. So all follows from pairs and settings, however many workers there are.
 """
 
 import json
@@ -113,10 +112,7 @@ class Study(Queue):
         try:
             self.trials = [self._trial(frozen) for frozen in self.optuna.get_trials(deepcopy=False)]
         except (LookupError, TypeError, ValueError) as error:  # what somebody changed may be anything
-            raise FileError(
-                f"the study {plan.folder / STUDY_FILE} cannot be read ({type(error).__name__})",
-                expected="what a search left there",
-            ) from None
+            raise FileError(f"the study {plan.folder / STUDY_FILE} cannot be read ({type(error).__name__})") from None
         super().__init__(self.trials)
 
     def _trial(self, frozen: FrozenTrial) -> Trial:
@@ -127,8 +123,7 @@ class Study(Queue):
         return Trial(
             number=frozen.number, dataset=self.plan.dataset, spec=candidate.spec, recipe=candidate.settings,
             path=self.plan.folder / "trials" / f"{frozen.number:04}.npz", rungs=self._rungs, frozen=frozen,
-            ending=str(about.get("ending", "")), error=str(about.get("error", "")),
-            told=frozen.state.is_finished(),
+            ending=str(about.get("ending", "")), error=str(about.get("error", "")), told=frozen.state.is_finished(),
         )  # fmt: skip
 
     def due(self) -> list[Trial]:
@@ -282,8 +277,7 @@ def _open(plan: Plan) -> optuna.Study:
         found = study.user_attrs["search"]
     except (SQLAlchemyError, StorageInternalError, RuntimeError, ValueError, LookupError) as error:
         raise FileError(f"the study {path} cannot be opened ({_reason(error)})") from None
-    if different := [key for key in identity | found if found.get(key) != identity.get(key)]:
-        key = different[0]
+    for key in [key for key in identity | found if found.get(key) != identity.get(key)]:
         raise InputError(
             f"{plan.folder} holds another search: {key} was {found.get(key)} and is now {identity.get(key)}",
             remedy="Repeat the command that began it, or choose another --out",

@@ -1,9 +1,11 @@
 """Writes a model in another form, and checks that form before it leaves it."""
 
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -211,8 +213,11 @@ def _export_keras(source: _Source, out: Path) -> tuple[float, Facts]:
 
     def fill(file: Path) -> None:
         nonlocal difference
-        save_keras(model, file)
-        loaded = keras.models.load_model(file, compile=False)
+        with TemporaryDirectory() as folder:  # elsewhere: HDF5 locks its files itself, and `file` is locked
+            made = Path(folder, file.name)
+            save_keras(model, made)
+            loaded = keras.models.load_model(made, compile=False)
+            shutil.copyfile(made, file)
         difference = _verify_values(
             lambda values: loaded.predict(values, verbose=0), Runtime(source.path), source.size, f"{out.suffix} file"
         )

@@ -188,7 +188,7 @@ def make_reading(
             "n": len(plan),
             "done": study.done,
             "ended": study.ended,
-            "answers": plan.answers_allowed(),
+            "answers": plan.answers_allowed,
             "names": label_names,
             "expect": expect_intervals(plan),
             "views": list(shown),

@@ -1,5 +1,6 @@
 """What people are asked in a reading test: which images, in which condition and order, as a folder keeps it."""
 
+import functools
 import itertools
 import json
 import os
@@ -58,6 +59,7 @@ class Questions:
     def __len__(self) -> int:
         return len(self.sources)
 
+    @functools.cached_property
     def answers_allowed(self) -> tuple[str, ...]:
         """What can be answered, "cannot tell" last; of lines, that alone beside whatever is typed."""
         if self.kind == COMPARE:
@@ -70,12 +72,12 @@ class Questions:
     def allows(self, answer: str) -> bool:
         """Whether something is an answer."""
         if self.kind != TYPE:
-            return answer in self.answers_allowed()
+            return answer in self.answers_allowed
         return 0 < len(answer) <= MOST_TYPED and answer == normalise(answer) and answer.isprintable()
 
     def expected(self) -> str:
         """What can be answered, in words."""
-        return f"up to {MOST_TYPED} characters" if self.kind == TYPE else ", ".join(self.answers_allowed())
+        return f"up to {MOST_TYPED} characters" if self.kind == TYPE else ", ".join(self.answers_allowed)
 
     def is_right(self, place: int, answer: str) -> bool:
         """Whether an answer is what the image is."""

@@ -2,12 +2,12 @@
 
     python benchmarks/pages.py [MODEL...] [--data FOLDER] [--only made,kaggle] [--first N] [--out MARKDOWN]
 
-Beside each MODEL (a file, a run or a name) stand doing nothing, Tesseract's own Sauvola, Otsu, Sauvola, ISauvola, a
-grey closing to divide by and a stretch, and unpaper where it is installed. Their constants are those of lowest MSE on
-made validation pages, never on what is scored here. FOLDER holds `documents/`, with
+Beside each MODEL (a file, a run, a name) stand doing nothing, Tesseract's own Sauvola, Otsu, Sauvola, ISauvola, a grey
+closing to divide by and a stretch, and unpaper where it is installed; their constants are those of lowest MSE on made
+validation pages. FOLDER holds `documents/`, with
 
-- made: the test pages of the task `pages`, which need no folder: CER against what they say, and how many pages are read
-  worse than untouched by more than 2 points;
+- made: the test pages of the task `pages`, which need no folder: CER against what they say, of those with a picture
+  apart, too, and how many pages are read worse than untouched by more than 2 points;
 - kaggle: 144 pairs of "denoising dirty documents": RMSE over all pixels, and CER of those of text B (number % 3 = 0)
   against Tesseract's reading of the clean image; images are shown to Tesseract twice as large;
 - dibco: 21 printed pages of DIBCO 2009, 2011 and 2013: F-measure and PSNR of black and white, mean over pages, at the
@@ -35,7 +35,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from smidgen.data.homes import data_folder
-from smidgen.data.pairs import Pairs
 from smidgen.data.tasks import PAGES_TASK, load_task
 from smidgen.files import make_folder
 from smidgen.judging.baselines import PAGE_FILTERS, tune_baseline
@@ -52,11 +51,12 @@ Grey = NDArray[np.float32]  # (H, W)
 
 @dataclass(frozen=True)
 class Page:
-    """A page to clean; `clean` or `text` is None where that is not known."""
+    """A page to clean; `clean`, `text` or whether it has a picture is None where that is not known."""
 
     noisy: Grey
     clean: Grey | None = None
     text: str | None = None
+    pictured: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,7 @@ class Cleaner:
 
 
 def load_grey(path: Path) -> Grey:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L"), np.float32) / 255
+    return np.asarray(Image.open(path).convert("L"), np.float32) / 255
 
 
 def square_error(made: Grey, clean: Grey) -> dict[str, Any]:
@@ -123,7 +122,8 @@ def made_pages() -> Pages:
     pairs = (task := load_task(PAGES_TASK)).test
 
     def page(place: int) -> Page:
-        return Page(pairs.noisy[place][..., 0], pairs.clean[place][..., 0], pairs.texts[place])
+        pictured = pairs.noisy.shelf.page(place).pictures > 0
+        return Page(pairs.noisy[place][..., 0], pairs.clean[place][..., 0], pairs.texts[place], pictured)
 
     return Pages("made", len(pairs), page, Tesseract(layout=3), score=square_error, edition=task.fingerprint)
 
@@ -168,7 +168,6 @@ def receipts(folder: Path) -> Pages:
     return Pages("receipts", len(files), page, Tesseract(layout=4))
 
 
-OPENERS = {"kaggle": kaggle, "receipts": receipts}
 SETS = ("made", "kaggle", "dibco", "minerror", "otsu", "receipts")
 
 
@@ -181,7 +180,9 @@ def open_set(name: str, data: Path | None) -> Pages:
     documents = folder / "documents"
     if name in ("minerror", "otsu"):
         return old_books(documents / "old-books", name)
-    return dibco(documents / "dibco-printed") if name == "dibco" else OPENERS[name](documents / name)
+    if name == "dibco":
+        return dibco(documents / "dibco-printed")
+    return kaggle(documents / name) if name == "kaggle" else receipts(documents / name)
 
 
 class Kept:
@@ -210,13 +211,11 @@ def baselines(kept: Kept) -> list[Cleaner]:
         Cleaner("Tesseract's Sauvola", "Tesseract's Sauvola", own=True),
     ]
     task = load_task(PAGES_TASK)
-    val: Pairs | None = None
     for name, (filter_, choices) in PAGE_FILTERS.items():
         grid = hashlib.sha256(repr((choices, task.fingerprint)).encode()).hexdigest()[:8]
         constants = kept.find("constants", name, grid)
         if constants is None:
-            val = val or task.val.first(TUNED_ON)
-            constants = tune_baseline(name, filter_, choices, val).strength
+            constants = tune_baseline(name, filter_, choices, task.val.first(TUNED_ON)).strength
             kept.keep(constants, "constants", name, grid)
         values = tuple(constants) if isinstance(constants, (list, tuple)) else ()
         print(f"{name}: {values}", flush=True)
@@ -250,16 +249,14 @@ def score_page(pages: Pages, place: int, cleaners: list[Cleaner], kept: Kept) ->
     text = page.text
     if reader and text is None:
         place_of_text = ("what the clean page says", *place_of(cleaners[0], pages, place)[1:])
-        text = kept.find(*place_of_text)
-        if text is None:
-            text = look(page.clean)
-            kept.keep(text, *place_of_text)
+        if (text := kept.find(*place_of_text)) is None:
+            kept.keep(text := look(page.clean), *place_of_text)
     for one in missing:
         made = page.clean if one.perfect else one.clean(page.noisy) if one.clean else page.noisy
         found = pages.score(made, page.clean) if page.clean is not None else {}
         if reader:
             mistakes = find_mistakes([look(made, one.own)], [text])
-            found["mistakes"] = [int(part.sum()) for part in vars(mistakes).values()]
+            found |= {"mistakes": [int(part.sum()) for part in vars(mistakes).values()], "pictured": page.pictured}
         kept.keep(found, *place_of(one, pages, place))
 
 
@@ -277,19 +274,21 @@ def summarise(cleaner: Cleaner, pages: Pages, count: int, kept: Kept) -> dict[st
     if "f" in found[0]:
         f, psnr = (np.mean([one[name] for one in found], axis=0) for name in ("f", "psnr"))
         middle, best = THRESHOLDS.index(0.5), int(f.argmax())
-        row |= {"f": f[middle], "psnr_db": psnr[middle], "best_threshold": THRESHOLDS[best]}
-        row |= {"best_f": f[best], "psnr_db_there": psnr[best]}
+        row |= {"f": f[middle], "psnr_db": psnr[middle]}
+        row |= {"best_threshold": THRESHOLDS[best], "best_f": f[best], "psnr_db_there": psnr[best]}
     counts = [one["mistakes"] for one in found if "mistakes" in one]
     if counts:
         errors = sum_up(Mistakes(*np.array(counts, np.int64).T))
         row |= {"cer": errors.cer, "low": errors.low, "high": errors.high, "mean_cer": errors.mean}
         row |= {"worst_tenth": errors.worst_tenth, "wer": errors.wer, "read": errors.n}
+        for name, some in (("pictured", True), ("plain", False)):
+            if part := [one["mistakes"] for one in found if one.get("pictured") is some]:
+                row |= {f"{name}_n": len(part), f"{name}_cer": sum_up(Mistakes(*np.array(part, np.int64).T)).cer}
         nothing = [kept.find("doing nothing", *place_of(cleaner, pages, place)[1:]) for place in range(count)]
-        pairs = [(one["mistakes"], before["mistakes"]) for one, before in zip(found, nothing, strict=True)
-                 if before and "mistakes" in one]  # fmt: skip
-        if len(pairs) == errors.n:
-            row["worse"] = sum(a[0] / a[1] - b[0] / b[1] > WORSE for a, b in pairs)
-    return {name: round(float(value), 4) if isinstance(value, float) else value for name, value in row.items()}
+        if all(nothing):
+            before = [one["mistakes"] for one in nothing if "mistakes" in one]
+            row["worse"] = sum(a[0] / a[1] - b[0] / b[1] > WORSE for a, b in zip(counts, before, strict=True))
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
 
 
 SHOWN: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
@@ -301,6 +300,8 @@ SHOWN: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "cer": ("CER (95 % interval)", lambda row: f"{row['cer']:.1%} ({row['low']:.1%} to {row['high']:.1%})"),
     "mean_cer": ("mean of pages", lambda row: f"{row['mean_cer']:.1%}"),
     "worst_tenth": ("worst tenth", lambda row: f"{row['worst_tenth']:.1%}"),
+    "pictured_cer": ("CER with pictures", lambda row: f"{row['pictured_cer']:.1%} of {row['pictured_n']}"),
+    "plain_cer": ("without", lambda row: f"{row['plain_cer']:.1%}"),
     "wer": ("WER", lambda row: f"{row['wer']:.1%}"),
     "worse": ("pages worse by over 2 points", lambda row: f"{row['worse']} of {row['read']}"),
 }
@@ -322,15 +323,13 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(SETS), help="sets, with commas between (default: all)")
     parser.add_argument("--first", type=int, help="no more than so many pages of each set")
     parser.add_argument("--only-models", action="store_true", help="leave the others out")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="pages at a time (default: one a core)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="pages at a time")
     parser.add_argument("--kept", type=Path, default=Path("runs/pages.jsonl"))
-    parser.add_argument(
-        "--out", type=Path, metavar="MARKDOWN", help="write the tables there, too, and beside it .jsonl"
-    )
+    parser.add_argument("--out", type=Path, metavar="MARKDOWN", help="write the tables there, and beside it .jsonl")
     args = parser.parse_args()
     kept = Kept(args.kept)
     cleaners = ([] if args.only_models else baselines(kept)) + [open_model(model) for model in args.models]
-    tables, rows = [], []
+    tables = []
     for name in args.only.split(","):
         pages = open_set(name, args.data)
         mine = [one for one in cleaners if not (one.perfect and name != "made") and (pages.reader or not one.own)]
@@ -338,12 +337,12 @@ def main() -> None:
         with ThreadPoolExecutor(args.jobs) as pool:
             list(pool.map(lambda place, pages=pages, mine=mine: score_page(pages, place, mine, kept), range(count)))
         found = [summarise(one, pages, count, kept) for one in mine]
-        rows += found
-        tables.append(as_markdown(found))
-        print(tables[-1], flush=True)
+        tables.append(found)
+        print(as_markdown(found), flush=True)
     if args.out:
-        args.out.write_text("\n".join(tables), encoding="utf-8")
-        args.out.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        args.out.write_text("\n".join(map(as_markdown, tables)), encoding="utf-8")
+        lines = [json.dumps(row) + "\n" for found in tables for row in found]
+        args.out.with_suffix(".jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -143,8 +143,8 @@ def test_fields_are_taken_beyond_their_ends():
     part *= 0
     assert take([sheet], 30, 21, np.random.default_rng(0), stretch=2.5).shape == (30, 21)
     np.testing.assert_array_equal(sheet, kept)
-    flat = take([sheet], 8, 30, np.random.default_rng(1), turned=False)
-    assert np.abs(np.diff(flat, axis=1)).max() <= 1  # across the ends, too
+    upright = take([sheet], 8, 30, np.random.default_rng(1), turned=False)
+    np.testing.assert_array_equal(upright[:, 8:], upright[:, :-8])  # so that letters are never mirrored
 
 
 def test_own_fonts_and_texts(tmp_path: Path):
@@ -166,7 +166,7 @@ def test_own_fonts_and_texts(tmp_path: Path):
     )
     said = [word for word in sheet.text.split() if word.isalpha()]
     assert said
-    assert {word.lower() for word in said} <= {part.lower() for word in words for part in (word, word.strip(","))}
+    assert all(any(word.lower().startswith(one.lower()) for word in words) for one in said)  # tables cut words short
 
 
 def test_unusable_fonts_and_texts_are_named(tmp_path: Path):

@@ -13,8 +13,8 @@ from smidgen.pages.layout import Sheet
 
 # Kinds that no training sees, by the part that they are kept for.
 HELD_OUT = {"train": (), "val": ("tape",), "test": ("tape", "smudge", "moire")}
-_NEARLY_CLEAN, _ONE_BIT = 0.12, 0.14
-_CRISP = 0.4  # of the pages of small letters: blurred ones nobody can read
+_NEARLY_CLEAN, _ONE_BIT = 0.22, 0.18
+_CRISP = 0.6  # of the pages of small letters: blurred ones nobody can read
 _USUAL_EM = 28.0  # pixels
 
 
@@ -69,9 +69,14 @@ def spoil(sheet: Sheet, fields: Fields, generator: np.random.Generator, part: st
     crisp = bool(generator.random() < (_CRISP if scale < 1 else 0))
     page = _Page(ink, fields, generator, scale, generator.uniform(0.3, 1.3), crisp)
     if generator.random() < _NEARLY_CLEAN:
-        page.seen = 1 - page.ink * page.draw(0.75, 1)
-        _add_noise(page, 0.02)
-        return _digitise(page)
+        if page.chance(0.4):
+            _print(page)
+        paper = page.draw(0.75, 1.02)
+        if page.chance(0.3):
+            page.ink *= np.clip(page.draw(0.5, 0.9) + page.draw(0.1, 0.3) * page.take("clouds"), 0.15, 1)
+        page.seen = paper * (1 - page.ink * page.draw(0.45, 1))
+        _add_noise(page, 0.015)
+        return _threshold(page, 0.08) if generator.random() < 0.35 else _digitise(page)
     _print(page)
     _age(page)
     for kind in HELD_OUT[part]:
@@ -99,7 +104,7 @@ def _print(page: _Page) -> None:
     if page.scale > 1.1 and page.chance(0.8):
         # Scanners add up light, and write the tones that eyes see: so edges lose ink. What software then shrinks, it
         # shrinks by these tones, and edges keep theirs.
-        share = page.draw(0.3, 1.1) * min(1.0, 1.5 * (page.scale - 1.1))
+        share = page.draw(0.5, 1.4) * min(1.0, 1.5 * (page.scale - 1.1))
         soft = gaussian_filter(page.ink, page.draw(0.3, 0.6) * page.scale, truncate=2)
         page.ink = soft + share * (1 - np.sqrt(np.maximum(1 - soft, 0)) - soft)
     if page.chance(0.15):  # lines in another colour, which is a lighter grey
@@ -126,7 +131,7 @@ def _age(page: _Page) -> None:
     if page.chance(0.45):
         paper *= 1 - page.draw(0.1, 0.95) * page.take("stains", page.draw(0.7, 2.5))
     if page.chance(0.25):
-        paper *= 1 - page.draw(0.04, 0.4) * page.take("backs", page.draw(0.5, 1.6), turned=False)
+        paper *= 1 - page.draw(0.03, 0.3) * page.take("backs", page.draw(0.5, 1.6), turned=False)
     if page.chance(0.25):
         paper *= 1 - page.draw(0.2, 0.9) * page.take("specks", page.draw(0.7, 2))
     if page.chance(0.08):
@@ -217,10 +222,10 @@ def _add_noise(page: _Page, usual: float) -> None:
     page.seen += noise * np.sqrt(np.clip(page.seen, 0.05, 1)) if page.generator.random() < 0.5 else noise
 
 
-def _threshold(page: _Page) -> NDArray[np.uint8]:
+def _threshold(page: _Page, spread: float = 0.17) -> NDArray[np.uint8]:
     """One bit a pixel, by a threshold that is more or less well chosen; ragged as such scans are."""
     dark, light = np.percentile(page.seen[::4, ::4], (1, 80))
-    share = np.clip(page.generator.normal(0.55, 0.17), 0.15, 0.93)
+    share = np.clip(page.generator.normal(0.55, spread), 0.15, 0.93)
     level = dark + share * (light - dark)
     ragged = page.seen + page.draw(0, 0.06) * page.take("grains")
     return np.where(ragged > level, np.uint8(255), np.uint8(0))

@@ -54,7 +54,7 @@ def make_fields(backs: Sequence[NDArray[np.uint8]], generator: np.random.Generat
         specks=[_speck(share, generator) for share in (2e-5, 1e-4, 5e-4)],
         backs=[
             gaussian_filter(np.float32(1) - page[:, ::-1].astype(np.float32) / 255, sigma)
-            for page, sigma in zip(backs, np.resize([0.8, 1.5, 2.5], len(backs)), strict=True)
+            for page, sigma in zip(backs, np.resize([1.2, 2.0, 3.0], len(backs)), strict=True)
         ],
     )
 
@@ -72,7 +72,7 @@ def take(
 
     Args:
         sheets: one is drawn.
-        height, width: of what is wanted; beyond a sheet's ends follows its mirror image.
+        height, width: of what is wanted; beyond a sheet's ends follows its mirror image, or else it begins again.
         generator: draws the sheet and the place.
         stretch: how many pixels become of one of the sheet.
         turned: whether it may be turned and mirrored, too.
@@ -91,8 +91,10 @@ def take(
         if side <= full:
             sheet = sheet[start : start + side] if axis == 0 else sheet[:, start : start + side]
         else:
-            steps = (start + np.arange(side)) % (2 * full)
-            sheet = sheet.take(np.minimum(steps, 2 * full - 1 - steps), axis)
+            steps = start + np.arange(side)
+            if turned:
+                steps = np.minimum(steps % (2 * full), 2 * full - 1 - steps % (2 * full))
+            sheet = sheet.take(steps % full, axis)
     part = np.array(sheet, order="C")
     if part.shape == (height, width):
         return part

@@ -46,11 +46,13 @@ class Sheet:
         image: `(H, W)`, 0 is ink and 255 is paper.
         text: what it says, line by line in the order of reading.
         em: the size of its letters, in pixels.
+        pictures: how many are printed on it.
     """
 
     image: NDArray[np.uint8]
     text: str
     em: float
+    pictures: int
 
 
 @dataclass
@@ -66,9 +68,10 @@ class _Setter:
     justified: bool
     indent: float
     fine: int  # pixels drawn for one of the page
-    pictures: bool  # whether there are any
+    pictures: bool  # whether there may be any
     paragraphs: Iterator[list[str]]
     lines: list[str] = field(default_factory=list)
+    printed: int = 0  # pictures
 
     def __post_init__(self) -> None:
         self.draw = ImageDraw.Draw(self.canvas)
@@ -144,6 +147,7 @@ class _Setter:
         printed = print_picture(picture, round(height), round(width), self.fine, self.generator)
         x = left + self.generator.random() * (right - left - width)
         self.canvas.paste(Image.fromarray(printed), (round(x), round(top)))
+        self.printed += 1
         return top + height
 
     def _set_table(self, left: float, top: float, right: float, bottom: float) -> float:
@@ -235,7 +239,7 @@ def set_page(
         whole: whether the text keeps within margins; else it is a part of a larger page, and runs out of it.
     """
     size = max(_SMALLEST_EM, round(generator.triangular(7.5, 10.5, 15) * dpi / POINT))
-    fine = 2 if size < _FINE_EM else 1
+    fine = int(generator.choice([2, 2, 3, 4])) if size < _FINE_EM else 1
     size, high, wide = size * fine, height * fine, width * fine
     face = stock.faces[int(generator.integers(len(stock.faces)))]
     canvas = Image.new("L", (wide, high), 255)
@@ -268,7 +272,7 @@ def set_page(
         sharp = generator.random() < 0.75
         canvas = canvas.reduce(fine) if sharp else canvas.resize((width, height), Image.Resampling.BILINEAR)
     image = np.asarray(canvas)
-    return Sheet(image, "\n".join(line for line in setter.lines if line), size / fine)
+    return Sheet(image, "\n".join(line for line in setter.lines if line), size / fine, setter.printed)
 
 
 def _columns(left: float, right: float, size: int, generator: np.random.Generator) -> Iterator[tuple[float, float]]:

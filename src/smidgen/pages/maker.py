@@ -29,11 +29,13 @@ class Page:
     Attributes:
         noisy, clean: `(H, W)`, 0 is black and 255 is white; nothing lies elsewhere in one than in the other.
         text: what it says, line by line.
+        pictures: how many are printed on it.
     """
 
     noisy: NDArray[np.uint8]
     clean: NDArray[np.uint8]
     text: str
+    pictures: int
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class PageMaker:
 
         dpi = dpi or generator.uniform(*DPI)
         sheet = set_page(self.stock, height, width, generator, dpi=dpi, whole=whole)
-        return Page(spoil(sheet, self.fields, generator, self.part), sheet.image, sheet.text)
+        return Page(spoil(sheet, self.fields, generator, self.part), sheet.image, sheet.text, sheet.pictures)
 
 
 def make_maker(

@@ -36,7 +36,7 @@ def page() -> Page:
     """A page of text in noise that a model that ships takes away."""
     sheet = set_page(open_maker("test").stock, 420, 520, np.random.default_rng(4), dpi=DPI, whole=True)
     noise = np.random.default_rng(0).standard_normal(sheet.image.shape)
-    return Page(np.clip(sheet.image + 70 * noise, 0, 255).astype(np.uint8), sheet.image, sheet.text)
+    return Page(np.clip(sheet.image + 70 * noise, 0, 255).astype(np.uint8), sheet.image, sheet.text, sheet.pictures)
 
 
 @pytest.fixture(autouse=True)

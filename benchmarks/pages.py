@@ -100,7 +100,8 @@ class Cleaner:
 
 
 def load_grey(path: Path) -> Grey:
-    return np.asarray(Image.open(path).convert("L"), np.float32) / 255
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"), np.float32) / 255
 
 
 def square_error(made: Grey, clean: Grey) -> dict[str, Any]:
@@ -323,7 +324,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(SETS), help="sets, with commas between (default: all)")
     parser.add_argument("--first", type=int, help="no more than so many pages of each set")
     parser.add_argument("--only-models", action="store_true", help="leave the others out")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="pages at a time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="pages at a time (default: one a core)")
     parser.add_argument("--kept", type=Path, default=Path("runs/pages.jsonl"))
     parser.add_argument("--out", type=Path, metavar="MARKDOWN", help="write the tables there, and beside it .jsonl")
     args = parser.parse_args()

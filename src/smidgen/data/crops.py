@@ -120,13 +120,18 @@ def draw_batches(shapes: Shapes, crop: int, batch_size: int, generator: np.rando
         yield list(cells.windows(slice(int(start), int(stop))))
 
 
+def turn_one(image: Image, way: int) -> Image:
+    """An image `(H, W, C)` in the one of eight ways: turned by `way` quarters, from 4 on mirrored before."""
+    return np.rot90(image[:, ::-1] if way >= 4 else image, way % 4)
+
+
 def turn(batch: list[tuple[Images, Images]], generator: np.random.Generator) -> list[tuple[Images, Images]]:
     """Each pair of images turned by quarters and mirrored, in one of the eight ways, drawn anew."""
     turned: dict[tuple[int, ...], tuple[list[Image], list[Image]]] = {}
     for group in batch:
         ways = generator.integers(8, size=len(group[0])).tolist()
         for way, *pair in zip(ways, *group, strict=True):
-            images = [np.rot90(image[:, ::-1] if way >= 4 else image, way % 4) for image in pair]
+            images = [turn_one(image, way) for image in pair]
             lists = turned.setdefault(images[0].shape, ([], []))
             for found, image in zip(lists, images, strict=True):
                 found.append(image)

@@ -91,10 +91,8 @@ def take(
         if side <= full:
             sheet = sheet[start : start + side] if axis == 0 else sheet[:, start : start + side]
         else:
-            steps = start + np.arange(side)
-            if turned:
-                steps = np.minimum(steps % (2 * full), 2 * full - 1 - steps % (2 * full))
-            sheet = sheet.take(steps % full, axis)
+            steps = (start + np.arange(side)) % (2 * full)
+            sheet = sheet.take(np.minimum(steps, 2 * full - 1 - steps) if turned else steps % full, axis)
     part = np.array(sheet, order="C")
     if part.shape == (height, width):
         return part

@@ -25,7 +25,7 @@ from smidgen.data.collection import (
     whole,
 )
 from smidgen.data.corruptions import SEED
-from smidgen.data.crops import draw_batches
+from smidgen.data.crops import draw_batches, turn_one
 from smidgen.data.noise import Noise
 from smidgen.data.pairs import Batch, Labels, Pairs
 from smidgen.data.stabiliser import Stabiliser
@@ -46,8 +46,8 @@ def denoise_well(runtime: Runtime, page: Image, noise: Noise, factors: NDArray[n
     level = _per_channel([stabiliser.apply for stabiliser in stabilisers], page)
     total = np.zeros(page.shape, np.float64)
     for way in range(8):
-        turned = np.rot90(level[:, ::-1] if way >= 4 else level, way % 4)
-        denoised = np.rot90(runtime.denoise_colours(np.ascontiguousarray(turned)[None])[0], -(way % 4))
+        turned = np.ascontiguousarray(turn_one(level, way))
+        denoised = np.rot90(runtime.denoise_colours(turned[None])[0], -(way % 4))
         total += denoised[:, ::-1] if way >= 4 else denoised
     return np.clip(_per_channel([stabiliser.invert for stabiliser in stabilisers], total / 8), 0, 1)
 

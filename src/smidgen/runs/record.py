@@ -13,12 +13,12 @@ from smidgen.judging.evaluate import Evaluation
 from smidgen.judging.verdict import Verdict
 from smidgen.model.records import from_plain, to_plain
 from smidgen.network.spec import spec_to_dict
+from smidgen.training.checkpoint import EPOCH
 from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import Recipe
 
 RUN_FILE, IMAGES_FOLDER = "run.json", "images"
 _MOST_BYTES = 64 * 2**20
-_EPOCH = {"epoch", "loss", "val_loss"}
 _LARGEST = 1e100
 REASONS = ("all", "first", "median", "worst")  # for which pairs are shown
 LOSS_NAMES = {"bce": "binary cross-entropy", "mse": "mean squared error"}
@@ -114,7 +114,7 @@ class RunRecord:
 
 def _can_be_drawn(record: dict[str, float | None]) -> bool:
     numbers = [abs(value) for value in record.values() if value is not None]
-    return record.keys() >= _EPOCH and record["epoch"] is not None and all(n < _LARGEST for n in numbers)
+    return record.keys() >= EPOCH and record["epoch"] is not None and all(n < _LARGEST for n in numbers)
 
 
 def find_run(folder: Path, experiment: Experiment) -> RunRecord | None:

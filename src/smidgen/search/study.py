@@ -277,7 +277,8 @@ def _open(plan: Plan) -> optuna.Study:
         found = study.user_attrs["search"]
     except (SQLAlchemyError, StorageInternalError, RuntimeError, ValueError, LookupError) as error:
         raise FileError(f"the study {path} cannot be opened ({_reason(error)})") from None
-    for key in [key for key in identity | found if found.get(key) != identity.get(key)]:
+    if different := [key for key in identity | found if found.get(key) != identity.get(key)]:
+        key = different[0]
         raise InputError(
             f"{plan.folder} holds another search: {key} was {found.get(key)} and is now {identity.get(key)}",
             remedy="Repeat the command that began it, or choose another --out",

@@ -25,7 +25,7 @@ _MOST_BYTES = 2**30
 _ARRAYS = ("weights", "best_weights", "optimizer")
 Arrays = dict[str, NDArray[Any]]
 _SECONDS_BETWEEN_CHECKPOINTS = 2.0
-_EPOCH = {"epoch", "loss", "val_loss"}  # what is told of each, at least
+EPOCH = {"epoch", "loss", "val_loss"}  # what is told of each, at least
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -73,7 +73,7 @@ class _Told:
 
     def __post_init__(self) -> None:
         restore_generator(self.generator)
-        if not all(record.keys() >= _EPOCH for record in self.history):
+        if not all(record.keys() >= EPOCH for record in self.history):
             raise ValueError("an epoch lacks its losses")
         if not self.best_epoch <= self.epoch == len(self.history):
             raise ValueError("it tells of other epochs than it has")

@@ -7,7 +7,7 @@ Parts:
                the estimates of its error without truth, of two shots and of single ones, beside the true one
     two        the same from two shots of each, beside the same training with clean targets
     one        each picture of Set12 alone, σ = 25/255 and sensor noise: learned anew, and from `photographs`
-    correlated of 20 pictures, how many are said to have correlated noise, where it is shared by two pixels and is white
+    correlated of BSD68, how many are said to have correlated noise, where it is shared by two pixels and is white
 """
 
 import argparse
@@ -170,9 +170,9 @@ def _one(asked: argparse.Namespace) -> None:
 
 
 def _correlated(asked: argparse.Namespace) -> None:
-    print("correlated noise, BSD68's pictures 21 to 40")
-    pictures = _pictures("bsd68", asked.data)[20:40]
-    for sigma in (10 / 255, 25 / 255, 50 / 255):
+    print("correlated noise")
+    pictures = _pictures("bsd68", asked.data)
+    for sigma in (3 / 255, 5 / 255, 10 / 255, 25 / 255, 50 / 255, 100 / 255):
         counts = {"white": 0, "shared by 2 across": 0, "shared by 2 x 2": 0}
         for i, x in enumerate(pictures):
             n = np.random.default_rng(i).standard_normal((x.shape[0] + 1, x.shape[1] + 1, 1))
@@ -183,7 +183,8 @@ def _correlated(asked: argparse.Namespace) -> None:
             )
             for name, drawn in zip(counts, kinds, strict=True):
                 counts[name] += bool(estimate_noise((x + sigma * drawn).astype(np.float32)[None]).correlation)
-        print(f"  σ = {sigma * 255:.0f}/255:", ", ".join(f"{name} {count} of 20" for name, count in counts.items()))
+        said = ", ".join(f"{name} {count} of {len(pictures)}" for name, count in counts.items())
+        print(f"  σ = {sigma * 255:.0f}/255: {said}")
 
 
 if __name__ == "__main__":

@@ -17,11 +17,12 @@ from smidgen.data.collection import Collection, Image, Images, middle, read, sha
 
 _Values = NDArray[np.float64]
 
-_BLOCK, _LARGE_BLOCK = 8, 16  # pixels
+_BLOCK, _MIDDLE_BLOCK, _LARGE_BLOCK = 8, 12, 16  # pixels
 _LAG = 2  # pixels
 # How far off the variance is where texture hides the noise: twice the spread over photographs of BSD68 at σ = 25/255.
 VARIANCE_OFF = 0.06
-_CORRELATED = 0.25  # of white noise and of what hides below it, neighbours correlate less
+# Neighbours in the whitest of flat blocks correlate less where noise is white, or by less than nothing in all of them.
+_CORRELATED, _WHITEST, _OPPOSED = 0.2, 0.05, -0.25
 _MOST_VALUES = 20_000_000
 _WIDEST = 1024  # pixels of an image that are looked at, either way
 _MOST_AT_ENDS = 0.02  # of a block's pixels, which were clipped if they are more
@@ -130,9 +131,7 @@ def estimate_noise(images: Collection) -> Noise:
     for place in spread_places(len(shapes), most).tolist():
         (part,) = read(images, [(place, *middle(shapes[place], _WIDEST))])
         parts += [part[..., channel].astype(np.float64) for channel in range(part.shape[2])]
-    found = _estimate_correlation(parts)
-    white = abs(found[[_LAG, _LAG + 1], [_LAG + 1, _LAG]]).max() < _CORRELATED
-    correlation = () if white else tuple(found.ravel().round(4).tolist())
+    correlation = () if _is_white(parts) else tuple(_estimate_correlation(parts).ravel().round(4).tolist())
     slope, base = _fit_line(np.concatenate([_measure(part) for part in parts]), _gains(correlation))
     return Noise(slope=slope, base=base, correlation=correlation)
 
@@ -225,11 +224,32 @@ def _fit_factor(blocks: _Values, noise: Noise) -> float:
     return factor
 
 
+def _is_white(parts: Sequence[_Values]) -> bool:
+    """Whether there are flat blocks with white noise alone; true where nothing tells.
+
+    Texture that is stronger than the noise is alike from pixel to pixel, too, but here more and there less, while noise
+    is the same all over.
+    """
+    found = []
+    for values in parts:
+        blocks = _flattest(values, _MIDDLE_BLOCK)
+        power = np.square(blocks).mean((1, 2))
+        across = (blocks[:, :, 1:] * blocks[:, :, :-1]).mean((1, 2))
+        down = (blocks[:, 1:] * blocks[:, :-1]).mean((1, 2))
+        told = power > _FAINTEST
+        found.append(np.stack([across[told], down[told]]) / power[told])
+    alike = np.concatenate(found, 1) if found else np.empty((2, 0))
+    if not alike.size:
+        return True
+    whitest = float(np.quantile(alike.max(0), _WHITEST))
+    return whitest < _CORRELATED and float(alike.mean(1).min()) > _OPPOSED
+
+
 def _estimate_correlation(parts: Sequence[_Values]) -> _Values:
     """Of the flattest blocks, 5 x 5 with 1 in the middle; of white noise where there are none."""
     total = np.zeros((2 * _LAG + 1, 2 * _LAG + 1))
     for values in parts:
-        blocks = _flattest(values)
+        blocks = _flattest(values, _LARGE_BLOCK)
         if not len(blocks):
             continue
         found = np.zeros_like(total)
@@ -247,19 +267,19 @@ def _estimate_correlation(parts: Sequence[_Values]) -> _Values:
     return correlation
 
 
-def _flattest(values: _Values) -> _Values:
-    """The twentieth of an image's blocks with the least variance, less their planes, `(n, 16, 16)`."""
-    height, width = (side // _LARGE_BLOCK for side in values.shape)
+def _flattest(values: _Values, side: int) -> _Values:
+    """The twentieth of an image's blocks with the least variance, less their planes, `(n, side, side)`."""
+    height, width = (length // side for length in values.shape)
     if height * width < 4:
-        return np.empty((0, _LARGE_BLOCK, _LARGE_BLOCK))
-    cut = values[: height * _LARGE_BLOCK, : width * _LARGE_BLOCK]
-    apart = cut.reshape(height, _LARGE_BLOCK, width, _LARGE_BLOCK).transpose(0, 2, 1, 3)
-    blocks = apart.reshape(-1, _LARGE_BLOCK, _LARGE_BLOCK)
+        return np.empty((0, side, side))
+    cut = values[: height * side, : width * side]
+    apart = cut.reshape(height, side, width, side).transpose(0, 2, 1, 3)
+    blocks = apart.reshape(-1, side, side)
     ends = (blocks <= values.min()) | (blocks >= values.max())
     blocks = blocks[ends.mean((1, 2)) <= _MOST_AT_ENDS]
     flattest = blocks[np.argsort(blocks.var((1, 2)))[: max(4, len(blocks) // 20)]]
-    ramp = np.linspace(-1, 1, _LARGE_BLOCK)
-    ramp /= np.sqrt(_LARGE_BLOCK * np.square(ramp).sum())
+    ramp = np.linspace(-1, 1, side)
+    ramp /= np.sqrt(side * np.square(ramp).sum())
     flat = flattest - flattest.mean((1, 2), keepdims=True)
     down, across = np.einsum("nij,i->n", flat, ramp), np.einsum("nij,j->n", flat, ramp)
     flat = flat - down[:, None, None] * ramp[:, None] - across[:, None, None] * ramp

@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import smidgen
 from smidgen.cli.main import main
 from smidgen.data.checks import make_raw_images
 from smidgen.data.corruptions import poisson_gaussian
 from smidgen.data.noise import Noise
 from smidgen.data.sample_pictures import load_pictures
 from smidgen.data.stabiliser import Stabiliser
+from smidgen.errors import InputError
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
 from smidgen.runs import alone
@@ -73,6 +75,24 @@ def test_learning_on_a_sensors_noise_helps():
     assert learned is not None
     shipped, adjusted = (float(np.square(Runtime(file).denoise(noisy) - clean).mean()) for file in (start, learned))
     assert adjusted < 0.96 * shipped
+
+
+def test_learning_in_python(picture: Path, monkeypatch: pytest.MonkeyPatch):
+    """`smidgen.learn` gives the model that `denoise --learn` uses, for any arrays, and leaves it if asked to."""
+    monkeypatch.setattr(alone, "_OWN_STEPS", 2)
+    monkeypatch.setattr(alone, "_error", lambda runtime, images: runtime.info.origin.without_clean is None)
+    values = np.asarray(Image.open(picture))
+    out, file = picture.parent / "out.png", picture.parent / "own.onnx"
+    model = smidgen.learn(values, file, threads=1)
+    assert main(["denoise", "--learn", str(picture), "-o", str(out)]) == 0
+    assert (model.denoise(values) == np.asarray(Image.open(out))).all()
+    assert (smidgen.load(file).denoise(values) == model.denoise(values)).all()
+    colours = np.stack([values / 255] * 3).astype(np.float32)
+    assert smidgen.learn(colours, channel_axis=0).denoise(colours, channel_axis=0).shape == (3, 64, 80)
+    with pytest.raises(InputError, match="Divide them by their full scale"):
+        smidgen.learn(values.astype(float))
+    with pytest.raises(InputError, match="NaN"):
+        smidgen.learn(np.full((20, 20), np.nan))
 
 
 def test_learning_on_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -202,7 +202,7 @@ def test_images_of_several_sizes(generator: np.random.Generator):
 
 
 def test_clean_images_alone(images: tuple[np.ndarray, np.ndarray]):
-    """With a corruption it learns from clean images, on their scale; with both y and one, or neither, it says so."""
+    """With a corruption it learns from clean images, on their scale; with both y and one it says so."""
     _, clean = images
     denoiser = quick(corruption=("gaussian-noise", 0.1), output="residual").fit(clean)
     assert denoiser.predict(clean + 20).shape == clean.shape
@@ -210,8 +210,51 @@ def test_clean_images_alone(images: tuple[np.ndarray, np.ndarray]):
     assert info.scales.noisy == info.scales.clean
     assert str(info.origin.corrupted) == "gaussian-noise 0.1"
     quick(corruption="blur", validation=clean[:4]).fit(clean[4:])
-    for wrong, given in ((quick(corruption="blur"), (clean, clean)), (quick(), (clean,))):
-        with pytest.raises(ValueError, match="clean images alone and a corruption"):
-            wrong.fit(*given)
+    with pytest.raises(ValueError, match="clean images alone and a corruption"):
+        quick(corruption="blur").fit(clean, clean)
     with pytest.raises(ValueError, match="there is no corruption 'rain'"):
         quick(corruption="rain").fit(clean)
+    with pytest.raises(ValueError, match="y is None"):
+        denoiser.score(clean)
+
+
+@pytest.fixture
+def noisy_alone(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Twenty-four images of 48 x 48 in noise, 12 bits of 16, and the same without."""
+    at = np.arange(48)
+    clean = np.stack([1500 + 800 * np.sin(at[:, None] / (6 + n)) * np.cos(at / (7 + n)) for n in range(24)])
+    noisy = np.clip(np.rint(clean + generator.normal(0, 250, clean.shape)), 0, 65535).astype(np.uint16)
+    return noisy, clean
+
+
+def test_noisy_images_alone(noisy_alone: tuple[np.ndarray, np.ndarray]):
+    """`fit(X)` learns from noisy images as `train --noisy` does, one or many, and answers on their scale."""
+    noisy, clean = noisy_alone
+    denoiser = quick(epochs=40, flips=True).fit(noisy)
+    answers = denoiser.predict(noisy)
+    assert answers.shape == noisy.shape
+    assert np.square(answers - clean).mean() < 0.3 * np.square(noisy - clean).mean()
+    known = Runtime(denoiser.model_).info.origin
+    assert known.without_clean is not None
+    assert known.without_clean.method == "recorrupted"
+    assert known.sizes == {"train": 22, "val": 2, "test": 2}
+    quick(validation=noisy[:2]).fit(noisy[2:])
+    with pytest.warns(UserWarning, match="1 noisy image: all are learned from"):
+        quick().fit(noisy[:1].reshape(1, -1))
+    with pytest.raises(ValueError, match="or noisy images"):
+        quick(validation=3).fit(noisy)
+    with pytest.raises(ValueError, match="residual"):
+        quick(output="sigmoid").fit(noisy)
+
+
+def test_a_score_without_clean_images(noisy_alone: tuple[np.ndarray, np.ndarray]):
+    """Where there is no y, a score is what the noise lets expect, so that a search chooses without clean images."""
+    noisy, clean = noisy_alone
+    search = GridSearchCV(quick(), {"epochs": [2, 25]}, cv=KFold(2)).fit(noisy)
+    assert search.best_params_ == {"epochs": 25}
+    best = search.best_estimator_
+    scale = Runtime(best.model_).info.scales.noisy
+    true = np.square((best.predict(noisy) - clean) / (scale.high - scale.low)).mean()
+    assert best.score(noisy) == pytest.approx(-10 * np.log10(true), abs=2)
+    first = np.eye(24)[0]
+    assert best.score(noisy, sample_weight=first) == pytest.approx(best.score(noisy[:1]), abs=0.5)

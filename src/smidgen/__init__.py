@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from smidgen.model.model import Model as Model
 
 __version__ = "0.1.0"
-__all__ = ["Denoiser", "Model", "evaluate", "load", "load_torch", "open_pairs", "train"]
+__all__ = ["Denoiser", "Model", "evaluate", "learn", "load", "load_torch", "open_pairs", "train"]
 
 
 def load(model: "str | Path") -> "Model":
@@ -135,6 +135,47 @@ def train(
     spec = choose_spec(network, budget, pairs.channels, passes, pairs.output)
     experiment = Experiment.plan(pairs, spec, budget, command="smidgen.train", **recipe)
     return load(make_run(experiment, folder=Path(out), resume=resume).folder)
+
+
+def learn(
+    image: "ArrayLike", out: "str | Path | None" = None, *, channel_axis: int | None = None, threads: int = 0
+) -> "Model":
+    """Adjust the shipped `photographs` to a noisy image, or a few, so that it denoises just these better.
+
+    Args:
+        image: (..., H, W), any number of leading axes; whole numbers from 0 to the largest of their type, or floats
+            that would be from 0 to 1 without noise.
+        out: the file that the model is left in.
+        channel_axis: where colours are, as in scikit-image.
+        threads: processor cores to use; 0 is all.
+
+    Returns:
+        The model that errs least by the estimate of its error: the adjusted one, or the one that ships.
+
+    Raises:
+        InputError: it is no image, holds NaN or infinity, or values far from what their type says.
+        FileError: the file cannot be written.
+    """
+    from pathlib import Path
+
+    from smidgen.data.checks import SHOTS, make_raw_images
+    from smidgen.engine.library import count_cores
+    from smidgen.files import write_whole
+    from smidgen.model.file import read_content
+    from smidgen.model.model import Model, check_floats, check_image, stack
+    from smidgen.model.runtime import Runtime
+    from smidgen.model.zoo import START, find_model
+    from smidgen.runs.alone import learn_alone, open_alone
+
+    values = check_image(image, channel_axis)
+    check_floats(values)
+    start = find_model(START)
+    raw = make_raw_images(stack(values, grey=channel_axis is None), None, "noisy-images", what=SHOTS)
+    learned = learn_alone(open_alone(raw, start), start=start, threads=threads or count_cores())
+    content = learned or read_content(start)
+    if out is not None:
+        write_whole(Path(out), content)
+    return Model(Runtime(content, threads))
 
 
 def evaluate(

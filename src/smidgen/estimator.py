@@ -13,17 +13,19 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from smidgen.data.checks import make_raw_images, make_raw_pairs
+from smidgen.data.checks import CLEAN, SHOTS, make_raw_images, make_raw_pairs
 from smidgen.data.clean import split_clean
 from smidgen.data.collection import ScaledImages, read_whole
 from smidgen.data.corruptions import Wish, make_corruption
 from smidgen.data.draw import VAL_SHARE
-from smidgen.data.pairs import Dataset
+from smidgen.data.noisy import split_noisy
+from smidgen.data.pairs import Dataset, Pairs
 from smidgen.data.raw_pairs import RawPairs
 from smidgen.data.split import split_pairs
 from smidgen.errors import InputError, PairsError
 from smidgen.files import write_whole
 from smidgen.judging.scores import psnr_of
+from smidgen.judging.without_truth import judge_without_truth
 from smidgen.model.file import pack_model
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
@@ -33,6 +35,7 @@ from smidgen.training.losses import mse
 from smidgen.training.recipe import asked_output
 from smidgen.training.train import train
 
+_LEAST_ERROR = 1e-3  # of the noise's: an estimate may come out at 0 or below, and a score must be a number
 _Result = TypeVar("_Result")
 _Given = NDArray[Any] | list[NDArray[Any]]  # (N, …), or images of several sizes
 
@@ -56,8 +59,8 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """A denoiser that fits a parameter budget, as a scikit-learn estimator.
 
     X and y are noisy and clean images of the same shape, on any scale: `(N, H, W)`, `(N, H, W, C)`
-    or flat rows `(N, H·W)`; or lists of images `(H, W)` or `(H, W, C)` that may differ in size. What is None is set by
-    the recipe of `smidgen train`.
+    or flat rows `(N, H·W)`; or lists of images `(H, W)` or `(H, W, C)` that may differ in size. `fit(X)` learns from
+    noisy images alone, as `smidgen train --noisy` does. What is None is set by the recipe of `smidgen train`.
 
     Args:
         budget: most learned numbers.
@@ -68,7 +71,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         corruption: to learn from clean images alone, `fit(clean)`: how they are spoiled, afresh each epoch; see
             `smidgen.open_pairs`.
         validation: the share of the pairs that chooses the epoch, or `(X, y)` that do; beside a corruption clean
-            images.
+            images, and for noisy ones alone noisy ones.
         image_shape: `(H, W)` or `(H, W, C)` of flat rows, -1 for one length to be worked out;
             None takes them for square.
         random_state: of weights, order and the validation share.
@@ -125,7 +128,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     @_raise_value_errors
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:  # noqa: N803 (scikit-learn's names)
-        """Train on noisy images `X` and clean images `y`, or with a `corruption` on clean images `X` alone.
+        """Train on noisy images `X` and clean images `y`, on noisy `X` alone, or on clean `X` and a `corruption`.
 
         Ctrl-C keeps the best model so far and goes on its way.
 
@@ -133,13 +136,13 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: X and y do not make pairs, or no network fits the budget.
         """
         # Scikit-learn's own checks first, for the words its users know.
-        noisy = _check(X, "X", ensure_min_samples=2)
-        if (y is None) != (self.corruption is not None):
-            found = "y is None, but it requires y to be passed" if y is None else "y is passed beside a corruption"
-            raise InputError(found, expected="noisy and clean images, or clean images alone and a corruption")
+        alone = y is None and self.corruption is None
+        noisy = _check(X, "X", ensure_min_samples=1 if alone else 2)
+        if y is not None and self.corruption is not None:
+            raise InputError("y is passed beside a corruption", expected="clean images alone and a corruption")
         clean = noisy if y is None else _check(y, "y")
         seed = int(check_random_state(self.random_state).randint(2**31))
-        dataset = self._split(noisy, clean, seed)
+        dataset = self._split(noisy, None if alone else clean, seed)
         for warning in dataset.warnings:
             warnings.warn(warning, stacklevel=2)
         spec = choose_spec(self.network, self.budget, dataset.channels, output=dataset.output)
@@ -197,16 +200,38 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return denoised[..., 0] if self._answer_axes == 2 else denoised
 
     @_raise_value_errors
-    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:  # noqa: N803
-        """Mean peak signal-to-noise ratio of the denoised images, in dB, for y's full range; more is better."""
+    def score(
+        self,
+        X: ArrayLike,  # noqa: N803
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Mean peak signal-to-noise ratio of the denoised images, in dB, for y's full range; more is better.
+
+        Without `y`, of a model that learned so: that of the mean error as it is estimated from the noise.
+        """
         model = self._open()
+        weights = None if sample_weight is None else np.asarray(sample_weight)
+        if y is None:
+            return self._estimate(model, X, weights)
         denoised, clean = self._denoise(model, X), _check(y, "y")
         if isinstance(denoised, np.ndarray) and isinstance(clean, np.ndarray):
             denoised = denoised.reshape(clean.shape)
         pairs = self._pairs(denoised, clean)
         scale = model.info.scales.clean
         errors = mse(ScaledImages(pairs.noisy, scale), ScaledImages(pairs.clean, scale))
-        return float(np.average(psnr_of(errors), weights=None if sample_weight is None else np.asarray(sample_weight)))
+        return float(np.average(psnr_of(errors), weights=weights))
+
+    def _estimate(self, model: Runtime, given: ArrayLike, weights: NDArray[Any] | None) -> float:
+        """The score without clean images."""
+        known = model.info.origin.without_clean
+        if known is None:
+            raise InputError("y is None", expected="clean images, of which this model learned")
+        noisy = ScaledImages(self._images(_check(given, "X"), SHOTS).noisy, model.info.scales.noisy)
+        judged = judge_without_truth(model, Pairs(noisy, noisy), known, name="X", split="all")
+        estimate = judged.evaluation.estimate
+        least = 0.0 if estimate is None else _LEAST_ERROR * estimate.noise_mse
+        return float(psnr_of(np.maximum(np.average(judged.errors, weights=weights), least)))
 
     def save(self, path: str | Path) -> None:
         """Write the model file, which every other part of Smidgen takes."""
@@ -216,8 +241,8 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _pairs(self, noisy: _Given, clean: _Given) -> RawPairs:
         return make_raw_pairs(self._shaped(noisy), self._shaped(clean), None, type(self).__name__)
 
-    def _clean(self, clean: _Given) -> RawPairs:
-        return make_raw_images(self._shaped(clean), None, type(self).__name__)
+    def _images(self, images: _Given, what: str) -> RawPairs:
+        return make_raw_images(self._shaped(images), None, type(self).__name__, what=what)
 
     def _shaped(self, images: _Given) -> _Given:
         """Flat rows in the shape that was told."""
@@ -225,31 +250,36 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             return images
         return images.reshape(len(images), *self.image_shape)
 
-    def _split(self, noisy: _Given, clean: _Given, seed: int) -> Dataset:
+    def _split(self, noisy: _Given, clean: _Given | None, seed: int) -> Dataset:
         """A validation part as asked for; no test part, since whoever calls has their own."""
-        share, given = self.validation, None
-        if not (isinstance(share, float) and 0 < share < 1):
-            given, share = self._validation(), VAL_SHARE
-        settings: dict[str, Any] = {"val": given, "val_share": share, "test_share": 0.0, "seed": seed}
+        kind = SHOTS if clean is None else CLEAN if self.corruption is not None else None
+        settings: dict[str, Any] = {"test_share": 0.0, "seed": seed}
+        if isinstance(self.validation, float) and 0 < self.validation < 1:
+            settings["val_share"] = self.validation
+        else:
+            settings["val"] = self._validation(kind)
         settings["output"] = asked_output(self.output, self.network, self.loss)
+        if clean is None:
+            return split_noisy(self._images(noisy, SHOTS), **settings)
         if self.corruption is not None:
-            return split_clean(self._clean(clean), make_corruption(self.corruption), **settings)
+            return split_clean(self._images(clean, CLEAN), make_corruption(self.corruption), **settings)
         return split_pairs(self._pairs(noisy, clean), **settings)
 
-    def _validation(self) -> RawPairs:
-        """The images that were given to validate on."""
+    def _validation(self, kind: str | None) -> RawPairs:
+        """The images that were given to validate on: pairs, or of one kind alone."""
         given = self.validation
-        if self.corruption is not None and not isinstance(given, float | int):
-            return self._clean(_check(given, "validation"))
-        if self.corruption is None and isinstance(given, tuple | list) and len(given) == 2:
+        if kind and not isinstance(given, float | int):
+            return self._images(_check(given, "validation"), kind)
+        if kind is None and isinstance(given, tuple | list) and len(given) == 2:
             return self._pairs(_check(given[0], "X of validation"), _check(given[1], "y of validation"))
         found = given if isinstance(given, float | int) else type(given).__name__
-        images = "(X, y)" if self.corruption is None else "clean images"
-        raise InputError(f"validation is {found}", expected=f"a share between 0 and 1, or {images}")
+        wanted = {None: "(X, y)", CLEAN: "clean images", SHOTS: "noisy images"}[kind]
+        raise InputError(f"validation is {found}", expected=f"a share between 0 and 1, or {wanted}")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.target_tags.required = False
         tags.target_tags.single_output = False
         tags.target_tags.multi_output = True
         return tags

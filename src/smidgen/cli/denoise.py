@@ -26,14 +26,13 @@ from smidgen.model.file import read_content
 from smidgen.model.pictures import denoise_file, denoise_picture
 from smidgen.model.runtime import MODEL_FILE, Runtime
 from smidgen.model.values import DEPTHS, Handling
-from smidgen.model.zoo import find_model
+from smidgen.model.zoo import START, find_model
 from smidgen.scaling.blocks import parse_part, share
 from smidgen.scaling.pictures import PictureFiles
 from smidgen.scaling.stores import is_store, parse_place
 from smidgen.scaling.workers import Here, open_workers
 
 _PIPE = "-"
-_START = "photographs"
 _PICTURE_FILE = FileKind(
     name="a picture",
     endings=tuple(KIND_BY_SUFFIX),
@@ -48,7 +47,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     options.add(command, "model")
     images = "files, folders, patterns, a Zarr store, or - for standard input"
     command.add_argument("images", nargs="*", metavar="IMAGE", help=images)
-    learn = f"no MODEL is given: adjust {_START} to this very image first, in some seconds of a core"
+    learn = f"no MODEL is given: adjust {START} to this very image first, in some seconds of a core"
     command.add_argument("--learn", action="store_true", help=learn)
     saved = "where to leave the model that was learned"
     command.add_argument("--save-model", type=Path, metavar="FILE", help=saved)
@@ -98,7 +97,7 @@ def _learn(arguments: argparse.Namespace) -> int:
     for target in filter(None, (arguments.out and Path(arguments.out), arguments.save_model)):
         if target.resolve() == image.resolve():
             raise InputError(f"{target} is also an input and would be replaced", remedy="Choose another name")
-    start = find_model(_START)
+    start = find_model(START)
     raw = read_images(image, what=SHOTS)
     images = open_alone(raw.train, start, _parse_range(arguments.range))
     dataset = images.dataset
@@ -111,7 +110,7 @@ def _learn(arguments: argparse.Namespace) -> int:
         threads = arguments.threads or count_cores()
         learned = learn_alone(images, start=start, threads=threads, watch=display.training)
         if learned is None:
-            display.note(f"smidgen: {image}: {_START} as it is errs less here than adjusted, and is kept so")
+            display.note(f"smidgen: {image}: {START} as it is errs less here than adjusted, and is kept so")
         write_whole(place, learned or read_content(start))
         given = argparse.Namespace(**vars(arguments) | {"range": [scale.low, scale.high]})
         given.model, given.images = str(place), [str(image)]

@@ -12,6 +12,8 @@ from smidgen.model.runtime import Runtime
 from smidgen.model.values import check_strength, choose_scales, mix
 from smidgen.model.zoo import find_model
 
+_DARKEST, _LIGHTEST = -0.5, 1.5  # of medians
+
 
 class Model:
     """A trained denoiser; `smidgen.load` opens one.
@@ -50,29 +52,57 @@ class Model:
                 not from 0 to 1.
         """
         check_strength(strength)
-        values = np.asarray(image)
-        values = values.astype(np.float32) if values.dtype == bool else values
-        if values.dtype.kind not in "uif" or values.ndim < 2 + (channel_axis is not None) or values.size == 0:
-            raise InputError(
-                f"the array has shape {values.shape} and type {values.dtype}",
-                expected="an image of numbers (..., H, W), and colours where channel_axis says",
-            )
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise InputError("the image holds NaN or infinity")
+        ordered = check_image(image, channel_axis)
         channels = self.info.spec.channels
-        ordered = values if channel_axis is None else np.moveaxis(values, channel_axis, -1)  # (..., H, W, C)
         if channels != 1 and ordered.shape[-1] != channels:
             raise InputError(
                 f"the image has shape {ordered.shape}",
                 expected=f"{channels} channels, as in training",
                 remedy="Say where they are with channel_axis",
             )
-        grey = channels == 1 and channel_axis is None
-        images = ordered.reshape(-1, *ordered.shape[-2:], 1) if grey else ordered.reshape(-1, *ordered.shape[-3:])
-        scales = choose_scales(self.info, values.dtype)
+        images = stack(ordered, grey=channels == 1 and channel_axis is None)
+        scales = choose_scales(self.info, ordered.dtype)
         denoised = mix(images, self.runtime.denoise_colours(scales[0].normalise(images)), strength, scales)
         denoised = denoised.reshape(ordered.shape)
         return denoised if channel_axis is None else np.moveaxis(denoised, -1, channel_axis)
+
+
+def check_image(image: ArrayLike, channel_axis: int | None) -> NDArray[Any]:
+    """An image or images of numbers, `(..., H, W)` or, with colours wherever they were, `(..., H, W, C)`.
+
+    Raises:
+        InputError: it is none, or holds NaN or infinity.
+    """
+    values = np.asarray(image)
+    values = values.astype(np.float32) if values.dtype == bool else values
+    if values.dtype.kind not in "uif" or values.ndim < 2 + (channel_axis is not None) or values.size == 0:
+        raise InputError(
+            f"the array has shape {values.shape} and type {values.dtype}",
+            expected="an image of numbers (..., H, W), and colours where channel_axis says",
+        )
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError("the image holds NaN or infinity")
+    return values if channel_axis is None else np.moveaxis(values, channel_axis, -1)
+
+
+def check_floats(values: NDArray[Any]) -> None:
+    """Refuse floats of which most cannot be on a scale from 0 to 1, however noisy.
+
+    Raises:
+        InputError: they are on another.
+    """
+    middle = float(np.median(values)) if values.dtype.kind == "f" else 0.0
+    if not _DARKEST < middle < _LIGHTEST:
+        raise InputError(
+            f"half of the values are beyond {middle:g}",
+            expected="floats from 0 to 1, but for noise",
+            remedy="Divide them by their full scale",
+        )
+
+
+def stack(ordered: NDArray[Any], *, grey: bool) -> NDArray[Any]:
+    """`(..., H, W)`, where it is grey, or `(..., H, W, C)` as `(N, H, W, C)`."""
+    return ordered.reshape(-1, *ordered.shape[-2:], 1) if grey else ordered.reshape(-1, *ordered.shape[-3:])
 
 
 def load(model: str | Path) -> Model:

@@ -5,6 +5,7 @@ from pathlib import Path
 from smidgen.errors import FileError
 from smidgen.model.runtime import model_file
 
+START = "photographs"  # the one that is adjusted to an image
 _FOLDER = Path(__file__).parent / "shipped"
 
 

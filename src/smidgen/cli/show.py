@@ -112,9 +112,9 @@ def estimate_text(judged: "Evaluation") -> str:
     psnr, low, high = found.psnr_db
     part = "all images" if judged.split == "all" else f"{judged.split} part"
     facts = {
-        "estimated MSE": f"{found.mse:.5f} ({found.low:.5f} to {found.high:.5f}, 95%)",
+        "estimated MSE": f"{found.mse:.3g} ({found.low:.3g} to {found.high:.3g}, 95%)",
         "that is": f"PSNR {psnr:.2f} dB ({low:.2f} to {high:.2f})",
-        "noisy images": f"{found.noise_mse:.5f}",
+        "noisy images": f"{found.noise_mse:.3g}",
         "whiteness": "–" if found.whiteness is None else f"neighbours in the residual correlate {found.whiteness:+.3f}",
         "structure": "–" if found.structure is None else f"{found.structure:.2f} of what noise has, in blocks of 8 x 8",
     }
@@ -152,9 +152,10 @@ def _cells(scores: Scores) -> list[str]:
 def run_text(run: "Run") -> str:
     """The scores of a run, how its training went and where its files are."""
     record = run.record
+    images = "images" if record.origin.without_clean else "pairs"
     facts = {
         "verdict": f"{record.verdict.fit} ({'; '.join(record.verdict.reasons)})",
-        "pairs": ", ".join(f"{size:,} {part}" for part, size in record.origin.sizes.items()),
+        images: ", ".join(f"{size:,} {part}" for part, size in record.origin.sizes.items()),
         "made by": str(record.origin.corrupted or ""),
         "learned": f"from {record.origin.without_clean}" if record.origin.without_clean else "",
         "scale": record.scales.reason,

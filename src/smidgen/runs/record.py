@@ -36,6 +36,8 @@ class Shown:
         mse: of the denoised image.
         read: what the reader made of that, in words, or "".
         right: whether that is what it is, or None where that does not count.
+        ends: the values, in [0, 1], that are shown as black and as white where there is no clean image.
+        times: what the residual is multiplied by, so that it is seen.
     """
 
     place: int
@@ -45,6 +47,8 @@ class Shown:
     mse: float
     read: str
     right: bool | None
+    ends: tuple[float, float] = (0.0, 1.0)
+    times: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

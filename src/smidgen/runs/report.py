@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from smidgen.errors import plural
 from smidgen.files import read_shared
 from smidgen.judging.baselines import Strength
@@ -14,7 +16,7 @@ from smidgen.runs.record import LOSS_NAMES, RunRecord
 from smidgen.runs.shown import SIDES, STAMP_SIDE, picture_name
 
 _TITLES = {
-    "all": "All pairs, the worst first",
+    "all": "All images, the worst first",
     "first": "The first {} that are not shown below",
     "median": "{} in the middle: half of all images are denoised better, half worse",
     "worst": "The worst {}, by squared error",
@@ -35,6 +37,7 @@ def render_report(run: RunRecord, figures: Mapping[str, bytes]) -> str:
 
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["figure"] = _figure
+    environment.filters["error"] = _error
     environment.filters["strength"] = _strength
     environment.filters["plural"] = plural
     scored = run.evaluation.baselines.items()
@@ -73,7 +76,11 @@ def _groups_shown(run: RunRecord, pictures: Mapping[str, str]) -> list[dict[str,
         return [{side: pictures[file] for side, file in row.items() if file in pictures} for row in files]
 
     for name, pairs in run.shown.items():
-        shown = [{"pair": pair, "rows": rows(pair.place)} for pair in pairs if rows(pair.place)[0]]
+        shown = [
+            {"pair": pair, "rows": rows(pair.place), "ends": run.scales.noisy.restore(np.array(pair.ends)).tolist()}
+            for pair in pairs
+            if rows(pair.place)[0]
+        ]
         if shown:
             stamps = max(max(pair.size) for pair in pairs) <= STAMP_SIDE
             groups.append({"title": _TITLES[name].format(len(shown)), "stamps": stamps, "shown": shown})
@@ -126,6 +133,11 @@ def _confusion_rows(table: Sequence[Sequence[int]] | None) -> list[dict[str, Any
 def _strength(strength: Strength) -> str:
     constants = strength if isinstance(strength, tuple) else (strength,) if strength else ()
     return ", ".join(f"{constant:g}" for constant in constants) or "–"
+
+
+def _error(value: float) -> str:
+    """Three digits, however small."""
+    return f"{value:.3g}"
 
 
 def _figure(value: float | None, digits: int) -> str:

@@ -143,7 +143,8 @@ def _draw(experiment: Experiment, trained: Trained, floor: float) -> dict[str, b
 
     loss_name = LOSS_NAMES[experiment.recipe.loss]
     curves = draw_curves(trained.history, floor=floor, best_epoch=trained.best_epoch, loss_name=loss_name)
-    return {"curves.png": curves, "pairs.png": draw_sheet(experiment.dataset.train, most_rows=1)}
+    sides = ("input", "target") if experiment.dataset.without_clean else ("noisy", "clean")
+    return {"curves.png": curves, "pairs.png": draw_sheet(experiment.dataset.train, most_rows=1, sides=sides)}
 
 
 def _describe(experiment: Experiment, trained: Trained, judged: Judgement) -> RunRecord:

@@ -26,10 +26,13 @@ Size = tuple[int, int]  # height and width, in pixels
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 
 
-def draw_sheet(source: PairSource, most_rows: int = _MOST_PAIRS) -> bytes:
+def draw_sheet(
+    source: PairSource, most_rows: int = _MOST_PAIRS, *, sides: tuple[str, str] = ("noisy", "clean")
+) -> bytes:
     """A PNG file of up to twelve pairs from all over, fewer where so many rows do not hold them.
 
-    Nothing is behind the pictures, so that it goes with a light page and a dark one.
+    The upper and the lower image of each are called by `sides`. Nothing is behind the pictures, so that the file goes
+    with a light page and a dark one.
     """
     pairs = source.spread(_MOST_PAIRS)
     width, height = _cell(pairs)
@@ -60,7 +63,7 @@ def draw_sheet(source: PairSource, most_rows: int = _MOST_PAIRS) -> bytes:
                 x += part.shape[1] + _GAP
             top += height + _GAP
     for row in range(rows):
-        for place, side in enumerate(("noisy", "clean")):
+        for place, side in enumerate(sides):
             y = row * down + above + place * (height + _GAP) + height / 2
             write(_MARGIN - _GAP, y, side, color=_QUIET, fontsize=9, ha="right")
     figure.figimage(sheet, 0, 0, origin="upper", zorder=-1)
@@ -98,7 +101,7 @@ def _title(pairs: Pairs, number: int, letters: int) -> str:
 
 
 def _show(pairs: Pairs, number: int) -> list[list[Pixels]]:
-    """What is shown of the noisy image, and of the clean one."""
+    """What is shown of the upper image, and of the lower one."""
     height, width, _ = shapes_of(pairs.clean)[number].tolist()
     whole, *detail = _sizes(height, width)
     both = pairs.noisy, pairs.clean

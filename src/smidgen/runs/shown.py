@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from smidgen.data.collection import shapes_of
+from smidgen.data.collection import Image, shapes_of
 from smidgen.data.pairs import Pairs
+from smidgen.data.scale import Scale
 from smidgen.judging.evaluate import Judgement
 from smidgen.judging.text import find_mistakes, normalise
 from smidgen.runs.record import IMAGES_FOLDER, Shown
@@ -17,6 +18,10 @@ SIDES = ("noisy", "denoised", "clean", "residual")  # the last where nothing is 
 STAMP_SIDE = 64  # pixels: of what is no larger ten are shown, side by side, and of others three
 DETAIL_SIDE = 320  # of larger ones so much is shown at full size, beside the whole, scaled down to so much
 _STAMPS, _PICTURES = 10, 3
+# Without clean images: where most values lie within so little of the scale, black and white are as near to them; and so
+# many standard deviations of the residual are seen between black and white.
+_MOST, _LITTLE, _DEVIATIONS = (0.001, 0.999), 0.5, 8
+_FLAT = 1e-4
 
 
 def picture_name(place: int, side: str, *, whole: bool = False) -> str:
@@ -51,8 +56,15 @@ def draw_shown(pairs: Pairs, judged: Judgement) -> tuple[dict[str, tuple[Shown, 
 def _draw_pair(pairs: Pairs, judged: Judgement, place: int, files: dict[str, bytes]) -> Shown:
     noisy, denoised = pairs.noisy[place], judged.denoised[place]
     known = judged.evaluation.scores is not None
-    last = pairs.clean[place] if known else noisy - denoised + np.float32(0.5)
-    images = {"noisy": noisy, "denoised": denoised, "clean" if known else "residual": last}
+    ends, times = (0.0, 1.0), 1
+    if known:
+        images = {"noisy": noisy, "denoised": denoised, "clean": pairs.clean[place]}
+    else:
+        residual = noisy - denoised
+        ends, times = _choose_ends(denoised), _choose_times(residual)
+        scale = Scale(*ends)
+        images = {"noisy": scale.normalise(noisy), "denoised": scale.normalise(denoised)}
+        images["residual"] = times * residual + np.float32(0.5)
     height, width, _ = noisy.shape
     detail = None
     if max(height, width) > DETAIL_SIDE:
@@ -69,8 +81,19 @@ def _draw_pair(pairs: Pairs, judged: Judgement, place: int, files: dict[str, byt
     read, right = _tell_reading(judged, place)
     return Shown(
         place=place, name=pairs.names[place] if pairs.names else f"{place + 1}", size=(height, width), detail=detail,
-        mse=float(judged.errors[place]), read=read, right=right,
+        mse=float(judged.errors[place]), read=read, right=right, ends=ends, times=times,
     )  # fmt: skip
+
+
+def _choose_ends(denoised: Image) -> tuple[float, float]:
+    """What to show as black and as white of an image: dim ones are hardly seen on the whole scale."""
+    low, high = np.quantile(denoised, _MOST).tolist()
+    return (low, high) if _FLAT < high - low < _LITTLE else (0.0, 1.0)
+
+
+def _choose_times(residual: Image) -> int:
+    """What to multiply a residual by: noise is hardly seen as it is."""
+    return max(1, int(1 / (_DEVIATIONS * max(float(residual.std()), _FLAT))))
 
 
 def _fit(height: int, width: int) -> tuple[int, int]:

@@ -1,4 +1,5 @@
 import json
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from smidgen.errors import InputError
 from smidgen.judging.without_truth import complaints, judge_without_truth
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
+from smidgen.runs.shown import draw_shown
 
 PICTURES = load_pictures()
 SMALL = ("--budget", "400", "--epochs", "2", "--threads", "1")
@@ -62,6 +64,18 @@ def test_noise_that_grows_with_brightness_is_found():
     noise = estimate_noise(ramp + spread * np.random.default_rng(0).standard_normal(ramp.shape))
     assert noise.slope == pytest.approx(0.01, rel=0.1)
     assert noise.base == pytest.approx(0.001, abs=0.0004)
+
+
+def test_an_offset_of_the_camera_is_found():
+    """A camera that adds to its counts has noise that stops above black, and its line is found all the same."""
+    offset, gain = 0.3, 0.02
+    image = offset + 0.6 * np.concatenate([picture[:, :150, :160] for picture in PICTURES.values()])
+    drawn = np.random.default_rng(0).standard_normal(image.shape)
+    noise = estimate_noise(image + np.sqrt(gain * (image - offset) + 1e-4) * drawn)
+    bright = np.array([0.35, 0.5, 0.8])
+    np.testing.assert_allclose(noise.variance(bright), gain * (bright - offset) + 1e-4, rtol=0.15)
+    assert noise.base < 0
+    assert "from 0.2" in str(noise)
 
 
 # The others are texture all over, in which noise of the weaker strength is lost.
@@ -134,6 +148,7 @@ def test_training_from_noisy_images_alone(tmp_path: Path, capsys: pytest.Capture
     assert "there are no clean images" in page
     assert "From top to bottom: noisy, denoised, residual" in page
     assert list(run.rglob("*residual*.png"))
+    assert "the input above the target" in page
     assert "SSIM" not in page
     assert main(["train", "--noisy", str(noisy), "--out", str(run), *SMALL, "--resume"]) == 0
     shown = capsys.readouterr().out
@@ -184,6 +199,22 @@ def test_error_is_estimated_without_truth():
     assert one.low <= true <= one.high
     assert two.high - two.low < one.high - one.low
     assert complaints(one, len(clean), known.noise) == []
+
+
+def test_dim_images_and_their_noise_are_seen():
+    """Without clean images, pictures on little of their scale are shown brighter, residuals stronger."""
+    clean = 0.1 + 0.2 * PICTURES["camera"]
+    noisy = noisy_of(clean, 0.01, 0)
+    known = WithoutClean(method="recorrupted", noise=estimate_noise(noisy))
+    pairs = Pairs(noisy, noisy)
+    judged = judge_without_truth(Runtime(find_model("photographs"), 1), pairs, known, name="", split="all")
+    shown, files = draw_shown(pairs, judged)
+    ((one,),) = shown.values()
+    assert one.ends == pytest.approx((0.1, 0.3), abs=0.02)
+    assert one.times > 8
+    seen = {side: np.asarray(Image.open(BytesIO(files[f"images/00000-{side}.png"]))) for side in ("noisy", "residual")}
+    assert np.ptp(seen["noisy"]) > 240
+    assert 20 < seen["residual"].std() < 45
 
 
 def test_structure_in_the_residual_is_said():

@@ -6,6 +6,7 @@ See Immerkær 1996, "Fast noise variance estimation", for the Laplacian, and Foi
 Poissonian-Gaussian noise modeling", for the line. What is left of the error was measured (docs/without-clean.md).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,7 +28,7 @@ _MOST_VALUES = 20_000_000
 _WIDEST = 1024  # pixels of an image that are looked at, either way
 _MOST_AT_ENDS = 0.02  # of a block's pixels, which were clipped if they are more
 _FEWEST_BLOCKS = 24
-_FAINTEST = 1e-8
+_FAINTEST, _LEAST = 1e-8, 0.05
 # Of a Laplacian's energy in blocks of white noise of variance 1: the spread, where it is cut, and the mean below; of
 # that and of the quarters' differences the least that few blocks exceed. Measured on 60,000 blocks.
 _SPREAD, _CUT, _MEAN_BELOW, _LOW, _UNLIKE = 0.323, 1.6, 0.945, 0.559, 2.6
@@ -38,7 +39,8 @@ class Noise:
     """How noisy values scatter about what they should be, all in [0, 1].
 
     Attributes:
-        slope, base: a value v has variance slope·v + base.
+        slope, base: a value v has variance slope·v + base; of a camera that adds an offset to its counts the base is
+            below 0.
         correlation: between a pixel's noise and its neighbours' 2 rows above to 2 below, row by row, 25 numbers with 1
             in the middle; empty for white noise.
     """
@@ -48,9 +50,11 @@ class Noise:
     correlation: tuple[float, ...] = ()
 
     def __str__(self) -> str:
-        ends = [float(np.sqrt(self.variance(np.array([end]))[0])) for end in (0.0, 1.0)]
-        strength = " to ".join(dict.fromkeys(f"{end:.3g}" for end in ends))
-        return f"standard deviation {strength} from black to white" if self.slope else f"standard deviation {strength}"
+        dark = max(0.0, -self.base / self.slope) if self.slope else 0.0
+        strength = " to ".join(f"{math.sqrt(max(self.slope * end + self.base, 0)):.3g}" for end in (dark, 1.0))
+        if not self.slope:
+            return f"standard deviation {math.sqrt(self.base):.3g}"
+        return f"standard deviation {strength} from {f'{dark:.3g}' if dark else 'black'} to white"
 
     @property
     def neighbours(self) -> float:
@@ -182,14 +186,18 @@ def _gains(correlation: tuple[float, ...]) -> tuple[float, float]:
 
 
 def _fit_line(blocks: _Values, gains: tuple[float, float]) -> tuple[float, float]:
-    """Slope and base of the variance over brightness, both at least 0, from blocks that are flat by this very line."""
+    """Slope and base of the variance over brightness, from blocks that are flat by this very line.
+
+    The slope is at least 0, and in none of the blocks the variance below a twentieth of what the least noisy ones have.
+    """
     mean, energy, unlike = blocks.T / np.array([[1.0], *([gain] for gain in gains)])
     if not len(mean):
         return 0.0, _FAINTEST
     mean = np.clip(mean, 0, 1)
     slope, base = 0.0, float(np.quantile(energy, 0.05)) / _LOW
+    least, dark = max(_LEAST * base, _FAINTEST), float(mean.min())
     for _ in range(30):
-        line = np.maximum(slope * mean + base, _FAINTEST)
+        line = np.maximum(slope * mean + base, least)
         flat = (energy < line * (1 + _CUT * _SPREAD)) & (unlike < _UNLIKE * line)
         if flat.sum() < _FEWEST_BLOCKS:
             break
@@ -199,9 +207,10 @@ def _fit_line(blocks: _Values, gains: tuple[float, float]) -> tuple[float, float
         slope, base = np.linalg.lstsq(design, y * weight, rcond=None)[0].tolist()
         if slope < 0 or np.ptp(x) < 0.05:
             slope, base = 0.0, float(np.average(y, weights=weight))
-        elif base < 0:
-            slope, base = float((y * weight).sum() / (x * weight).sum()), 0.0
-        if abs(slope - before[0]) + abs(base - before[1]) < 1e-4 * (slope + base):
+        elif slope * dark + base < least:
+            slope = float(((y - least) * weight).sum() / ((x - dark) * weight).sum())
+            base = least - slope * dark
+        if abs(slope - before[0]) + abs(base - before[1]) < 1e-4 * (slope + abs(base)):
             break
     return slope, base
 

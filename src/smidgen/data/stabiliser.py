@@ -13,7 +13,7 @@ _Values = NDArray[np.float64]
 
 _LEVEL = 0.1  # of the variance at black; a slope below it changes nothing that could be seen
 _ROOT = math.sqrt(1.5)
-_LEAST = 1e-3
+_NONE = 2 * math.sqrt(3 / 8)  # what no photons become; below it the inverse is wild
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Stabiliser:
         if self._level:
             return np.asarray(values, np.float32)
         low, high = self._ends
-        root = np.maximum(np.asarray(values, np.float64) * (high - low) + low, _LEAST)
+        root = np.maximum(np.asarray(values, np.float64) * (high - low) + low, _NONE)
         lifted = _ROOT / 4 / root - 11 / 8 / root**2 + 5 / 8 * _ROOT / root**3
         return np.asarray(self.noise.slope * (root**2 / 4 + lifted - 1 / 8 - self._read), np.float32)
 

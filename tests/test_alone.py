@@ -10,14 +10,14 @@ import smidgen
 from smidgen.cli.main import main
 from smidgen.data.checks import make_raw_images
 from smidgen.data.corruptions import poisson_gaussian
-from smidgen.data.noise import Noise
+from smidgen.data.noise import Noise, estimate_noise
 from smidgen.data.sample_pictures import load_pictures
 from smidgen.data.stabiliser import Stabiliser
 from smidgen.errors import InputError
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
 from smidgen.runs import alone
-from smidgen.runs.own import OwnSource
+from smidgen.runs.own import OwnSource, denoise_well
 
 PICTURES = load_pictures()
 CLEAN = PICTURES["camera"][0, :64, :80, 0]
@@ -120,6 +120,16 @@ def test_correlated_noise_is_learned_from_recorrupted(monkeypatch: pytest.Monkey
     known = Runtime(learned).info.origin.without_clean
     assert known is not None
     assert known.method == "recorrupted"
+
+
+def test_noise_stronger_than_the_model_knows():
+    """Beyond the strongest noise that the shipped model knows it fails, so the image is brought down to that."""
+    clean = PICTURES["camera"][0]
+    noisy = (clean + 0.4 * np.random.default_rng(0).standard_normal(clean.shape)).astype(np.float32)
+    runtime = Runtime(find_model("photographs"), 1)
+    made = denoise_well(runtime, noisy, estimate_noise(noisy[None]), np.ones(1, np.float32))
+    as_it_is = runtime.denoise(noisy[None])[0]
+    assert np.square(made - clean).mean() < 0.2 * np.square(as_it_is - clean).mean()
 
 
 @settings(max_examples=20, deadline=None)

@@ -43,6 +43,14 @@ class Stabiliser:
         return np.asarray(self.noise.slope * (root**2 / 4 + lifted - 1 / 8 - self._read), np.float32)
 
     @property
+    def deviation(self) -> float:
+        """The standard deviation of the noise on the values that `apply` gives."""
+        if self._level:
+            return float(np.sqrt(self.noise.variance(np.array([0.5]))[0]))
+        low, high = self._ends
+        return 1 / (high - low)
+
+    @property
     def _level(self) -> bool:
         return self.noise.slope <= _LEVEL * self.noise.base
 

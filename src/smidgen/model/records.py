@@ -193,11 +193,19 @@ class ModelInfo:
         """
         if self.origin.without_clean and self.origin.without_clean.split:
             return self.spec.channels == 1
+        low, high = self._gaussian_noise or (1.0, 0.0)
+        return self.spec.channels == 1 and self.spec.output == Kind.RESIDUAL and low <= high / 2
+
+    @property
+    def strongest_noise(self) -> float:
+        """The standard deviation of the strongest Gaussian noise in training; infinite where there was another kind."""
+        return self._gaussian_noise[1] if self._gaussian_noise else math.inf
+
+    @property
+    def _gaussian_noise(self) -> tuple[float, float] | None:
+        """The weakest and the strongest in training, where there was this alone."""
         steps = self.origin.corrupted.steps if self.origin.corrupted else ()
-        if self.spec.channels != 1 or self.spec.output != Kind.RESIDUAL or len(steps) != 1:
-            return False
-        low, high = steps[0].strength or (0.0, 0.0)
-        return steps[0].kind == "gaussian-noise" and low <= high / 2
+        return steps[0].strength if len(steps) == 1 and steps[0].kind == "gaussian-noise" else None
 
     @staticmethod
     def of(experiment: Experiment, *, best_epoch: int = 0, ending: str = "under way") -> "ModelInfo":

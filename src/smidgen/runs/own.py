@@ -32,6 +32,8 @@ from smidgen.data.stabiliser import Stabiliser
 from smidgen.model.colour import split_colours
 from smidgen.model.runtime import Runtime
 
+_GREY = np.float32(0.5)
+
 
 def denoise_well(runtime: Runtime, page: Image, noise: Noise, factors: NDArray[np.float32]) -> Image:
     """A page `(H, W, C)` denoised as well as a model for white noise can, in [0, 1].
@@ -44,12 +46,16 @@ def denoise_well(runtime: Runtime, page: Image, noise: Noise, factors: NDArray[n
     """
     stabilisers = [Stabiliser(noise.times(factor)) for factor in factors.tolist()]
     level = _per_channel([stabiliser.apply for stabiliser in stabilisers], page)
+    # Stronger noise than the model knows is brought down to it, and the picture's contrast with it.
+    weaker = min(1.0, runtime.info.strongest_noise / max(stabiliser.deviation for stabiliser in stabilisers))
+    level = np.float32(weaker) * (level - _GREY) + _GREY
     total = np.zeros(page.shape, np.float64)
     for way in range(8):
         turned = np.ascontiguousarray(turn_one(level, way))
         denoised = np.rot90(runtime.denoise_colours(turned[None])[0], -(way % 4))
         total += denoised[:, ::-1] if way >= 4 else denoised
-    return np.clip(_per_channel([stabiliser.invert for stabiliser in stabilisers], total / 8), 0, 1)
+    strong = (total / 8 - _GREY) / weaker + _GREY
+    return np.clip(_per_channel([stabiliser.invert for stabiliser in stabilisers], strong), 0, 1)
 
 
 def _per_channel(

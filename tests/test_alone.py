@@ -12,6 +12,7 @@ from smidgen.data.checks import make_raw_images
 from smidgen.data.corruptions import poisson_gaussian
 from smidgen.data.noise import Noise, estimate_noise
 from smidgen.data.sample_pictures import load_pictures
+from smidgen.data.scale import Scale
 from smidgen.data.stabiliser import Stabiliser
 from smidgen.errors import InputError
 from smidgen.model.runtime import Runtime
@@ -120,6 +121,15 @@ def test_correlated_noise_is_learned_from_recorrupted(monkeypatch: pytest.Monkey
     known = Runtime(learned).info.origin.without_clean
     assert known is not None
     assert known.method == "recorrupted"
+
+
+def test_twelve_bits_of_sixteen_are_known_as_such():
+    """Whole numbers that fill little of their type are learned from on a scale of their own, as a camera's are."""
+    counts = np.rint(4000 * CLEAN).astype(np.uint16)
+    start = find_model("photographs")
+    for values, full in ((counts, 4095), (16 * counts, 65535)):
+        opened = alone.open_alone(make_raw_images(values[None], None, "counts"), start)
+        assert opened.dataset.scales.noisy == Scale(0, full)
 
 
 def test_noise_stronger_than_the_model_knows():

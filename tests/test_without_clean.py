@@ -75,7 +75,7 @@ def test_an_offset_of_the_camera_is_found():
     bright = np.array([0.35, 0.5, 0.8])
     np.testing.assert_allclose(noise.variance(bright), gain * (bright - offset) + 1e-4, rtol=0.15)
     assert noise.base < 0
-    assert "from 0.2" in str(noise)
+    assert "deviation 0 at 0.2" in str(noise)
 
 
 # The others are texture all over, in which noise of the weaker strength is lost.
@@ -276,3 +276,16 @@ def test_what_is_no_number_is_said_of_the_noisy_images(tmp_path: Path, capsys: p
     said = capsys.readouterr().err
     assert "of the noisy images" in said
     assert "clean" not in said
+
+
+@pytest.mark.parametrize("kind", ["tiny", "saturated"])
+def test_images_in_which_no_noise_is_found(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Images too small to measure noise in, or nearly all clipped, are refused: nothing could be learned."""
+    side = 3 if kind == "tiny" else 64
+    values = np.random.default_rng(0).integers(0, 65535, (12, side, side)).astype(np.uint16)
+    if kind == "saturated":
+        values[np.random.default_rng(1).random(values.shape) < 0.9] = 65535
+    np.save(tmp_path / "bad.npy", values)
+    assert main(["train", "--noisy", str(tmp_path / "bad.npy"), "--out", str(tmp_path / "run")]) == 2
+    assert "no noise is found" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -104,7 +104,7 @@ def require_file(path: Path) -> None:
         FileError: there is not.
     """
     if not path.exists():
-        raise FileError(f"{path} does not exist", expected="a file, a folder with noisy/ and clean/, or a task's name")
+        raise FileError(f"{path} does not exist", expected="a file or a folder")
     if not path.is_file():
         raise FileError(f"{path} is not a file")
 

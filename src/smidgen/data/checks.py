@@ -36,7 +36,7 @@ def make_raw_pairs(
     if len(x) != len(y):
         raise PairsError(
             f"{source}: X has {plural(len(x), 'image')} and y has {len(y):,}",
-            expected="one clean image for each noisy one",
+            expected="one clean image, or second shot, for each noisy one",
         )
     shapes = [part.shape if isinstance(part, np.ndarray) else (len(part),) for part in (x, y)]
     if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):

@@ -26,7 +26,7 @@ VARIANCE_OFF = 0.06
 _CORRELATED, _WHITEST, _OPPOSED = 0.2, 0.05, -0.25
 _MOST_VALUES = 20_000_000
 _WIDEST = 1024  # pixels of an image that are looked at, either way
-_MOST_AT_ENDS = 0.02  # of a block's pixels, which were clipped if they are more
+MOST_AT_ENDS = 0.02  # of a block's pixels, which were clipped if they are more
 _FEWEST_BLOCKS = 24
 _FAINTEST, _LEAST = 1e-8, 0.05
 # Of a Laplacian's energy in blocks of white noise of variance 1: the spread, where it is cut, and the mean below; of
@@ -50,11 +50,17 @@ class Noise:
     correlation: tuple[float, ...] = ()
 
     def __str__(self) -> str:
-        dark = max(0.0, -self.base / self.slope) if self.slope else 0.0
-        strength = " to ".join(f"{math.sqrt(max(self.slope * end + self.base, 0)):.3g}" for end in (dark, 1.0))
         if not self.slope:
-            return f"standard deviation {math.sqrt(self.base):.3g}"
-        return f"standard deviation {strength} from {f'{dark:.3g}' if dark else 'black'} to white"
+            return f"standard deviation {math.sqrt(max(self.base, 0)):.3g}"
+        offset = -self.base / self.slope
+        black, white = (math.sqrt(max(end, 0)) for end in (self.base, self.slope + self.base))
+        dark = f"0 at {offset:.3g}" if offset > 0 else f"{black:.3g} at black"
+        return f"standard deviation {dark} to {white:.3g} at white"
+
+    @property
+    def none(self) -> bool:
+        """Whether nothing was found."""
+        return self.slope == 0 and self.base <= _FAINTEST
 
     @property
     def neighbours(self) -> float:
@@ -98,7 +104,7 @@ def unclipped(image: Image) -> NDArray[np.bool_]:
         share = (sums.take(last, axis) - sums.take(first, axis)) / np.expand_dims(
             last - first, [other for other in range(3) if other != axis]
         )
-    kept: NDArray[np.bool_] = share <= _MOST_AT_ENDS
+    kept: NDArray[np.bool_] = share <= MOST_AT_ENDS
     return kept if kept.any() else np.ones_like(kept)
 
 
@@ -171,7 +177,7 @@ def _measure(values: _Values) -> _Values:
     quarters = cut(inside).reshape(height, 2, half, width, 2, half).mean((2, 5))  # (height, 2, width, 2)
     unlike = np.square(quarters - quarters.mean((1, 3), keepdims=True)).sum((1, 3)) * half**2 / 3
     ends = (inside <= values.min()) | (inside >= values.max())
-    kept = cut(ends.astype(np.float64)).mean((1, 3)) <= _MOST_AT_ENDS
+    kept = cut(ends.astype(np.float64)).mean((1, 3)) <= MOST_AT_ENDS
     return np.asarray(np.stack([cut(inside).mean((1, 3)), energy, unlike], -1)[kept])
 
 
@@ -284,7 +290,7 @@ def _flattest(values: _Values, side: int) -> _Values:
     cut = values[: height * side, : width * side]
     blocks = cut.reshape(height, side, width, side).transpose(0, 2, 1, 3).reshape(-1, side * side)
     ends = (blocks <= values.min()) | (blocks >= values.max())
-    blocks = blocks[ends.mean(1) <= _MOST_AT_ENDS]
+    blocks = blocks[ends.mean(1) <= MOST_AT_ENDS]
     across, down = np.meshgrid(*2 * [np.linspace(-1, 1, side)])
     smooth = [across**0, across, down, across**2, across * down, down**2]
     basis, _ = np.linalg.qr(np.stack(smooth, -1).reshape(side * side, -1))

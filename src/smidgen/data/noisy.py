@@ -30,13 +30,13 @@ from smidgen.data.collection import (
 from smidgen.data.corruptions import SEED
 from smidgen.data.crops import draw_batches
 from smidgen.data.draw import draw_parts, keep_all
-from smidgen.data.noise import VARIANCE_OFF, Noise, estimate_noise, strengths
+from smidgen.data.noise import MOST_AT_ENDS, VARIANCE_OFF, Noise, estimate_noise, strengths
 from smidgen.data.oddities import different
 from smidgen.data.origin import RECORRUPTED, TWO_SHOTS, WithoutClean
 from smidgen.data.pairs import Batch, Dataset, FixedSource, Labels, Pairs
 from smidgen.data.raw_pairs import RawPairs
 from smidgen.data.scale import Extent, Scale, Scales, fit_scale
-from smidgen.errors import InputError, plural
+from smidgen.errors import InputError, PairsError, plural
 from smidgen.network.spec import OUTPUTS
 
 _WEIGHT = 0.3
@@ -138,7 +138,7 @@ def split_noisy(
         draw: `val`, `test`, `group`, `seed`, `val_share` and `test_share`, as of `draw_parts`.
 
     Raises:
-        PairsError: parts whose images differ in their number of channels, or images of one value.
+        PairsError: parts whose images differ in their number of channels, or images of one value or without noise.
         InputError: another output is asked for, or the pattern of groups is of no use.
     """
     if output not in (None, OUTPUTS[1]):
@@ -163,6 +163,12 @@ def split_noisy(
             f"{plural(len(raw), 'noisy image')}: all are learned from and all are judged, which so few numbers cannot "
             "learn by heart"
         )
+    if noise.none and not two:
+        found = "no noise is found in the images"
+        expected = f"some dozen pixels either way, and at most {MOST_AT_ENDS:.0%} of values at either end"
+        if not whole:
+            raise PairsError(found, expected=expected)
+        warnings.append(f"{found}: either there is none, or nearly all values were clipped")
     if noise.correlation:
         warnings.append(
             f"the noise of neighbouring pixels is correlated ({noise.neighbours:.2f}), as far as flat parts tell; "

@@ -16,7 +16,7 @@ from smidgen.network.layers import Kind
 
 DEPTHS: dict[str, np.dtype[Any]] = {"8": np.dtype(np.uint8), "16": np.dtype(np.uint16), "float": np.dtype(np.float32)}
 # A picture whose brightest value is below this share of full scale is probably on another one.
-_DIM = 1 / 8
+DIM = 1 / 8
 # How much nearer to the training images' mean the inverted picture must be, of full scale.
 _CLEARLY = 0.2
 _CLEAR_SKEW = 0.5
@@ -246,7 +246,7 @@ class Way:
                 f"{seen.outside / seen.count:.1%} of the values lie outside {self._expected}, unlike in training; "
                 "if the images use another scale, give it with --range LOW HIGH"
             )
-        elif rule.low < seen.largest < rule.low + _DIM * (rule.high - rule.low):
+        elif rule.low < seen.largest < rule.low + DIM * (rule.high - rule.low):
             likely = next((scale for scale in FULL_SCALES if scale >= seen.largest), seen.largest)
             if likely < rule.high:
                 found.append(

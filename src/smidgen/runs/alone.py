@@ -13,12 +13,12 @@ from smidgen.data.noisy import split_noisy
 from smidgen.data.origin import OWN, WithoutClean
 from smidgen.data.pairs import Dataset
 from smidgen.data.raw_pairs import RawPairs
-from smidgen.data.scale import Scale, Scales
+from smidgen.data.scale import Scale, Scales, fit_scale
 from smidgen.judging.without_truth import stein
 from smidgen.model.file import Weights, pack_model, parse_model, read_content
 from smidgen.model.records import ModelInfo
 from smidgen.model.runtime import Runtime
-from smidgen.model.values import choose_picture_scales
+from smidgen.model.values import DIM, choose_picture_scales
 from smidgen.network.spec import DEFAULT_BUDGET, Spec, choose_spec
 from smidgen.runs.own import OwnSource, denoise_well
 from smidgen.training.experiment import Experiment
@@ -60,7 +60,7 @@ def open_alone(raw: RawPairs, model: Path, scale: Scale | None = None) -> Alone:
 
     Args:
         raw: the images as X and as y.
-        model: whose rule for values is followed where they are on it.
+        model: whose rule for values is followed; whole numbers far below it, such as 12 bits in 16, have their own.
         scale: of the values, in its place.
 
     Raises:
@@ -69,6 +69,8 @@ def open_alone(raw: RawPairs, model: Path, scale: Scale | None = None) -> Alone:
     info, _ = parse_model(read_content(model), str(model))
     values = raw.surveys[0].extent
     chosen, _ = choose_picture_scales(info, values.dtype, scale)
+    if scale is None and values.dtype.kind in "ui" and values.high < chosen.low + DIM * (chosen.high - chosen.low):
+        chosen = fit_scale(values, raw.source)
     scales = Scales(chosen, chosen, chosen.widen(values.low, values.high))
     return Alone(pages=ScaledImages(raw.noisy, chosen), dataset=split_noisy(raw, scales=scales, apart=True, whole=True))
 

@@ -21,6 +21,7 @@ _TITLES = {
     "median": "{} in the middle: half of all images are denoised better, half worse",
     "worst": "The worst {}, by squared error",
 }
+_LARGE = 100
 
 
 def render_report(run: RunRecord, figures: Mapping[str, bytes]) -> str:
@@ -38,6 +39,7 @@ def render_report(run: RunRecord, figures: Mapping[str, bytes]) -> str:
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["figure"] = _figure
     environment.filters["error"] = _error
+    environment.filters["value"] = _value
     environment.filters["strength"] = _strength
     environment.filters["plural"] = plural
     scored = run.evaluation.baselines.items()
@@ -138,6 +140,11 @@ def _strength(strength: Strength) -> str:
 def _error(value: float) -> str:
     """Three digits, however small."""
     return f"{value:.3g}"
+
+
+def _value(value: float) -> str:
+    """Of an image: whole where that is exact enough."""
+    return f"{value:,.0f}" if abs(value) >= _LARGE else f"{value:.3g}"
 
 
 def _figure(value: float | None, digits: int) -> str:

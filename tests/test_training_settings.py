@@ -45,7 +45,8 @@ def test_what_the_user_chose_stands():
     "wrong",
     [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": -1.0}, {"learning_rate": float("nan")}, {"optimizer": "magic"},
      {"loss": "mae"}, {"patience": 0}, {"seed": -1}, {"threads": 0}, {"epochs": 10**400}, {"batch_size": 10**400},
-     {"learning_rate": 10**400}, {"learning_rate": float("inf")}, {"patience": 10**400}, {"threads": 1000}],
+     {"learning_rate": 10**400}, {"learning_rate": float("inf")}, {"patience": 10**400}, {"threads": 1000},
+     {"keep": "worst"}],
 )  # fmt: skip
 def test_impossible_settings_are_refused(wrong: dict[str, object]):
     """Settings that cannot be are refused by name before any work."""

@@ -144,6 +144,18 @@ def test_early_stopping_waits_for_its_patience(small_dataset: Dataset):
     assert len(trained.history) == trained.best_epoch + 3
 
 
+def test_the_last_epoch_is_kept_where_that_is_asked_for(small_dataset: Dataset):
+    """`keep="last"` trains the same way, but ends with the last epoch's weights; patience waits as ever."""
+    hasty = Recipe(epochs=6, batch_size=8, learning_rate=0.3, optimizer="adam", annealed=False, threads=1)
+    best, last = (train(small_dataset, TINY, replace(hasty, keep=kept)) for kept in ("best", "last"))
+    assert [one["val_loss"] for one in best.history] == [one["val_loss"] for one in last.history]
+    assert best.best_epoch < last.best_epoch == len(last.history)
+    assert any((last.weights[name] != weight).any() for name, weight in best.weights.items())
+    stopped = train(small_dataset, TINY, replace(hasty, keep="last", patience=1))
+    assert stopped.ending == "stopped early"
+    assert stopped.best_epoch == len(stopped.history) < len(last.history)
+
+
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_interrupt_keeps_the_best_so_far(small_dataset: Dataset, epoch: int, tmp_path: Path):
     """Ctrl-C ends the training with usable weights, even in the first epoch, and it can be resumed exactly."""

@@ -119,8 +119,8 @@ def train(
         network: "pyramid", or "plain" for the classic autoencoder.
         passes: over the pyramid.
         resume: go on from the folder's checkpoint.
-        recipe: `epochs`, `batch_size`, `learning_rate`, `optimizer`, `loss`, `patience`, `crop`, `flips`, `seed`,
-            `threads`, in place of the usual recipe's.
+        recipe: `epochs`, `batch_size`, `learning_rate`, `optimizer`, `loss`, `patience`, `keep`, `crop`, `flips`,
+            `seed`, `threads`, in place of the usual recipe's.
 
     Raises:
         InputError: a setting makes no sense, or nothing fits the budget.

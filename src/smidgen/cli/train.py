@@ -12,14 +12,14 @@ from smidgen.errors import Exit, InputError, plural
 from smidgen.model.records import to_plain
 from smidgen.network.spec import NETWORKS, choose_spec
 from smidgen.training.experiment import Experiment
-from smidgen.training.recipe import CROP, LOSSES, OPTIMIZERS, asked_output
+from smidgen.training.recipe import CROP, KEPT, LOSSES, OPTIMIZERS, asked_output
 
 if TYPE_CHECKING:
     from smidgen.judging.legibility import Reader
 
 _SOON_DONE = 20_000_000  # pixels
 _LONG = 3.0  # hours
-_CHOSEN = ("epochs", "batch_size", "learning_rate", "optimizer", "loss", "patience", "crop", "flips", "seed")
+_CHOSEN = ("epochs", "batch_size", "learning_rate", "optimizer", "loss", "patience", "keep", "crop", "flips", "seed")
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -40,6 +40,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--loss", choices=LOSSES, help="loss to minimise (default: bce, for a residual mse)")
     patience = "stop after N epochs without a better validation loss"
     command.add_argument("--patience", type=int, metavar="N", help=patience)
+    keep = "the epoch whose weights are kept: best on validation, or last (default: best)"
+    command.add_argument("--keep", choices=KEPT, help=keep)
     crop = f"side of the parts that large images are shown in, about; 0 shows them whole (default: {CROP})"
     command.add_argument("--crop", type=int, metavar="PIXELS", help=crop)
     flips = "mirror and turn the images by quarters at random, where that makes images like them: photographs, not "

@@ -131,7 +131,7 @@ def _training(info: ModelInfo) -> str:
     if recipe:
         lines.append(
             f"- {recipe.optimizer}, {plural(recipe.epochs, 'epoch')} in batches of {recipe.batch_size}, "
-            f"loss {recipe.loss}, seed {recipe.seed}; the best epoch on validation was {info.best_epoch}"
+            f"loss {recipe.loss}, seed {recipe.seed}, epoch {info.best_epoch} kept"
         )
     lines.append(f"- licence of the images: {origin.licence or 'that of your pairs'}")
     return "\n".join(lines)

@@ -38,7 +38,8 @@ class TrainingState:
         step: steps made.
         weights: of the network, by name.
         optimizer: its `state`; empty before the first step.
-        best_weights, best_epoch, best_val_loss: of the epoch with the lowest validation loss.
+        best_weights, best_epoch: of the epoch to be kept.
+        best_val_loss: the lowest so far.
         generator: the state of the one source of order, pairing and noise.
         history: one record an epoch.
         seconds: spent training.

@@ -142,8 +142,9 @@ class Loop:
             history=[*self.state.history, record],
             seconds=seconds,
         )
-        if record["val_loss"] < state.best_val_loss:
-            state = replace(state, best_val_loss=record["val_loss"], best_epoch=state.epoch, best_weights=weights)
+        loss, lowest = record["val_loss"], state.best_val_loss
+        if loss < lowest or (self._settings.keep == "last" and math.isfinite(loss)):
+            state = replace(state, best_epoch=state.epoch, best_weights=weights, best_val_loss=min(loss, lowest))
         return state
 
     def _validate(self) -> float:

@@ -10,6 +10,7 @@ from smidgen.network.layers import Kind
 from smidgen.network.spec import OUTPUTS, PlainSpec, Spec
 
 LOSSES = ("bce", "mse")
+KEPT = ("best", "last")
 OPTIMIZERS = ("soap", "adam", "adamw", "sgd")
 _LEARNING_RATES = {"soap": 3e-2, "adam": 1e-3, "adamw": 3e-3, "sgd": 1e-1}
 # The default length of an annealed training: about four minutes of one core for images of 28 x 28.
@@ -34,6 +35,8 @@ class Recipe:
         loss: binary cross-entropy ("bce", of a sigmoid) or mean squared error ("mse").
         annealed: warm up, then follow a cosine to zero; otherwise the rate stays constant.
         patience: stop after this many epochs without a better validation loss; None never stops.
+        keep: the weights that a training ends with: of the epoch with the lowest validation loss ("best"), or of the
+            last one ("last"), which is steadier where few of the validation images decide that loss.
         crop: the side of the parts that large images are shown in, about; images below one and a half times that, or
             all where it is 0, are shown whole.
         flips: whether they are turned by quarters and mirrored at random.
@@ -49,6 +52,7 @@ class Recipe:
     loss: str = "bce"
     annealed: bool = True
     patience: int | None = None
+    keep: str = KEPT[0]
     crop: int = CROP
     flips: bool = False
     seed: int = 0
@@ -68,6 +72,8 @@ class Recipe:
             raise InputError(f"there is no optimizer {self.optimizer!r}", expected=", ".join(OPTIMIZERS))
         if self.loss not in LOSSES:
             raise InputError(f"there is no loss {self.loss!r}", expected=" or ".join(LOSSES))
+        if self.keep not in KEPT:
+            raise InputError(f"there is no epoch {self.keep!r} to keep", expected=" or ".join(KEPT))
         if self.patience is not None and not 1 <= self.patience <= _LARGEST:
             raise InputError(f"the patience is {self.patience}", expected=f"from 1 to {_LARGEST:,} epochs")
         if not 0 <= self.seed < 2**63:

@@ -23,9 +23,9 @@ class Trained:
     """What a training gives.
 
     Attributes:
-        weights: of the best epoch on validation.
+        weights: of the epoch that the recipe keeps.
         history: one record an epoch.
-        best_epoch: counted from 1.
+        best_epoch: that epoch, counted from 1.
         ending: "finished", "stopped early", "interrupted" or "diverged".
         seconds: spent training, over all resumptions.
         rollbacks: how often the loss was no number, and the training went back to its best epoch and on
@@ -51,7 +51,7 @@ def train(
     on_best: Callable[[dict[str, NDArray[np.float32]], int], None] | None = None,
     start: dict[str, NDArray[np.float32]] | None = None,
 ) -> Trained:
-    """Train a network and keep the weights of its best epoch on validation.
+    """Train a network and keep the weights of its best epoch on validation, or of its last.
 
     After each epoch the whole state is written to `folder`, so that `resume` goes on as if nothing
     had happened: same pairs, same order, same noise, and on a like processor, with any number of threads, the same
@@ -134,8 +134,9 @@ def ending_of(state: TrainingState, settings: Recipe) -> str:
     """How a training has ended, as in `Trained`; empty while there is more to do."""
     if state.epoch >= settings.epochs:
         return "finished"
-    waited = state.epoch - state.best_epoch
-    return "stopped early" if settings.patience is not None and waited >= settings.patience else ""
+    losses = [record["val_loss"] for record in state.history]
+    lowest = losses.index(state.best_val_loss) + 1 if state.best_val_loss in losses else 0
+    return "stopped early" if settings.patience is not None and state.epoch - lowest >= settings.patience else ""
 
 
 def diverged(state: TrainingState) -> str:

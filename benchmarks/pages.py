@@ -45,7 +45,6 @@ from smidgen.model.zoo import find_model
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 WORSE = 0.02
-TUNED_ON = 8  # validation pages
 Grey = NDArray[np.float32]  # (H, W)
 
 
@@ -216,7 +215,7 @@ def baselines(kept: Kept) -> list[Cleaner]:
         grid = hashlib.sha256(repr((choices, task.fingerprint)).encode()).hexdigest()[:8]
         constants = kept.find("constants", name, grid)
         if constants is None:
-            constants = tune_baseline(name, filter_, choices, task.val.first(TUNED_ON)).strength
+            constants = tune_baseline(name, filter_, choices, task.val).strength
             kept.keep(constants, "constants", name, grid)
         values = tuple(constants) if isinstance(constants, (list, tuple)) else ()
         print(f"{name}: {values}", flush=True)

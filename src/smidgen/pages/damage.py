@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter, uniform_filter1d
 
 from smidgen.pages.fields import Field, Fields, take
 from smidgen.pages.layout import Sheet
 
 # Kinds that no training sees, by the part that they are kept for.
-HELD_OUT = {"train": (), "val": ("tape",), "test": ("tape", "smudge", "moire")}
+HELD_OUT = {"train": (), "val": ("stamp",), "test": ("stamp", "smudge", "moire")}
 _NEARLY_CLEAN, _ONE_BIT = 0.22, 0.18
 _CRISP = 0.6  # of the pages of small letters: blurred ones nobody can read
 _USUAL_EM = 28.0  # pixels
@@ -134,18 +134,26 @@ def _age(page: _Page) -> None:
         paper *= 1 - page.draw(0.03, 0.3) * page.take("backs", page.draw(0.5, 1.6), turned=False)
     if page.chance(0.25):
         paper *= 1 - page.draw(0.2, 0.9) * page.take("specks", page.draw(0.7, 2))
-    if page.chance(0.08):
+    if page.chance(0.35):
         _tint(page, paper)
     page.seen = np.clip(paper, 0.02, 1, out=paper)
 
 
 def _tint(page: _Page, paper: Field) -> None:
-    """A box printed in grey under the text, or what a marker left."""
-    height, width = paper.shape
+    """Areas of another tone with hard edges, some of them lined: boxes printed in grey, tape, sheets that lie on it."""
     for _ in range(page.generator.integers(1, 4)):
-        top, left = (int(page.generator.integers(side)) for side in (height, width))
-        down, across = (max(8, int(side * page.generator.uniform(0.05, 0.6))) for side in (height, width))
-        paper[top : top + down, left : left + across] *= page.draw(0.6, 0.95)
+        area = []
+        for side in paper.shape:
+            start, long = int(page.generator.integers(side)), max(8, int(side * page.draw(0.02, 0.6)))
+            area.append(slice(start, start + long))
+        if page.generator.random() < 0.5:  # from side to side
+            area[int(page.generator.integers(2))] = slice(None)
+        part = paper[tuple(area)]
+        part *= page.draw(0.4, 0.95)
+        if page.generator.random() < 0.5:
+            broad = int(page.generator.integers(1, 4))
+            for rim in (part[:broad], part[-broad:], part[:, :broad], part[:, -broad:]):
+                rim *= page.draw(0.5, 1)
 
 
 def _lay_on(page: _Page) -> None:
@@ -241,17 +249,20 @@ def _digitise(page: _Page) -> NDArray[np.uint8]:
     return image
 
 
-def _stick_tape(page: _Page) -> None:
-    """Strips of yellowed tape, with edges."""
-    for _ in range(page.generator.integers(1, 3)):
-        axis = int(page.generator.integers(2))
-        side = page.seen.shape[axis]
-        start, broad = int(page.generator.integers(side)), int(page.generator.uniform(30, 90) * page.scale)
-        strip = page.seen[start : start + broad] if axis == 0 else page.seen[:, start : start + broad]
-        strip *= page.draw(0.6, 0.9)
-        rims = (strip[:2], strip[-2:]) if axis == 0 else (strip[:, :2], strip[:, -2:])
-        for rim in rims:
-            rim *= page.draw(0.7, 1)
+def _stamp(page: _Page) -> None:
+    """Rings and bars of a stamp, in a lighter ink than the text's."""
+    height, width = page.ink.shape
+    side = int(page.draw(90, 200) * page.scale)
+    stamp = Image.new("L", (side, side))
+    draw, broad = ImageDraw.Draw(stamp), max(2, side // 40)
+    draw.ellipse((broad, broad, side - broad, side - broad), outline=255, width=broad)
+    draw.ellipse((side // 6, side // 6, side * 5 // 6, side * 5 // 6), outline=255, width=broad)
+    for row in (2, 3):
+        draw.rectangle((side // 4, side * row // 6, side * 3 // 4, side * row // 6 + 2 * broad), fill=255)
+    turned = np.asarray(stamp.rotate(page.draw(0, 360), Image.Resampling.BILINEAR), np.float32) / 255
+    top, left = (int(page.generator.integers(long)) for long in (height, width))
+    under = page.seen[top : top + side, left : left + side]
+    under *= 1 - page.draw(0.2, 0.6) * turned[: under.shape[0], : under.shape[1]]
 
 
 def _smudge(page: _Page) -> None:
@@ -271,4 +282,4 @@ def _lay_moire(page: _Page) -> None:
 
 
 _BOX = Image.Resampling.BOX
-_HELD_OUT = {"tape": _stick_tape, "smudge": _smudge, "moire": _lay_moire}
+_HELD_OUT = {"stamp": _stamp, "smudge": _smudge, "moire": _lay_moire}

@@ -1,12 +1,10 @@
 """`smidgen evaluate`."""
 
 import argparse
-import json
 
 from smidgen.cli import options, show
 from smidgen.cli.progress import Display
 from smidgen.errors import Exit, InputError
-from smidgen.model.records import to_plain
 from smidgen.model.runtime import Runtime
 from smidgen.model.zoo import find_model
 
@@ -40,8 +38,5 @@ def run(arguments: argparse.Namespace) -> int:
             runtime, dataset, pairs, split=split, with_baselines=not arguments.no_baselines,
             reader=arguments.reader, language=arguments.language, watch=display.judging,
         ).evaluation  # fmt: skip
-    if arguments.json:
-        print(json.dumps(to_plain(judged)))
-    else:
-        show.out(show.scores_text(judged))
+    show.result(judged, show.scores_text(judged), as_json=arguments.json)
     return Exit.FAILED if judged.interrupted else Exit.DONE

@@ -1,20 +1,18 @@
 """`smidgen inspect`."""
 
 import argparse
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 
 from smidgen.cli import options
-from smidgen.cli.show import out, table
+from smidgen.cli.show import result, table
 from smidgen.data.collection import Images
 from smidgen.data.pairs import Dataset, Labels
 from smidgen.data.sizes import Sizes, count_sizes
 from smidgen.errors import Exit, plural, show_text
 from smidgen.files import FileKind, check_target, write_whole
-from smidgen.model.records import to_plain
 
 _SHADES = " ░▒▓█"
 _WIDEST = 36
@@ -39,10 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         write_whole(arguments.picture, draw_sheet(dataset.train))
     sizes = count_sizes(dataset)
     about = {"origin": dataset.origin, "sizes": sizes, "scales": dataset.scales, "warnings": dataset.warnings}
-    if arguments.json:
-        print(json.dumps(to_plain(about)))
-    else:
-        out(_text(dataset, sizes))
+    result(about, _text(dataset, sizes), as_json=arguments.json)
     return Exit.DONE
 
 

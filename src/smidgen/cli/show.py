@@ -1,12 +1,13 @@
 """What the terminal shows of scores and runs: tables, rates, durations."""
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from smidgen.data.origin import RECORRUPTED, TWO_SHOTS
 from smidgen.errors import plural, show_text
-from smidgen.model.records import Misread, Scores, TextErrors
+from smidgen.model.records import Misread, Scores, TextErrors, to_plain
 from smidgen.model.runtime import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -26,6 +27,14 @@ def out(*blocks: str) -> None:
     """
     for block in blocks:
         print("\n".join(map(show_text, block.split("\n"))))
+
+
+def result(found: object, text: str, *, as_json: bool) -> None:
+    """Print what a command found: as one JSON object where `--json` asks for it, else as text."""
+    if as_json:
+        print(json.dumps(to_plain(found)))
+    else:
+        out(text)
 
 
 def table(rows: Sequence[Sequence[str]], *, left: Sequence[int] = (0,)) -> str:

@@ -1,7 +1,6 @@
 """`smidgen train`."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +8,6 @@ from smidgen.cli import options, show
 from smidgen.cli.progress import Display
 from smidgen.engine.library import count_cores
 from smidgen.errors import Exit, InputError, plural
-from smidgen.model.records import to_plain
 from smidgen.network.spec import NETWORKS, choose_spec
 from smidgen.training.experiment import Experiment
 from smidgen.training.recipe import CROP, KEPT, LOSSES, OPTIMIZERS, asked_output
@@ -96,10 +94,7 @@ def train_and_show(
             experiment, folder=folder, resume=resume, reader=reader,
             watch=display.training, watch_judging=display.judging,
         )  # fmt: skip
-    if arguments.json:
-        print(json.dumps(to_plain(run.record)))
-    else:
-        show.out(show.run_text(run))
+    show.result(run.record, show.run_text(run), as_json=arguments.json)
     return Exit.FAILED if run.record.interrupted or run.record.ending == "diverged" else Exit.DONE
 
 

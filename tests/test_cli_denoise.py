@@ -106,7 +106,6 @@ def test_the_ending_decides_the_kind(tmp_path: Path, pictures: Path, tiny_model:
         (["in/a.png"], "x.png --range 0 inf", "impossible"),
         (["in/a.png"], "x.png --threads -1", "threads"),
         (["in/a.png", "in/b.bmp"], "-", "standard output"),
-        ([""], "out", "empty name"),
         (["in/a.png", "in/b.bmp"], "one.png", "name of a folder"),
         (["in/none.png"], "x.png", "does not exist"),
         (["in/broken.png"], "x.png", "not an image"),
@@ -189,3 +188,40 @@ def test_stores_and_pictures_are_not_mixed_up(tmp_path: Path, tiny_model: Path, 
     assert main(["denoise", str(tiny_model), str(tmp_path / "a.png"), "-o", str(tmp_path / "out.zarr")]) == 2
     assert "the name of a Zarr store" in capsys.readouterr().err
     assert not (tmp_path / "out.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "x.txt"], "ending of an image file"),
+        ([], "-o OUT"),
+        (["-o", "in/a.png"], "would be replaced"),
+        (["-o", "x.png", "--save-model", "notes.onnx"], "is not a model"),
+        (["-o", "x.png", "--save-model", "in"], "wrong ending for a model"),
+    ],
+)
+def test_learning_begins_with_places_for_its_results(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    words: list[str], message: str,
+):  # fmt: skip
+    """Where the results of --learn cannot go is said before anything is learned, and nothing is replaced."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.onnx").write_text("Dear diary")
+    before = sorted(tmp_path.rglob("*"))
+    with monkeypatch.context() as patch:
+        patch.setattr("smidgen.runs.alone.learn_alone", None)
+        assert main(["denoise", "--learn", "in/a.png", *words]) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_links_that_lead_in_a_circle(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
+    """As an image such a link is an error of one line; in the place of a result it is replaced."""
+    circle = tmp_path / "circle.png"
+    circle.symlink_to(circle)
+    assert main(["denoise", str(tiny_model), str(circle), "-o", str(tmp_path / "x.png")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    assert main(["denoise", str(tiny_model), str(tmp_path / "a.png"), "-o", str(circle)]) == 0
+    assert circle.is_file()
+    assert not circle.is_symlink()

@@ -1,8 +1,11 @@
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from smidgen.cli.main import COMMANDS, main
 
@@ -43,12 +46,9 @@ def test_wrong_input_ends_with_two_and_one_message(
     """Whatever is wrong with the input: exit code 2, a message that names the program, nothing written."""
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    try:
-        code = main([argument.format(pickled=pickled) for argument in arguments])
-    except SystemExit as ending:  # as argparse ends
-        code = ending.code
+    assert main([argument.format(pickled=pickled) for argument in arguments]) == 2
     printed = capsys.readouterr()
-    assert code == 2
+    assert printed.err.count("\n") == 1 + printed.err.count("warning: ")
     assert printed.out == ""
     assert "smidgen" in printed.err
     assert sorted(tmp_path.rglob("*")) == before
@@ -112,3 +112,54 @@ def test_missing_package_is_explained(monkeypatch: pytest.MonkeyPatch, capsys: p
     )
     assert main(["demo"]) == 2
     assert "smidgen[train]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", ""], "argument PAIRS: an empty word is given. 'smidgen train --help' says"),
+        (["train", "pairs.npz", "--out", ""], "argument --out: an empty word is given"),
+        (["denoise", "model", "a.png", "-o", ""], "argument -o/--out: an empty word is given"),
+        (["train", "pairs.npz", "--epochs", "1e3"], "argument --epochs: '1e3' is no whole number"),
+        (["denoise", "model", "a.png", "--range", "x", "1"], "argument --range: 'x' is no number"),
+        (["train", "pairs.npz", "--loss", "l0"], "invalid choice: 'l0'"),
+        (["pages", "-o", "made", "--seed", "-1"], "the seed is -1"),
+        (["corrupt", "y.npy", "--with", "blur", "-o", "x.npz", "--seed", str(2**63)], "from 0 to 2**63 - 1"),
+        (["train", "pairs.npz", "--budget", "1e30"], "up to 10,000,000 numbers"),
+    ],
+)
+def test_words_that_mean_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str],
+    message: str,
+):  # fmt: skip
+    """Empty names, which would be the current folder, and what is no number are refused in one line."""
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert message in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_negative_numbers_with_exponents(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]):
+    """A number such as -1e3 is a value of the option before it."""
+    command = ["denoise", str(tiny_model), str(tmp_path / "none.png"), "-o", str(tmp_path / "x.png")]
+    assert main([*command, "--range", "-1e3", "1e3"]) == 2
+    assert "none.png does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&- <&-"])
+def test_closed_streams(tmp_path: Path, tiny_model: Path, closed: str):
+    """A command whose standard streams are closed does its work and keeps silent."""
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "a.png")
+    command = shlex.join([*COMMAND, "denoise", str(tiny_model), "a.png", "-o", "b.png"])
+    assert subprocess.run(["sh", "-c", f"{command} {closed}"], cwd=tmp_path, check=False).returncode == 0
+    assert (tmp_path / "b.png").exists()
+
+
+def test_output_that_cannot_be_written():
+    """Where standard output has no room, the reason is said in one line."""
+    done = subprocess.run(
+        ["sh", "-c", f"{shlex.join([*COMMAND, 'models'])} > /dev/full"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, "smidgen: No space left on device\n")

@@ -7,6 +7,7 @@ from PIL import Image
 
 from smidgen.cli.main import main
 from smidgen.data.open import open_dataset
+from smidgen.files import lock_folder
 
 
 @pytest.mark.slow(5)
@@ -63,3 +64,10 @@ def test_a_folder_with_pages_is_not_written_into(tmp_path: Path, capsys: pytest.
     (tmp_path / "clean" / "mine.png").write_bytes(b"")
     assert main(["pages", "-o", str(tmp_path), "--count", "1"]) == 2
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_two_at_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Pages of two processes are not mixed up in one folder: the second is refused."""
+    with lock_folder(tmp_path, "a test"):
+        assert main(["pages", "--count", "1", "--size", "64x64", "-o", str(tmp_path)]) == 2
+    assert "is in use: another process" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from smidgen.judging.lines import Line
 from smidgen.web.reading_plan import COMPARE, READ, TYPE, Questions
 from smidgen.web.reading_plan import Answer as Given
 from smidgen.web.reading_results import work_out
+from tests.conftest import make_pairs
 from tests.servers import serving
 
 MODEL = "digits-on-garments"
@@ -55,6 +56,15 @@ def test_two_at_one_study_and_another_study(tmp_path: Path, capsys: pytest.Captu
     command[command.index("6")] = "9"
     assert main(command) == 2
     assert "n differ" in capsys.readouterr().err
+
+
+def test_fewer_images_than_usual(tmp_path: Path, generator: np.random.Generator):
+    """Of a few pairs all are shown, unless a number is asked for."""
+    pairs = make_pairs(60, generator, (28, 28))
+    np.savez(tmp_path / "pairs.npz", X=pairs.noisy, y=pairs.clean)
+    out = tmp_path / "s"
+    with serving("read", MODEL, str(tmp_path / "pairs.npz"), "--against", "median", "--out", str(out), "--no-browser"):
+        assert len(json.loads((out / "study.json").read_text())["sources"]) == 60
 
 
 def test_ends_with_a_table_or_json(tmp_path: Path):

@@ -149,6 +149,21 @@ def test_residuals_are_searched_too(pickled: Path, tmp_path: Path, command: list
     assert info.scales.noisy == info.scales.clean
 
 
+@pytest.mark.parametrize("command", ["search", "front"])
+def test_jobs_that_cannot_be_leave_no_folder(pickled: Path, tmp_path: Path, command: str):
+    """An impossible number of jobs is refused before the folder of the results is made."""
+    out = tmp_path / "out"
+    assert main([command, str(pickled), "--jobs", "0", "--epochs", "1", "--out", str(out)]) == 2
+    assert not out.exists()
+
+
+def test_a_folder_that_sqlite_cannot_name(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A study in a folder whose name is no Unicode cannot be, which is said in one line."""
+    out = tmp_path / os.fsdecode(b"\xff")
+    assert main(searching(pickled, out, "--trials", "1", "--epochs", "1")) == 2
+    assert "study.db cannot be opened" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("budgets", ["", "many", "10,900", "900,,"])
 def test_front_of_no_budgets(pickled: Path, tmp_path: Path, budgets: str):
     """Budgets that are none, or that nothing fits, are refused before anything is trained."""

@@ -155,6 +155,25 @@ def test_an_image_that_cannot_be_written(run: Run, open_folder: Path, tiny_model
     assert {path.name for path in open_folder.iterdir()} == {"noisy.png", "model.onnx", "clean.png"}
 
 
+def test_a_folder_of_images_without_room(run: Run, open_folder: Path, tiny_model: Path):
+    """A result that cannot be written ends the work on a folder, with one line instead of one for each image."""
+    from PIL import Image
+
+    (open_folder / "in").mkdir(mode=0o777)
+    shutil.copy(tiny_model, open_folder / "model.onnx")
+    for number in range(3):
+        Image.effect_noise((60, 60), 50).save(open_folder / "in" / f"{number}.png")
+    for path in (open_folder / "model.onnx", *(open_folder / "in").iterdir()):
+        path.chmod(0o644)
+    (open_folder / "out").mkdir(mode=0o777)
+    (open_folder / "out").chmod(0o777)
+    arguments = ["denoise", str(open_folder / "model.onnx"), str(open_folder / "in"), "-o", str(open_folder / "out")]
+    code, said = run(*arguments, limited=True)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "out/0.png cannot be written (File too large)" in said
+    assert not list((open_folder / "out").iterdir())
+
+
 @pytest.mark.slow(4)
 def test_a_training_on_a_full_disk_goes_on_later(run: Run, pairs: Path, open_folder: Path):
     """A training whose first checkpoint finds no room ends with exit code 2; later it starts and ends as usual."""

@@ -190,6 +190,8 @@ def test_pictures_in_parts(tmp_path: Path, tiny_model: Path):
     ("words", "message"),
     [
         (["--jobs", "0"], "number of jobs"),
+        (["--jobs", "1000000000000"], "number of jobs"),
+        (["--scheduler", "nowhere"], "no scheduler answers at nowhere"),
         (["--jobs", "2", "--scheduler", "tcp://127.0.0.1:1"], "one of them"),
         (["--scheduler", "nonsense://here"], "no scheduler answers at nonsense"),
     ],

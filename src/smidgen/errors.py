@@ -54,6 +54,10 @@ class FileError(InputError):
     """A file is missing, unreadable, or not of the kind its name says."""
 
 
+class WriteError(FileError):
+    """A file or a folder cannot be written: the disk is full, or it is forbidden."""
+
+
 class PairsError(InputError):
     """Noisy and clean images do not make pairs."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from smidgen.errors import FileError
+from smidgen.errors import FileError, WriteError
 
 if sys.platform != "win32":
     import fcntl
@@ -73,7 +73,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """Write to a temporary name in the same folder, then rename: a reader never sees half a file.
 
     Raises:
-        FileError: the folder cannot be written to or the disk is full.
+        WriteError: the folder cannot be written to or the disk is full.
     """
     # Names of files need not be Unicode; what is not stands as an escape.
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
@@ -87,7 +87,7 @@ def fill_whole(path: Path, fill: Callable[[Path], object]) -> None:
     killed, had half written there.
 
     Raises:
-        FileError: the folder cannot be written to or the disk is full.
+        WriteError: the folder cannot be written to or the disk is full.
     """
     # The name is known before there is such a file, so that an interruption at any moment removes it.
     temporary = path.parent / f".{path.stem[:40]}-{secrets.token_hex(8)}{path.suffix.lower()}"
@@ -102,7 +102,7 @@ def fill_whole(path: Path, fill: Callable[[Path], object]) -> None:
                 os.fsync(file.fileno())
             temporary.replace(path)
     except OSError as error:
-        raise FileError(f"{path} cannot be written ({error.strerror or error})") from error
+        raise WriteError(f"{path} cannot be written ({error.strerror or error})") from error
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -196,12 +196,12 @@ def make_folder(path: Path) -> None:
     """Make a folder and those above it.
 
     Raises:
-        FileError: it cannot be made, or a file of that name is there.
+        WriteError: it cannot be made, or a file of that name is there.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FileError(f"the folder {path} cannot be made ({error.strerror or error})") from error
+        raise WriteError(f"the folder {path} cannot be made ({error.strerror or error})") from error
 
 
 @contextmanager

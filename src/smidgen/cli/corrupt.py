@@ -2,7 +2,7 @@
 
 import argparse
 import io
-import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -17,7 +17,6 @@ from smidgen.data.origin import Corrupted
 from smidgen.data.scale import fit_scale
 from smidgen.errors import Exit, InputError, PairsError, plural, show_text
 from smidgen.files import FileKind, check_memory, check_target, most_unpacked, write_whole
-from smidgen.model.records import to_plain
 
 _NPZ_FILE = FileKind(name="an .npz file", endings=(".npz",), start=re.compile(rb"PK\x03\x04.{26}[^/]*\.npy", re.DOTALL))
 
@@ -40,7 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("no corruption is named", expected="--with KIND")
     corruption = make_corruption(arguments.corruption)
     check_target(arguments.out, _NPZ_FILE)
-    if arguments.out.resolve() in [path.resolve() for path in (arguments.clean, arguments.labels) if path]:
+    if os.path.realpath(arguments.out) in [
+        os.path.realpath(path) for path in (arguments.clean, arguments.labels) if path
+    ]:
         raise InputError(f"{arguments.out} is itself to be read and would be replaced", remedy="Choose another -o")
     parts = read_images(arguments.clean, arguments.labels)
     for warning in parts.warnings:
@@ -65,8 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         np.savez(file, **content)  # type: ignore[arg-type]
     write_whole(arguments.out, file.getvalue())
     made = Corrupted(corruption.steps, arguments.seed)
-    if arguments.json:
-        print(json.dumps(to_plain({"pairs": str(arguments.out), "n": len(clean), "corrupted": made})))
-    else:
-        show.out(f"{show_text(str(arguments.out))}: {plural(len(clean), 'pair')}, by {made}")
+    about = {"pairs": str(arguments.out), "n": len(clean), "corrupted": made}
+    text = f"{show_text(str(arguments.out))}: {plural(len(clean), 'pair')}, by {made}"
+    show.result(about, text, as_json=arguments.json)
     return Exit.DONE

@@ -19,7 +19,7 @@ from smidgen.data.scale import Scale
 from smidgen.data.zarr_images import has_zarr_ending
 from smidgen.engine.library import count_cores
 from smidgen.errors import Exit, FileError, InputError, plural, show_text
-from smidgen.files import FileKind, check_target, write_whole
+from smidgen.files import FileKind, check_target, make_folder, write_whole
 from smidgen.images.kinds import KIND_BY_SUFFIX
 from smidgen.images.picture import left_out, pack_picture, read_picture
 from smidgen.model.file import read_content
@@ -38,6 +38,7 @@ _PICTURE_FILE = FileKind(
     endings=tuple(KIND_BY_SUFFIX),
     start=re.compile(rb"\x89PNG|II[*+]\0|MM\0[*+]|\xff\xd8\xff|BM|RIFF.{4}WEBP|\x93NUMPY", re.DOTALL),
 )
+_MODEL_FILE = FileKind(name="a model", endings=(".onnx",), start=re.compile(rb"\x08"))
 _NARROWEST = 1e-12
 _Job = tuple[Path | None, Path | None]  # what to read and to write; None stands for standard input or output
 
@@ -86,6 +87,8 @@ def _learn(arguments: argparse.Namespace) -> int:
     from smidgen.runs.alone import learn_alone, open_alone
 
     image = Path(arguments.model)
+    if not image.exists():
+        raise FileError(f"{image} does not exist", expected="the file of an image, with --learn")
     if arguments.images or is_store(arguments.model) or not image.is_file():
         raise InputError(
             f"{arguments.images[0] if arguments.images else arguments.model} is given with --learn",
@@ -94,9 +97,11 @@ def _learn(arguments: argparse.Namespace) -> int:
         )
     if arguments.invert or arguments.scheduler or arguments.jobs > 1 or arguments.part:
         raise InputError("--learn is given with --invert, --jobs, --scheduler or --part", expected="it without these")
-    for target in filter(None, (arguments.out and Path(arguments.out), arguments.save_model)):
-        if target.resolve() == image.resolve():
-            raise InputError(f"{target} is also an input and would be replaced", remedy="Choose another name")
+    given = argparse.Namespace(**vars(arguments) | {"images": [str(image)]})
+    _find_jobs(given)  # so that all that can be wrong with the output is said before the seconds it takes to learn
+    if arguments.save_model:
+        check_target(arguments.save_model, _MODEL_FILE)
+        make_folder(arguments.save_model.parent)
     start = find_model(START)
     raw = read_images(image, what=SHOTS)
     images = open_alone(raw.train, start, _parse_range(arguments.range))
@@ -112,8 +117,7 @@ def _learn(arguments: argparse.Namespace) -> int:
         if learned is None:
             display.note(f"smidgen: {image}: {START} as it is errs less here than adjusted, and is kept so")
         write_whole(place, learned or read_content(start))
-        given = argparse.Namespace(**vars(arguments) | {"range": [scale.low, scale.high]})
-        given.model, given.images = str(place), [str(image)]
+        given.model, given.range = str(place), [scale.low, scale.high]
         return _denoise(given)
 
 
@@ -126,22 +130,32 @@ def _denoise(arguments: argparse.Namespace) -> int:
     )
     if any(map(is_store, arguments.images)):
         return _denoise_store(arguments, handling)
-    if arguments.block is not None:
-        raise InputError("--block is given", expected="it with a Zarr store")
-    if arguments.out and has_zarr_ending(Path(arguments.out)):
-        raise InputError(f"{arguments.out} is the name of a Zarr store, and {arguments.images[0]} is none")
-    jobs = _plan(arguments.images, arguments.out)
+    jobs = _find_jobs(arguments)
     runtime = Runtime(find_model(arguments.model), _count_threads(arguments))
     files = [(source, target) for source, target in jobs if source and target]
-    for target in (target for _, target in jobs if target):
-        if target.suffix.lower() in KIND_BY_SUFFIX:
-            check_target(target, _PICTURE_FILE)
     if len(files) == len(jobs):
         return _denoise_files(arguments, PictureFiles(runtime=runtime, handling=handling, files=tuple(files)))
     (job,) = jobs
     for remark in _denoise_pipe(runtime, *job, handling):
         print(show_text(f"smidgen: {job[0] or 'standard input'}: {remark}"), file=sys.stderr)
     return Exit.DONE
+
+
+def _find_jobs(arguments: argparse.Namespace) -> list[_Job]:
+    """What pictures are to be read and where they are to be written.
+
+    Raises:
+        InputError: an option is for stores alone, or as `_plan` and `check_target` say.
+    """
+    if arguments.block is not None:
+        raise InputError("--block is given", expected="it with a Zarr store")
+    if arguments.out and has_zarr_ending(Path(arguments.out)):
+        raise InputError(f"{arguments.out} is the name of a Zarr store, and {arguments.images[0]} is none")
+    jobs = _plan(arguments.images, arguments.out)
+    for target in (target for _, target in jobs if target):
+        if target.suffix.lower() in KIND_BY_SUFFIX:
+            check_target(target, _PICTURE_FILE)
+    return jobs
 
 
 def _count_threads(arguments: argparse.Namespace) -> int:
@@ -243,8 +257,6 @@ def _plan(images: list[str], out: str | None) -> list[_Job]:
                 f"{len(sources)} images cannot go to standard output", expected="one, or a folder as -o OUT"
             )
         return [(sources[0], None)]
-    if not out or not all(images):
-        raise InputError("an empty name is given", expected="files and folders; . is the current folder")
     place = Path(out)
     found = _find(images, place)
     several = len(found) > 1 or any(Path(image).is_dir() for image in images)
@@ -256,12 +268,12 @@ def _plan(images: list[str], out: str | None) -> list[_Job]:
         jobs = [(source, place / name) for source, name in found]
     else:
         jobs = [(found[0][0], place)]
-    read = {source.resolve() for source, _ in jobs}
+    read = {os.path.realpath(source) for source, _ in jobs if source}
     targets: dict[Path, Path] = {}
     for source, target in jobs:
         if targets.setdefault(target, source) is not source:
             raise InputError(f"{source} and {targets[target]} would both be written to {target}")
-        if target.resolve() in read:
+        if os.path.realpath(target) in read:
             raise InputError(f"{target} is also an input and would be replaced", remedy="Choose another -o")
     return list(jobs)
 
@@ -272,7 +284,7 @@ def _find(images: list[str], place: Path | None) -> list[tuple[Path, Path]]:
     for image in images:
         path = Path(image)
         if path.is_dir():
-            if place is not None and path.resolve() in place.resolve().parents and place.is_dir() and _walk(place):
+            if place is not None and place.is_dir() and path.resolve() in place.resolve().parents and _walk(place):
                 raise InputError(
                     f"{place} is inside {path} and already holds images, which would be read and replaced",
                     remedy="Choose another -o",

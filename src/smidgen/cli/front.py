@@ -56,10 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     drawn = [(f"{point['budget']:,}", point["num_parameters"], point["scores"].mse) for point in points]
     write_whole(figure, draw_front(drawn))
     write_whole(folder / "front.json", json.dumps(to_plain(points), indent=1) + "\n")
-    if arguments.json:
-        print(json.dumps(to_plain(points)))
-    else:
-        show.out(_table(points), "", f"figure:   {show_text(str(figure))}")
+    show.result(points, f"{_table(points)}\n\nfigure:   {show_text(str(figure))}", as_json=arguments.json)
     return Exit.DONE
 
 
@@ -79,9 +76,9 @@ def _train_elsewhere(experiments: list[Experiment], folder: Path, jobs: int, sch
     if not queue.due():
         return
     with (
+        open_workers(jobs, scheduler, extra="search", check=levels) as workers,
         lock_folder(folder, "a front"),
         Display() as display,
-        open_workers(jobs, scheduler, extra="search", check=levels) as workers,
     ):
         for stretch, part in workers.run(Trainer(experiments[0].dataset), queue):
             queue.take(stretch, part)

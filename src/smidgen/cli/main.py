@@ -2,18 +2,22 @@
 
 import argparse
 import contextlib
+import functools
 import importlib
 import io
+import logging
 import os
+import re
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 from smidgen import __version__
-from smidgen.errors import Exit, MissingPartError, SmidgenError, show_text
+from smidgen.errors import Exit, InputError, MissingPartError, SmidgenError, show_text
 
 # Each is a module beside this one, with `add_options` and `run`.
 COMMANDS = {
@@ -37,10 +41,13 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and say how it ended; see `Exit`."""
+    if sys.stderr is None:  # as where a shell closed it: then there is nobody to tell
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 (until the process ends)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without these characters gets a question mark
             stream.reconfigure(errors="replace")
     words = list(sys.argv[1:] if argv is None else argv)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else it warns of a home that may not be written to
     # Else numpy, as it is imported, starts threads for matrix products, which no command makes, and which take a tenth
     # of a second of the processor before they rest.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -56,6 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         code, text = _explain(error)
         print(f"smidgen: {text}", file=sys.stderr)
         return code
+    except RuntimeError as error:  # what Python up to 3.11 makes of Ctrl-C while it defines a class
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        print("smidgen: interrupted", file=sys.stderr)
+        return Exit.FAILED
 
 
 def _explain(error: BaseException) -> tuple[Exit, str]:
@@ -66,7 +78,8 @@ def _explain(error: BaseException) -> tuple[Exit, str]:
         case ModuleNotFoundError():
             return _explain(MissingPartError(str(error.name), "This command", "train"))
         case OSError():
-            return Exit.WRONG_INPUT, show_text(str(error))
+            place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+            return Exit.WRONG_INPUT, show_text(f"{place}{error.strerror or error}")
         case MemoryError():
             return Exit.FAILED, "there is not enough memory for this"
         case _:
@@ -96,10 +109,26 @@ def _ended_like_ctrl_c() -> Iterator[None]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says with escapes what was wrong: words may be names that a shell found in a stranger's folder."""
+    """Refuses empty words, which as a path would be the current folder; what is wrong is an error like any other."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        for kind, name in ((None, "word"), (Path, "path"), (int, "whole number"), (float, "number")):
+            self.register("type", kind, functools.partial(_read, kind or str, name))
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # as in Python 3.14: -1e3 is a number, too
 
     def error(self, message: str) -> NoReturn:
-        super().error(show_text(message))
+        raise InputError(message, remedy=f"'{self.prog} --help' says what can be given")
+
+
+def _read(kind: Callable[[str], object], name: str, word: str) -> object:
+    """A word as a path, a number or itself."""
+    try:
+        if word:
+            return kind(word)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{word!r} is no {name}" if word else "an empty word is given")
 
 
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -107,6 +136,7 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     parser = _Parser(prog="smidgen", description="Learn, judge and ship image denoisers that fit a parameter budget.")
     parser.add_argument("--version", action="version", version=f"smidgen {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands.type = str  # the words after a command are for its own parser to read
     chosen = next((word for word in words if not word.startswith("-")), None)
     for name, does in COMMANDS.items():
         command = commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")

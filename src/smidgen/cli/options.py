@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from smidgen.cli.progress import Display
 from smidgen.errors import InputError, show_text
 from smidgen.network.spec import DEFAULT_BUDGET, OUTPUTS, parse_budget
+from smidgen.training.recipe import check_seed
 
 if TYPE_CHECKING:
     from smidgen.data.pairs import Dataset
@@ -33,6 +34,18 @@ PAIRS = (
 )
 COLOURS = ("together", "apart")
 SERVER = ("--host", "--port", "--no-browser")
+
+
+def parse_seed(text: str) -> int:
+    """A seed.
+
+    Raises:
+        InputError: it is none.
+        ValueError: it is no whole number.
+    """
+    return check_seed(int(text))
+
+
 _FILE: dict[str, Any] = {"type": Path, "metavar": "FILE"}
 _NUMBER: dict[str, Any] = {"type": int, "metavar": "N"}
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -85,7 +98,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--epochs": _NUMBER
     | {"help": "how many times to show all pairs, or 50 million pixels of them (default: set by the recipe)"},
-    "--seed": _NUMBER | {"default": 0, "help": "random seed (default: 0)"},
+    "--seed": {"type": parse_seed, "metavar": "N", "default": 0, "help": "random seed (default: 0)"},
     "--threads": _NUMBER | {"default": 0, "help": "processor cores to use (default: all)"},
     "--scheduler": {
         "metavar": "ADDRESS",

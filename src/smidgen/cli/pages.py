@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from smidgen.cli import options, show
 from smidgen.cli.progress import Display
 from smidgen.data.made_pages import open_maker
 from smidgen.errors import Exit, FileError, InputError, plural, show_text
-from smidgen.files import make_folder, write_whole
+from smidgen.files import lock_folder, make_folder, write_whole
 from smidgen.pages.maker import A4, DPI, PARTS
 
 _MOST_PIXELS = 100_000_000  # of a page
@@ -44,12 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"the size is {arguments.size}", expected=f"32x32 to {_MOST_PIXELS:,} pixels")
     maker = open_maker(arguments.part, fonts=arguments.fonts, texts=arguments.texts)
     folders = [arguments.out / side for side in ("noisy", "clean")]
-    for folder in folders:
-        make_folder(folder)
-        if any(folder.iterdir()):
-            raise FileError(f"{folder} is not empty", remedy="Choose another --out")
-    digits = max(4, len(str(arguments.count)))
-    with Display() as display:
+    _refuse_pages(folders)
+    with lock_folder(arguments.out, "'smidgen pages'"), Display() as display:
+        _refuse_pages(folders)  # of another process, which was quicker
+        for folder in folders:
+            make_folder(folder)
+        digits = max(4, len(str(arguments.count)))
         for number in range(arguments.count):
             display.making(number, arguments.count)
             generator = np.random.default_rng([arguments.seed, number])
@@ -62,9 +61,13 @@ def run(arguments: argparse.Namespace) -> int:
                 Image.fromarray(image).save(file, "PNG", dpi=(fine, fine))
                 write_whole(folder / f"{name}.png", file.getvalue())
             write_whole(folders[1] / f"{name}.gt.txt", page.text + "\n")
-    if arguments.json:
-        print(json.dumps({"pairs": str(arguments.out), "n": arguments.count, "seed": arguments.seed}))
-    else:
-        made = f"{plural(arguments.count, 'page')} in noisy/ and clean/, the texts in clean/*.gt.txt"
-        show.out(f"{show_text(str(arguments.out))}: {made}")
+    made = f"{plural(arguments.count, 'page')} in noisy/ and clean/, the texts in clean/*.gt.txt"
+    about = {"pairs": str(arguments.out), "n": arguments.count, "seed": arguments.seed}
+    show.result(about, f"{show_text(str(arguments.out))}: {made}", as_json=arguments.json)
     return Exit.DONE
+
+
+def _refuse_pages(folders: list[Path]) -> None:
+    for folder in folders:
+        if folder.is_dir() and any(folder.iterdir()):
+            raise FileError(f"{folder} is not empty", remedy="Choose another --out")

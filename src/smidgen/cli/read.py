@@ -1,7 +1,6 @@
 """`smidgen read`."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,13 +23,13 @@ from smidgen.web.server import run as serve
 def add_options(command: argparse.ArgumentParser) -> None:
     """What is shown, and where."""
     options.add(command, "model", *options.PAIRS, "--split", "--out")
-    images = "how many to show (default: 150, or 60 lines to type)"
+    images = "how many to show (default: 150, or all where there are fewer, or 60 lines to type)"
     command.add_argument("--images", type=int, metavar="N", help=images)
     against = "ask whose image is closer to the clean one: the model's, or that of another model or a baseline "
     against += "(default for pairs without labels and texts: the best baseline)"
     command.add_argument("--against", metavar="DENOISER", help=against)
     seed = "random seed for the choice and the order (default: one that nobody knows)"
-    command.add_argument("--seed", type=int, metavar="N", help=seed)
+    command.add_argument("--seed", type=options.parse_seed, metavar="N", help=seed)
     options.add(command, "--language", *options.SERVER, "--json")
 
 
@@ -54,10 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
         denoise[name] = other
         about |= {"other": name, "other_hash": identity}
     folder = arguments.out or options.RUNS / f"{Path(dataset.name).stem}-{'compared' if kind == COMPARE else 'read'}"
+    usual = USUAL_IMAGES[kind] if kind == TYPE else min(USUAL_IMAGES[kind], len(pairs))
     with lock_folder(folder, "a reading test"):
         study, shown = open_study(
             folder, pairs, denoise,
-            n=USUAL_IMAGES[kind] if arguments.images is None else arguments.images, kind=kind,
+            n=usual if arguments.images is None else arguments.images, kind=kind,
             seed=arguments.seed, about=about, language=arguments.language,
         )  # fmt: skip
         if study.done and not study.ended:
@@ -75,10 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         _say(f"{study.done} of {len(study.plan)} images are answered; the answers are kept in {folder}")
         return Exit.DONE
     results = work_out(study.plan, study.answers)
-    if arguments.json:
-        print(json.dumps(results))
-    else:
-        show.out(results_text(results))
+    show.result(results, results_text(results), as_json=arguments.json)
     return Exit.DONE
 
 

@@ -13,7 +13,6 @@ from smidgen.data.pairs import Dataset
 from smidgen.engine.library import count_cores, levels
 from smidgen.errors import Exit, InputError, MissingPartError, plural, show_text
 from smidgen.files import lock_folder
-from smidgen.model.records import to_plain
 from smidgen.scaling.workers import open_workers
 
 if TYPE_CHECKING:
@@ -58,9 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     if jobs is None:
         jobs = 1 if arguments.scheduler else min(count_cores(), plan.num_trials)
     with (
+        open_workers(jobs, arguments.scheduler, extra="search", check=levels) as workers,
         lock_folder(plan.folder, "a search"),
         Display() as display,
-        open_workers(jobs, arguments.scheduler, extra="search", check=levels) as workers,
     ):
         study = Study(plan)
         display.say(
@@ -73,10 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         ending = "interrupted while judging the best"
     rows = list_rows(study.trials)
     about = {"study": str(plan.folder), "ending": ending, "trials": rows, "best": best.record if best else None}
-    if arguments.json:
-        print(json.dumps(to_plain(about)))
-    else:
-        show.out(_text(plan, rows, best, ending))
+    show.result(about, _text(plan, rows, best, ending), as_json=arguments.json)
     return Exit.DONE if ending == "finished" and best else Exit.FAILED
 
 

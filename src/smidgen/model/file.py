@@ -102,6 +102,8 @@ def parse_model(content: bytes, name: str) -> tuple[ModelInfo, Weights]:
     """
     try:
         found = onnx_format.parse(content)
+        if not content:
+            raise FileError(f"{name} is empty", expected=_EXPECTED)
         texts = [entry.value for entry in found.metadata_props if entry.key == METADATA_KEY]
         if not texts:
             raise FileError(f"{name} is an ONNX file, but not a Smidgen model", expected=_EXPECTED)

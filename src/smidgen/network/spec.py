@@ -17,6 +17,7 @@ _FIRST_WIDTH_IN_STEPS, _WIDTH_STEP = 16, 4
 _NARROWEST_OF_5 = 6
 # Far beyond any budget that is meant; so that a stranger's description cannot ask for hours or all memory.
 _MOST_WIDTH, _MOST_VISITS = 1024, 128
+_MOST_BUDGET = 10**7  # the widest of the default shape has 6.4 million
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +252,7 @@ def parse_budget(text: str) -> int:
     """A budget in numbers (`3600`) or in bytes (`14kB`, `14KiB`, `900B`), four bytes a number.
 
     Raises:
-        InputError: it is neither, or not positive.
+        InputError: it is neither, not positive, or more than any network takes.
     """
     units = {"": BYTES_A_NUMBER, "b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2}
     number = text.strip().rstrip("BbKkMmIi")
@@ -260,8 +261,9 @@ def parse_budget(text: str) -> int:
         budget = int(float(number.replace(",", "")) * units[unit]) // BYTES_A_NUMBER
     except (KeyError, ValueError, OverflowError):
         budget = 0
-    if budget < 1:
-        raise InputError(f"the budget {text!r} is not a size", expected="a number (3600) or bytes (14kB)")
+    if not 1 <= budget <= _MOST_BUDGET:
+        expected = f"a number (3600) or bytes (14kB), up to {_MOST_BUDGET:,} numbers"
+        raise InputError(f"the budget {text!r} is not a size", expected=expected)
     return budget
 
 

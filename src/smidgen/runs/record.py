@@ -149,5 +149,6 @@ def read_run(folder: Path) -> RunRecord:
         return from_plain(RunRecord, json.loads(read_file(folder / RUN_FILE, _MOST_BYTES)))
     except (FileError, ValueError, RecursionError) as error:
         raise FileError(
-            f"{folder} holds no finished run ({error})", expected="a folder written by 'smidgen train' of this version"
+            f"{folder} holds no finished run ({str(error).rstrip('.')})",
+            expected="a folder written by 'smidgen train' of this version",
         ) from None

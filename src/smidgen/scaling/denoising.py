@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smidgen.data.zarr_images import Found, find_arrays
-from smidgen.errors import FileError, InputError
+from smidgen.errors import FileError, InputError, WriteError
 from smidgen.files import check_memory
 from smidgen.model.runtime import Runtime
 from smidgen.model.values import Handling, Seen, Way
@@ -97,9 +97,13 @@ class DenoisedBlocks:
         wide = widen(region, self.blocks.shape, self._network)
         way = Way(self.runtime, self._opened_source.dtype.newbyteorder("="), self.handling)
         try:
-            self._opened_target[region] = self._denoise(way, self._read(wide), wide, region)
+            denoised = self._denoise(way, self._read(wide), wide, region)
         except InputError as error:
             raise InputError(f"{self.source} at {_name(region)}: {error}") from None
+        try:
+            self._opened_target[region] = denoised
+        except OSError as error:  # which may not tell of what
+            raise WriteError(f"{self.target} cannot be written ({error.strerror or error})") from None
         return way.seen
 
     def _read(self, wide: Region) -> NDArray[Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smidgen.errors import SmidgenError
+from smidgen.errors import SmidgenError, WriteError
 from smidgen.model.pictures import denoise_file
 from smidgen.model.runtime import Runtime
 from smidgen.model.values import Handling
@@ -41,7 +41,11 @@ class PictureFiles:
         return vars(self) | {"watch": None, "files": files}
 
     def do(self, number: int) -> Outcome:
-        """Denoise a file; whatever one brings about, the others are done."""
+        """Denoise a file; whatever one brings about, the others are done, but where there is no room for results.
+
+        Raises:
+            WriteError: a result cannot be written; those to come could be no better.
+        """
         watch = self.watch
         try:
             remarks = denoise_file(
@@ -49,7 +53,7 @@ class PictureFiles:
                 (lambda share: None) if watch is None else (lambda share: watch(number, share)),
             )  # fmt: skip
         except Exception as error:
-            if len(self.files) == 1:
+            if len(self.files) == 1 or isinstance(error, WriteError):
                 raise
             told = error if isinstance(error, SmidgenError | OSError) else f"{type(error).__name__}: {error}"
             return Outcome(failure=str(told))

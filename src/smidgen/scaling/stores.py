@@ -43,7 +43,7 @@ def is_store(text: str) -> bool:
 
 def address_of(place: Place) -> str:
     """A place as others know it, too."""
-    return place if isinstance(place, str) else str(place.resolve())
+    return place if isinstance(place, str) else os.path.realpath(place)  # which takes links that lead in a circle
 
 
 def unit_of(array: Any) -> tuple[int, ...]:

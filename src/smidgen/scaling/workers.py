@@ -1,6 +1,7 @@
 """Who does the tasks: this process, processes of this machine, or the workers of a Dask scheduler."""
 
 import logging
+import re
 import secrets
 import signal
 import threading
@@ -23,6 +24,8 @@ _ResultOut = TypeVar("_ResultOut", covariant=True)
 # So many tasks for each thread of the workers are with the scheduler, which would be slowed by all of them.
 _AHEAD = 3
 _FEWEST_AHEAD = 16
+_MOST_JOBS = 256
+_ADDRESS = re.compile(r"(\w+://)?.+:\d+/?|inproc://.+")
 _SECONDS_BETWEEN_COUNTS = 5.0
 # How glibc treats memory: pieces of up to so many bytes, and so many at its end, are kept for the next ones. Dask's own
 # settings have it give back nearly all at once, so that each strip of a block would be of pages that the system clears.
@@ -141,8 +144,8 @@ def open_workers(
             version of Smidgen, lack a package or cannot do the work.
         MissingPartError: `distributed` is not installed.
     """
-    if jobs < 1:
-        raise InputError(f"the number of jobs is {jobs}", expected="1 or more")
+    if not 1 <= jobs <= _MOST_JOBS:
+        raise InputError(f"the number of jobs is {jobs}", expected=f"1 to {_MOST_JOBS}")
     if jobs > 1 and scheduler is not None:
         raise InputError("both --jobs and --scheduler are given", expected="one of them")
     if jobs == 1 and scheduler is None:
@@ -171,6 +174,10 @@ def open_workers(
             yield Cluster(stack.enter_context(distributed.Client(cluster)))
         return
     named = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+    if "address" in named and not _ADDRESS.fullmatch(scheduler):  # for which Dask would wait a minute
+        raise InputError(
+            f"no scheduler answers at {scheduler}", expected="an address such as tcp://host:8786, or a file"
+        )
     try:
         client = distributed.Client(**named, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:

@@ -7,6 +7,7 @@ ended, from what had ended then. So all follows from pairs and settings, however
 
 import json
 import math
+import os
 import warnings
 import weakref
 from collections import Counter, defaultdict
@@ -260,10 +261,10 @@ def _open(plan: Plan) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # what matters of it is in the progress and the table
     make_folder(plan.folder)
     path = plan.folder / STUDY_FILE
-    url = sqlalchemy.URL.create("sqlite", database=str(path.resolve())).render_as_string()
     identity = {"pairs": plan.dataset.fingerprint, "seed": plan.seed, "prune": plan.prune, "round": plan.round_size}
     identity = json.loads(json.dumps(identity | plan.space.describe()))  # as it comes back
     try:
+        url = sqlalchemy.URL.create("sqlite", database=os.path.realpath(path)).render_as_string()
         storage = RDBStorage(url.replace("{", "{{").replace("}", "}}"))  # Optuna fills in what stands in braces
         weakref.finalize(storage, storage.engine.dispose)  # closes what the pool still holds open
         if {summary.study_name for summary in optuna.get_all_study_summaries(storage)} - {_NAME}:

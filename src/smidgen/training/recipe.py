@@ -76,8 +76,7 @@ class Recipe:
             raise InputError(f"there is no epoch {self.keep!r} to keep", expected=" or ".join(KEPT))
         if self.patience is not None and not 1 <= self.patience <= _LARGEST:
             raise InputError(f"the patience is {self.patience}", expected=f"from 1 to {_LARGEST:,} epochs")
-        if not 0 <= self.seed < 2**63:
-            raise InputError(f"the seed is {self.seed}", expected="a whole number from 0 up")
+        check_seed(self.seed)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""
@@ -90,6 +89,17 @@ class Recipe:
         warming = max(1, min(100, total_steps // 10))
         rising = min(1.0, (step + 1) / warming)
         return self.learning_rate * rising * 0.5 * (1 + math.cos(math.pi * step / total_steps))
+
+
+def check_seed(seed: int) -> int:
+    """The seed, where it is one.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not 0 <= seed < 2**63:
+        raise InputError(f"the seed is {seed}", expected="a whole number from 0 to 2**63 - 1")
+    return seed
 
 
 def asked_output(output: str | None, network: str, loss: str | None) -> str | None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from smidgen.cli.main import main
 from smidgen.data.tasks import SAMPLE_TASK, example_pairs
 from smidgen.export.html import run_engine, write_html
 from smidgen.network.spec import PlainSpec, PyramidSpec, Spec, default_spec
@@ -180,3 +181,11 @@ def test_the_page_in_a_browser(tmp_path: Path, browser, generator: np.random.Gen
     saved = np.asarray(Image.open(download.value.path()))[..., 0]
     assert saved.shape == (28, 28)
     page.close()
+
+
+def test_words_for_a_page_without_examples(tmp_path: Path, tiny_model: Path):
+    """Nobody is asked to pick an example where the page has none."""
+    assert main(["export", str(tiny_model), "--to", "html", "-o", str(tmp_path / "a.html")]) == 0
+    assert main(["export", "photographs", "--to", "html", "-o", str(tmp_path / "b.html")]) == 0
+    asks = ["pick an example" in (tmp_path / name).read_text() for name in ("a.html", "b.html")]
+    assert asks == [False, True]

@@ -133,3 +133,10 @@ def test_the_stated_shares_are_those_of_the_stored_trainings(monkeypatch: pytest
     for fit, stated in CONFIRMED.items():
         confirmed = [benchmark.is_right(fit, case) for found, case in judged if found == fit]
         assert stated == f"{sum(confirmed)} of {len(confirmed)}"
+
+
+@pytest.mark.parametrize(("floor", "said"), [(FLOOR, True), (0.0, False)])
+def test_a_floor_is_told_where_there_is_one(floor: float, said: bool):
+    """Of a loss that can fall to nothing no floor is told."""
+    reasons = judge_history(history(SETTLED, SETTLED), floor=floor, start=START, ending="finished").reasons
+    assert ("floor 0" in reasons[0]) is said

@@ -124,3 +124,21 @@ def test_a_sheet_is_the_same_each_time(kind: str):
         assert (source.spread(3).names or ())[0] in map(str, range(9))
     assert draw_sheet(source) == draw_sheet(source)
     assert len(source.spread(5)) == 5
+
+
+def luminance(colour: np.ndarray) -> float:
+    """That of WCAG 2, of an sRGB colour of 0 to 255."""
+    shares = colour / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("ground", [(255, 255, 255), (18, 24, 31)])
+def test_labels_are_read_on_any_ground(ground: tuple[int, int, int]):
+    """What stands beside the pictures has a contrast of 4.5 at least, on a light page and a dark one."""
+    sheet = picture(draw_sheet(many(3, (28, 28, 1))), ground)
+    margin = sheet[:, :52].reshape(-1, 3)
+    colours, counts = np.unique(margin[(margin != ground).any(1)], axis=0, return_counts=True)
+    plate = luminance(colours[counts.argmax()])
+    brightest = max(map(luminance, colours))
+    assert (brightest + 0.05) / (plate + 0.05) >= 4.5

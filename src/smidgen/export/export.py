@@ -158,14 +158,15 @@ def _export_html(source: _Source, out: Path) -> tuple[float, Facts]:
         ("Values in training", f"X {info.scales.noisy}, y {info.scales.clean}; here black to white of a picture"),
         ("Licence of the images", info.origin.licence or "–"),
     ]
+    examples = _page_examples(info)
     page = write_html(
         spec,
         source.weights,
         source.size,
         title=_title(info),
         facts=facts,
-        words=_page_words(info),
-        examples=_page_examples(info),
+        words=_page_words(info, len(examples) > 0),
+        examples=examples,
         dark_on_light=info.origin.means.get("clean", 0.0) > _LIGHT,
         averaged=name in STAMP_TASKS and STAMP_TASKS[name].corruption is average,
     )
@@ -173,8 +174,8 @@ def _export_html(source: _Source, out: Path) -> tuple[float, Facts]:
     return difference, {"size_bytes": len(page.encode())}
 
 
-def _page_words(info: ModelInfo) -> str:
-    """What the page can do, and what to do first."""
+def _page_words(info: ModelInfo, some: bool) -> str:
+    """What the page can do, and what to do first, where it has some examples and where it has none."""
     name, learned = info.origin.name, f"{info.spec.num_parameters:,} learned numbers"
     if name in STAMP_TASKS:
         return (
@@ -182,7 +183,8 @@ def _page_words(info: ModelInfo) -> str:
         )
     kinds = {"pages": "scanned pages", **dict.fromkeys(PHOTOGRAPH_TASKS, "photographs")}
     what = f"clean {kinds[name]}" if name in kinds else "clean images like those they were trained on"
-    return f"{learned} {what}, in their full size: drop one anywhere on this page, open it, or pick an example."
+    ways = "open it, or pick an example" if some else "or open it"
+    return f"{learned} {what}, in their full size: drop one anywhere on this page, {ways}."
 
 
 def _page_examples(info: ModelInfo) -> Images:

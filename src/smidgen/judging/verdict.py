@@ -70,7 +70,8 @@ def judge_history(history: Sequence[dict[str, float]], *, floor: float, start: f
     val = [record["val_loss"] - floor for record in history]
     best = min(range(len(val)), key=val.__getitem__)
     lowest = history[best]["val_loss"]
-    reasons = [f"best validation loss {lowest:#.4g} in epoch {best + 1} of {len(val)} (floor {floor:#.4g})"]
+    least = f" (floor {floor:#.4g})" if floor > 0 else ""
+    reasons = [f"best validation loss {lowest:#.4g} in epoch {best + 1} of {len(val)}{least}"]
 
     def verdict(fit: Fit, reason: str) -> Verdict:
         return Verdict(fit, (*reasons, reason))

@@ -17,9 +17,15 @@ _WIDTH = 1170  # of the sheet, in pixels, at most
 # Pixels: longer pictures are scaled down, to so many; stamps are enlarged to no more than that.
 _WHOLE, _SIDE, _SMALL = 200, 172, 96
 _GAP, _TITLE, _MARGIN = 8, 22, 60  # pixels between pictures, above them for names, and to their left
+_PAD = 3  # pixels of a label's own ground beside its letters
 _LETTER = 8.2  # pixels, about
 _DPI = 120
-_QUIET, _FRAME = "#6f7b88", (194, 65, 12)  # a grey that is read on white and on black
+_FRAME = (194, 65, 12)
+# No letters are read well on white and on black alike (a contrast of 4.2 at most), so these bring their own ground.
+_LABEL: dict[str, Any] = {
+    "color": "#ffffff",
+    "bbox": {"boxstyle": "round,pad=0.2", "facecolor": "#566270", "edgecolor": "none"},
+}
 _MOST_VALUES = 30_000_000
 
 Size = tuple[int, int]  # height and width, in pixels
@@ -48,13 +54,14 @@ def draw_sheet(
     figure = Figure(figsize=(sheet.shape[1] / _DPI, sheet.shape[0] / _DPI), dpi=_DPI)
 
     def write(x: float, y: float, text: str, **more: Any) -> None:
-        place = x / sheet.shape[1], 1 - y / sheet.shape[0]
-        figure.text(*place, text, va="center", parse_math=False, **more)
+        right, up = x / sheet.shape[1], 1 - y / sheet.shape[0]
+        if text:
+            figure.text(right, up, text, va="center", parse_math=False, **_LABEL, **more)
 
     for number, title in enumerate(titles):
         row, column = divmod(number, columns)
         left, top = _MARGIN + column * across, row * down + above
-        write(left, top - above / 2, title, color=_QUIET, fontsize=8)
+        write(left + _PAD, top - above / 2, title, fontsize=8)
         for parts in _show(pairs, number):
             x = left
             for part in parts:
@@ -65,7 +72,7 @@ def draw_sheet(
     for row in range(rows):
         for place, side in enumerate(sides):
             y = row * down + above + place * (height + _GAP) + height / 2
-            write(_MARGIN - _GAP, y, side, color=_QUIET, fontsize=9, ha="right")
+            write(_MARGIN - _GAP, y, side, fontsize=9, ha="right")
     figure.figimage(sheet, 0, 0, origin="upper", zorder=-1)
     buffer = io.BytesIO()
     with warnings.catch_warnings():

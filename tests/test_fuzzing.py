@@ -1,16 +1,13 @@
 """Spoilt files of every kind, and random pickles; the long forms are `tools/fuzz.py` and `tools/fuzz_pickles.py`."""
 
-import copy
-import json
-import math
 import time
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzzing import FOLDER, READERS
+from tests.fuzzing import READERS
+from tests.fuzzing_reader import FOLDER, change_record
 from tests.pickle_programs import Program, off_the_list, run
 
 pytestmark = pytest.mark.no_cover  # which would take as long again, for lines that the readers' own tests run
@@ -56,30 +53,11 @@ def test_random_pickles_give_harmless_things(seed: int):
     assert off_the_list(value) == ""
 
 
-ODD = (None, True, -1, 0, 2**63, 1e308, math.nan, math.inf, "", "x", "\x1b[2J", "<b>", [], [[]], {}, {"a": 1}, [1, 2])
-
-
-def places(told: object) -> Iterator[tuple[dict | list, str | int]]:
-    """Whatever is in a JSON value, as what holds it and where."""
-    keys = list(told) if isinstance(told, dict) else range(len(told)) if isinstance(told, list) else ()
-    for key in keys:
-        yield told, key
-        yield from places(told[key])
-
-
-@pytest.mark.parametrize("name", ["run record", "checkpoint", "Zarr metadata", "reading test"])
+@pytest.mark.parametrize("name", [name for name, reader in READERS.items() if reader.record])
 @settings(max_examples=200)
 @given(data=st.data())
 def test_records_with_other_values_are_read_or_refused(name: str, data: st.DataObject):
     """A record that is whole, but for values of other kinds or sizes or missing ones, is read or refused as clearly."""
     reader = READERS[name]
-    head, between, rest = data.draw(st.sampled_from(reader.seeds)).partition(b"\n\n")
-    told = json.loads(head)
-    for _ in range(data.draw(st.integers(1, 3))):
-        inside, place = data.draw(st.sampled_from(list(places(told)) or [({}, "")]))
-        value = data.draw(st.sampled_from((*ODD, "missing")))
-        if value == "missing":
-            inside.pop(place, None) if isinstance(inside, dict) else inside.pop(place)
-        else:
-            inside[place] = copy.deepcopy(value)
-    reader.try_on(json.dumps(told).encode() + between + rest)
+    seed = data.draw(st.sampled_from(reader.seeds))
+    reader.try_on(change_record(seed, data.draw(st.randoms(use_true_random=False))))

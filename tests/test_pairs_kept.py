@@ -1,5 +1,6 @@
 """Pairs of pictures, large arrays and stores as they are opened: what stays in its file, and what is said."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,18 @@ def test_many_pictures_stay_in_one_file(folder: Path, small_is_large: Path):
     assert {type(image) for image in (*parts.train.noisy, *parts.train.clean)} == {MappedImage}
     for image, other in zip(parts.train.noisy, in_memory.train.clean, strict=True):
         np.testing.assert_array_equal(whole(image), whole(other))
+
+
+@pytest.mark.parametrize("told", ['"O"', '"V1"', '"' + "9" * 5000 + '"', "null"])
+def test_kept_pictures_whose_index_somebody_changed(folder: Path, small_is_large: Path, told: str):
+    """What tells of anything but numbers in the file is not believed: the pictures are decoded again."""
+    expected = read_parts(folder).train.noisy
+    (index,) = small_is_large.glob("*.json")
+    for name, value in (("dtype", told), ("offset", "-64"), ("offset", f"{2**63 - 1}")):
+        index.write_text(re.sub(rf'"{name}":[^,}}]+', f'"{name}":{value}', index.read_text()))
+        for image, other in zip(read_parts(folder).train.noisy, expected, strict=True):
+            np.testing.assert_array_equal(whole(image), whole(other))
+        assert f'"{name}":{value}' not in index.read_text()
 
 
 def test_how_far_decoding_is(folder: Path, tmp_path: Path):

@@ -109,10 +109,12 @@ def test_damaged_npy(tmp_path: Path, kind: str):
 
 
 def test_parts_that_a_file_does_not_hold(tmp_path: Path):
-    """A part beyond the file's end is refused; so are an empty file and one that is not there."""
+    """A part beyond the file's ends is refused, and one of objects; so are an empty file and one that is not there."""
     (tmp_path / "a").write_bytes(bytes(100))
-    with pytest.raises(FileError, match="shorter than what it is to hold"):
-        MappedFile(tmp_path / "a").array(10, (1, 10, 10, 1), np.uint8)
+    file = MappedFile(tmp_path / "a")
+    for place, kind in ((10, "u1"), (-8, "u1"), (101, "u1"), (2**63 - 1, "u1"), (2**70, "u1"), (0, "O"), (0, "M8[s]")):
+        with pytest.raises(FileError, match="does not hold what it is to hold"):
+            file.array(place, (1, 10, 10, 1), kind)
     (tmp_path / "b").touch()
     for name in ("b", "c"):
         with pytest.raises(FileError, match=f"{name} cannot be read"):

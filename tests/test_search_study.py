@@ -170,6 +170,13 @@ CHANGES = {
     "no sizes": "DELETE FROM trial_user_attributes WHERE key = 'size'",
     "what is no JSON": "UPDATE trial_user_attributes SET value_json = '{' WHERE key = 'round'",
     "values that cannot be": "UPDATE trial_params SET param_value = 1e9",
+    "a round of nobody knows how many": "UPDATE trial_user_attributes SET value_json = '1e9' WHERE key = 'size'",
+    "a round of more than there are": "UPDATE trial_user_attributes SET value_json = '1000000' WHERE key = 'size'",
+    "nothing where JSON is expected": "UPDATE study_user_attributes SET value_json = NULL",
+    "another kind of search": "UPDATE study_user_attributes SET value_json = '7'",
+    "choices that no search has": "UPDATE trial_params SET distribution_json = replace(distribution_json, '2]', '9]'), "
+    "param_value = 1 WHERE param_name = 'passes'",
+    "a number that leads out": "UPDATE trials SET number = '../../x'",
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ FOLDER_VARIABLE = "SMIDGEN_CACHE"
 
 _FORMAT = 1  # to be raised with every change in how pictures are decoded, too
 _ALIGNMENT = 64
+_NUMBERS = r"^[<>|=]?[buif][1248]\Z"  # numpy reads other names of types as Python text, and raises nearly anything
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class _Entry:
     alpha: bool
     offset: int
     shape: tuple[int, int, int]
-    dtype: str
+    dtype: Annotated[str, msgspec.Meta(pattern=_NUMBERS)]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ _BAND_BYTES = 16 * 2**20
 # Where a byte of a mapping is looked at, Linux brings in up to so much around it.
 _AROUND_BYTES = 128 * 2**10
 _CHANNELS = range(1, 5)
+_NUMBERS = "buif"
 
 
 class MappedFile:
@@ -47,12 +48,15 @@ class MappedFile:
         """A part of the file as an array, which brings nothing into memory yet.
 
         Raises:
-            FileError: the file is shorter than that.
+            FileError: the file is shorter than that, or these are no numbers.
         """
         try:
+            # What numpy would take: addresses of objects, and places before the file or very far behind it.
+            if np.dtype(dtype).kind not in _NUMBERS or not 0 <= offset <= len(self._map):
+                raise ValueError
             return np.ndarray(shape, dtype, self._map, offset, strides)
         except (TypeError, ValueError):
-            raise FileError(f"{self.path} is shorter than what it is to hold: {shape} of {dtype} values") from None
+            raise FileError(f"{self.path} does not hold what it is to hold: {shape} of {dtype} values") from None
 
     def images(self, array: NDArray[Any]) -> "list[MappedImage]":
         """Each image of such an array `(N, H, W, C)`."""
@@ -153,7 +157,7 @@ def read_npy(path: Path) -> NDArray[Any] | list[MappedImage]:
             raise ValueError("not an array")
     except Exception as error:  # numpy reads the header as Python text and raises nearly anything
         raise FileError(f"{path} cannot be read as .npy ({str(error)[:80]})", expected="an array of numbers") from None
-    if found.nbytes > LARGE_BYTES and found.dtype.kind in "buif" and found.flags.c_contiguous:
+    if found.nbytes > LARGE_BYTES and found.dtype.kind in _NUMBERS and found.flags.c_contiguous:
         file = MappedFile(path)
         array = file.array(found.offset, found.shape, found.dtype)
         if array.ndim == 3:

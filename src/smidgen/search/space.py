@@ -56,6 +56,13 @@ class Space:
             values[name] = trial.suggest_float(name, low, high, log=True)
         return self.build(values)
 
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Whether these are values that it lets choose."""
+        if values.keys() != {*self.choices, *self.ranges}:
+            return False
+        chosen = all(values[name] in options for name, options in self.choices.items())
+        return chosen and all(low <= values[name] <= high for name, (low, high) in self.ranges.items())
+
     def build(self, values: Mapping[str, Any]) -> Candidate:
         """The candidate of these values; the width is solved from the rest and the budget.
 

@@ -111,19 +111,24 @@ class Study(Queue):
         first = [] if plan.sampler == "random" else plan.space.first_values()
         self._set = plan.space.combinations() if plan.space.grid else first
         try:
-            self.trials = [self._trial(frozen) for frozen in self.optuna.get_trials(deepcopy=False)]
-        except (LookupError, TypeError, ValueError) as error:  # what somebody changed may be anything
+            frozen = self.optuna.get_trials(deepcopy=False)
+            self.trials = [self._trial(number, one) for number, one in enumerate(frozen)]
+        except SmidgenError:
+            raise
+        except Exception as error:  # what somebody changed may be anything
             raise FileError(f"the study {plan.folder / STUDY_FILE} cannot be read ({type(error).__name__})") from None
         super().__init__(self.trials)
 
-    def _trial(self, frozen: FrozenTrial) -> Trial:
+    def _trial(self, number: int, frozen: FrozenTrial) -> Trial:
+        if frozen.number != number or not self.plan.space.holds(frozen.params):  # the number names a file
+            raise ValueError("no search proposed this")
         candidate = self.plan.space.build(frozen.params)
-        about = frozen.user_attrs
-        if min(int(about["round"]), int(about["size"])) < 0:
+        about, most = frozen.user_attrs, self.plan.num_trials if self.plan.space.grid else self.plan.round_size
+        if not (type(about["round"]) is type(about["size"]) is int and about["round"] >= 0 < about["size"] <= most):
             raise ValueError("a round is none")
         return Trial(
-            number=frozen.number, dataset=self.plan.dataset, spec=candidate.spec, recipe=candidate.settings,
-            path=self.plan.folder / "trials" / f"{frozen.number:04}.npz", rungs=self._rungs, frozen=frozen,
+            number=number, dataset=self.plan.dataset, spec=candidate.spec, recipe=candidate.settings,
+            path=self.plan.folder / "trials" / f"{number:04}.npz", rungs=self._rungs, frozen=frozen,
             ending=str(about.get("ending", "")), error=str(about.get("error", "")), told=frozen.state.is_finished(),
         )  # fmt: skip
 
@@ -185,7 +190,7 @@ class Study(Queue):
         for _ in range(lacking):
             # All of it or nothing, should this process be killed.
             key = storage.create_new_trial(self.optuna._study_id, self._sample(about))
-            self.trials.append(self._trial(storage.get_trial(key)))
+            self.trials.append(self._trial(len(self.trials), storage.get_trial(key)))
         return lacking > 0
 
     def _sample(self, about: dict[str, int]) -> FrozenTrial:
@@ -275,8 +280,10 @@ def _open(plan: Plan) -> optuna.Study:
         study = optuna.create_study(storage=storage, study_name=_NAME, load_if_exists=True)
         if "search" not in study.user_attrs:
             study.set_user_attr("search", identity)
-        found = study.user_attrs["search"]
-    except (SQLAlchemyError, StorageInternalError, RuntimeError, ValueError, LookupError) as error:
+        found = dict(study.user_attrs["search"])
+    except SmidgenError:
+        raise
+    except Exception as error:  # Optuna raises nearly anything about what somebody changed
         raise FileError(f"the study {path} cannot be opened ({_reason(error)})") from None
     if different := [key for key in identity | found if found.get(key) != identity.get(key)]:
         key = different[0]

@@ -121,17 +121,17 @@ def unpack_checkpoint(content: bytes, identity: dict[str, Any], path: Path | str
         refuse_bomb(str(path), len(content), size)
         check_memory(str(path), size)
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        kept = msgspec.convert(json.loads(arrays.pop("told").tobytes()), _Kept)
-        if kept.format != _FORMAT:
-            raise FileError(f"{path} was written by another version", remedy="Delete it to start over")
+            kept = msgspec.convert(json.loads(file["told"].tobytes()), _Kept)
+            if kept.format != _FORMAT:
+                raise FileError(f"{path} was written by another version", remedy="Delete it to start over")
+            told = vars(msgspec.convert(kept.state, _Told))
+            arrays = {name: file[name] for name in file.files if name != "told"}
         found = kept.identity
         parts: dict[str, Arrays] = {part: {} for part in _ARRAYS}
         for name, array in arrays.items():
             part, _, own = name.partition("/")
             parts[part][own] = array
         weights, best, optimizer = (parts[part] for part in _ARRAYS)
-        told = vars(msgspec.convert(kept.state, _Told))
         state = TrainingState(weights=weights, best_weights=best, optimizer=optimizer, **told)
     except FileError:
         raise

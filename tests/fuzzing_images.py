@@ -126,7 +126,7 @@ def read_font(path: Path) -> None:
     sized = faces.load_face(face, 30)
     words = sized.spell("Hello – Å, 7!")
     sized.width(words)
-    ImageDraw.Draw(Image.new("L", (90, 40))).text((0, 0), words, fill=255, font=sized.font)
+    sized.draw(ImageDraw.Draw(Image.new("L", (90, 40))), (0, 0), words, 255)
 
 
 def fonts() -> tuple[bytes, ...]:

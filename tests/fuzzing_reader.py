@@ -50,11 +50,13 @@ class Reader:
         read: raises nothing but `SmidgenError`, whatever the bytes.
         make_seeds: makes honest files.
         record: whether these are JSON, up to their first empty line.
+        tried: how many spoilt files a test run tries.
     """
 
     read: Callable[[bytes], object]
     make_seeds: Callable[[], tuple[bytes, ...]]
     record: bool = False
+    tried: int = 200
 
     @functools.cached_property
     def seeds(self) -> tuple[bytes, ...]:

@@ -14,7 +14,7 @@ from smidgen.data.tasks import load_task
 from smidgen.errors import FileError, InputError, MissingPartError
 from smidgen.pages import faces
 from smidgen.pages.damage import HELD_OUT, spoil
-from smidgen.pages.faces import FAMILIES, find_faces, find_files, load_face
+from smidgen.pages.faces import FAMILIES, Face, find_faces, find_files, load_face
 from smidgen.pages.fields import take
 from smidgen.pages.layout import Stock, set_page
 from smidgen.pages.maker import PARTS, PageMaker, make_maker
@@ -176,6 +176,11 @@ def test_unusable_fonts_and_texts_are_named(tmp_path: Path):
     (tmp_path / "a.ttf").write_bytes(b"no font")
     with pytest.raises(FileError, match=r"a\.ttf is no font"):
         find_files(tmp_path)
+    content = DEJAVU.read_bytes()
+    head = int.from_bytes(content[content.index(b"head") + 8 :][:4])
+    (tmp_path / "b.ttf").write_bytes(content[: head + 18] + b"\0\x10" + content[head + 20 :])  # 16 units an em
+    with pytest.raises(FileError, match=r"b\.ttf is no font"):
+        load_face(Face("b", "", str(tmp_path / "b.ttf")), 24).spell("Wide")
     for content, message in ((b"", "holds no text"), (b"\xff\xfe\x00bad bytes here", "not UTF-8")):
         (tmp_path / "t.txt").write_bytes(content)
         with pytest.raises(FileError, match=message):

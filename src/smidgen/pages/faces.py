@@ -4,12 +4,13 @@ import functools
 import importlib
 import io
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from PIL import ImageFont
+from PIL import ImageDraw, ImageFont
 
 from smidgen.errors import FileError, MissingPartError
 from smidgen.files import read_file
@@ -104,9 +105,15 @@ class SizedFace:
     def width(self, text: str) -> float:
         """How wide a text is, in pixels; without kerning, and so about."""
         advances = self._advances
-        for character in set(text) - advances.keys():
-            advances[character] = self.font.getlength(character)
+        with _naming(self.face):
+            for character in set(text) - advances.keys():
+                advances[character] = self.font.getlength(character)
         return sum(map(advances.__getitem__, text))
+
+    def draw(self, on: ImageDraw.ImageDraw, place: tuple[float, float], text: str, fill: int) -> None:
+        """Draw a text from its upper left corner (x, y) on, in that grey."""
+        with _naming(self.face):
+            on.text(place, text, fill=fill, font=self.font)
 
     def spell(self, text: str) -> str:
         """The text in characters that the face has; others are replaced by what is like them, or left out."""
@@ -145,11 +152,10 @@ def load_face(face: Face, size: int) -> SizedFace:
         MissingPartError: its package is not installed.
         FileError: it is no font.
     """
-    try:
+    content = _read(face)
+    with _naming(face):
         # The basic layout, since not every Pillow has the other.
-        font = ImageFont.truetype(io.BytesIO(_read(face)), size, layout_engine=ImageFont.Layout.BASIC)
-    except OSError as error:
-        raise FileError(f"{face.name} is no font that can be read ({error})") from None
+        font = ImageFont.truetype(io.BytesIO(content), size, layout_engine=ImageFont.Layout.BASIC)
     return SizedFace(face, size, font)
 
 
@@ -182,8 +188,18 @@ def _alike(character: str) -> str:
 def _draws(face: Face, character: str) -> bool:
     """Whether a face has a character: it draws it otherwise than one that no face has."""
     font = load_face(face, _PROBE_SIZE).font
-    mask, other = font.getmask(character), font.getmask(_NOWHERE)
+    with _naming(face):
+        mask, other = font.getmask(character), font.getmask(_NOWHERE)
     return mask.size[0] > 0 and (mask.size != other.size or bytes(mask) != bytes(other))
+
+
+@contextmanager
+def _naming(face: Face) -> Iterator[None]:
+    """Say of which font it is when FreeType cannot go on, as in the middle of one that is damaged."""
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"{face.name} is no font that can be read ({error})") from None
 
 
 @functools.cache

@@ -223,7 +223,7 @@ class _Setter:
     def _put(self, x: float, y: float, text: str, face: SizedFace, fill: int = 0) -> None:
         width, height = self.canvas.size
         if x < width and -2 * face.size < y < height:
-            self.draw.text((x, y), text, fill=fill, font=face.font)
+            face.draw(self.draw, (x, y), text, fill)
 
 
 def set_page(

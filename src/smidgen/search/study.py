@@ -33,6 +33,7 @@ from smidgen.training.stretch import FAILED, REDUCTION, Queue, Trainer, Training
 STUDY_FILE, _NAME = "study.db", "smidgen"
 _ROUNDS_AT_ONCE = 2
 _PRUNED = "pruned"
+_LOCKED_SECONDS = 1  # that are waited for whoever looks into the file meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,7 +271,8 @@ def _open(plan: Plan) -> optuna.Study:
     identity = json.loads(json.dumps(identity | plan.space.describe()))  # as it comes back
     try:
         url = sqlalchemy.URL.create("sqlite", database=os.path.realpath(path)).render_as_string()
-        storage = RDBStorage(url.replace("{", "{{").replace("}", "}}"))  # Optuna fills in what stands in braces
+        url = url.replace("{", "{{").replace("}", "}}")  # Optuna fills in what stands in braces
+        storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _LOCKED_SECONDS}})
         weakref.finalize(storage, storage.engine.dispose)  # closes what the pool still holds open
         if {summary.study_name for summary in optuna.get_all_study_summaries(storage)} - {_NAME}:
             raise InputError(

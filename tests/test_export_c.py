@@ -109,7 +109,6 @@ def test_any_network_in_any_lanes_is_what_onnx_runtime_says(
         assert error <= 1e-5 * max(1, largest / 10) or error <= np.abs(expected - exact).max()
 
 
-@pytest.mark.slow(20)
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("bits", [32, 8])
 @pytest.mark.parametrize(

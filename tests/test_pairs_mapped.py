@@ -92,13 +92,15 @@ def damaged(path: Path, kind: str) -> None:
             "empty": b"", "cut": content[:-1], "no header": content[:20],
             "too long": content.replace(b"(6, 4, 4), }  ", b"(6, 4, 400),}"), "other": b"\x89PNG\r\n" + content,
             "negative": content.replace(b"(6, 4, 4), }", b"(-6, 4, 4),}"),
+            "of nothing": content.replace(b"'|u1'", b"'0u1'"),
             "version 9": content.replace(b"Y\1", b"Y\x09", 1),
         }  # fmt: skip
         path.write_bytes(changed[kind])
 
 
 @pytest.mark.parametrize(
-    "kind", ["objects", "an archive", "empty", "cut", "no header", "too long", "other", "negative", "version 9"]
+    "kind",
+    ["objects", "an archive", "empty", "cut", "no header", "too long", "other", "negative", "version 9", "of nothing"],
 )
 @pytest.mark.usefixtures("small_is_large")
 def test_damaged_npy(tmp_path: Path, kind: str):

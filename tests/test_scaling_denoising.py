@@ -200,6 +200,9 @@ def test_the_target_must_be_of_this_model_and_this_input(
     (tmp_path / "damaged.zarr").mkdir()
     (tmp_path / "damaged.zarr" / "zarr.json").write_text("{")
     shutil.copytree(source, tmp_path / "copy.zarr")
+    shutil.copytree(source, tmp_path / "odd.zarr")
+    told = json.loads((source / "zarr.json").read_text())
+    (tmp_path / "odd.zarr" / "zarr.json").write_text(json.dumps(told | {"attributes": 7}))
     before = content(tmp_path)
 
     def refused(words: list[str], message: str) -> None:
@@ -216,6 +219,8 @@ def test_the_target_must_be_of_this_model_and_this_input(
     refused([*command, str(tmp_path / "folder.zarr")], "holds other things, such as notes.txt")
     refused([*command, str(tmp_path / "file.zarr")], "is no folder")
     refused([*command, str(tmp_path / "damaged.zarr")], "cannot be read as Zarr")
+    refused([*command, str(tmp_path / "odd.zarr")], "cannot be read as Zarr")
+    refused([*command[:2], str(tmp_path / "odd.zarr"), "-o", str(tmp_path / "new.zarr")], "cannot be read as Zarr")
     refused([*command, str(source)], "is also the input")
     refused([*command, str(source / "c" / "x.zarr")], "lies in it")
     refused([*command, str(tmp_path / "out")], "a name in .zarr")

@@ -5,7 +5,7 @@
 
 Each reader runs in a process of its own until it has done so many runs or so much time is gone. A line of
 figures comes of it (runs, seconds of a processor and of the clock, edges covered, peak MiB), and the file it broke on,
-if any, as `FOLDER/NAME/crash…`. A run that takes 5 s or 1 GiB counts as broken too, and so does a warning.
+if any, as `FOLDER/NAME/crash…`. A run that takes 20 s of the clock or 1 GiB counts as broken too, as does a warning.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def fuzz(name: str, args: argparse.Namespace) -> bool:
     folder: Path = args.corpus / name.replace(" ", "-").replace(",", "")
     folder.mkdir(parents=True, exist_ok=True)
     flags = [f"-atheris_runs={args.runs}", f"-max_total_time={args.seconds}", f"-artifact_prefix={folder}/"]
-    flags += ["-timeout=5", "-rss_limit_mb=1024", "-max_len=65536"]
+    flags += ["-timeout=20", "-rss_limit_mb=1024", "-max_len=65536"]
     command = [sys.executable, __file__, "--here", name, str(folder), *flags]
     before = children_seconds()
     # Readers of files take longer to write them than to read them, unless that is to memory.

@@ -155,17 +155,19 @@ def read_npy(path: Path) -> NDArray[Any] | list[MappedImage]:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(found, np.memmap):
             raise ValueError("not an array")
+        if found.nbytes > LARGE_BYTES and found.dtype.kind in _NUMBERS and found.flags.c_contiguous:
+            file = MappedFile(path)
+            array = file.array(found.offset, found.shape, found.dtype)
+            if array.ndim == 3:
+                return file.images(array[..., None])
+            if array.ndim == 4 and array.shape[3] in _CHANNELS:
+                return file.images(array)
+            if array.ndim == 4 and array.shape[1] in _CHANNELS:
+                return file.images(array.transpose(0, 2, 3, 1))
+        check_memory(str(path), found.nbytes)
+        whole: NDArray[Any] = np.load(path, allow_pickle=False)  # a copy of what is mapped would be held twice
+    except FileError:
+        raise
     except Exception as error:  # numpy reads the header as Python text and raises nearly anything
         raise FileError(f"{path} cannot be read as .npy ({str(error)[:80]})", expected="an array of numbers") from None
-    if found.nbytes > LARGE_BYTES and found.dtype.kind in _NUMBERS and found.flags.c_contiguous:
-        file = MappedFile(path)
-        array = file.array(found.offset, found.shape, found.dtype)
-        if array.ndim == 3:
-            return file.images(array[..., None])
-        if array.ndim == 4 and array.shape[3] in _CHANNELS:
-            return file.images(array)
-        if array.ndim == 4 and array.shape[1] in _CHANNELS:
-            return file.images(array.transpose(0, 2, 3, 1))
-    check_memory(str(path), found.nbytes)
-    whole: NDArray[Any] = np.load(path, allow_pickle=False)  # a copy of what is mapped would be held twice meanwhile
     return whole

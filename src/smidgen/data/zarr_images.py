@@ -130,6 +130,8 @@ def find_arrays(place: Path | str) -> Found:
             arrays, axes = ((root,), ()) if isinstance(root, zarr.Array) else _choose(root, str(place))
             if not axes:
                 axes = getattr(arrays[0].metadata, "dimension_names", None) or ()
+            for part in (root, *arrays):
+                part.attrs.asdict()  # what is none raises now, not when it is copied
     except (FileError, PairsError):
         raise
     except Exception as error:  # damaged metadata raise nearly anything

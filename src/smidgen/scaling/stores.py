@@ -169,14 +169,14 @@ def prepare(place: Place, source: Found, dtype: np.dtype[Any], made_from: Mappin
 
     documents = _documents(source, dtype, dict(made_from))
     try:
-        there = zarr.open(store=str(place), mode="r")
+        told = zarr.open(store=str(place), mode="r").attrs.asdict()
     except FileNotFoundError:  # errors of zarr for what is no array or group are of this kind, too
-        there = None
+        told = None
     except Exception as error:  # damaged metadata raise nearly anything
-        told = f"{type(error).__name__}: {str(error)[:80]}"
-        raise FileError(f"{place} exists and cannot be read as Zarr ({told})", remedy="Choose another -o") from None
-    if there is not None:
-        _compare(place, there.attrs.asdict().get(KEY), made_from)
+        fault = f"{type(error).__name__}: {str(error)[:80]}"
+        raise FileError(f"{place} exists and cannot be read as Zarr ({fault})", remedy="Choose another -o") from None
+    if told is not None:
+        _compare(place, told.get(KEY), made_from)
         return
     target = zarr.storage.LocalStore(place) if isinstance(place, Path) else zarr.storage.FsspecStore.from_url(place)
     strange = [key for key, *_ in _list(target, "") if key not in documents and not key.endswith(_HALF)]

@@ -1,4 +1,5 @@
 import io
+import struct
 
 import pytest
 from hypothesis import given
@@ -51,3 +52,10 @@ def test_circles():
     """A page that leads back to another is refused, not followed."""
     with pytest.raises(FileError, match="circle"):
         scan_tiff(io.BytesIO(circle(120, back_to=110)), "a.tif")
+
+
+def test_empty_directories_that_lead_in_a_circle():
+    """A directory without tags, which decoders pass over to the next, is followed as they follow it."""
+    directory = struct.pack("<HHHIII", 1, 256, 4, 1, 9, 26) + struct.pack("<HI", 0, 8)
+    with pytest.raises(FileError, match="lead in a circle"):
+        scan_tiff(io.BytesIO(b"II*\0" + struct.pack("<I", 8) + directory), "a.tif")

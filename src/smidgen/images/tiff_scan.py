@@ -48,7 +48,7 @@ class _Page:
         file.seek(place)
         number = _whole(file.read(begin), order)
         body = np.frombuffer(file.read(number * entry) if number <= _MOST_TAGS else b"", form)
-        if not 0 < number == len(body):
+        if number != len(body):  # of none there are some that say where the next one stands
             raise ValueError(f"a directory of {number} tags")
         self.following = _whole(file.read(inline), order)
         self._tags: list[tuple[int, Any, int, int]] = []

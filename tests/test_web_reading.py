@@ -190,6 +190,7 @@ def test_pairs_without_labels_are_compared(tmp_path: Path, browser: Any):
         page = browser.new_page(viewport={"width": 390, "height": 844})
         page.goto(address)
         assert faults(page) == []
+        page.get_by_role("heading", name="Comparison").wait_for()
         page.get_by_role("button", name="Start").press("Enter")
         for number, side in enumerate(plan["conditions"], 1):
             wait_for_image(page, number, 6)

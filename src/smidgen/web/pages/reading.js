@@ -42,12 +42,14 @@ const interval = found => `${percent(found.rate)} (${percent(found.low)} to ${pe
 const compares = () => study.kind === "compare";
 const types = () => study.kind === "type"; // whole lines
 const oneKey = () => study.kind === "read" && study.answers.every(answer => answer.length === 1);
+const titleOf = kind => kind === "compare" ? "Comparison" : "Reading test";
 const nameOf = answer => study.names[Number(answer)] ?? answer;
 
 // --- Before ----------------------------------------------------------------------------------------------------
 
 function introduce() {
   const {likely, worst, each} = study.expect;
+  byId("title").textContent = titleOf(study.kind);
   const more = study.done ? ` ${study.done} are answered already.` : "";
   byId("task").textContent = !compares()
     ? `You will see ${study.n} ${types() ? "lines of text" : "images"}, one after another, and type what you read in each.${more} ` +
@@ -233,7 +235,7 @@ function showResults(found) {
   parts.push(element("p", {}, element("a", {href: "/answers.csv"}, "All answers as CSV")));
   byId("results").replaceChildren(...parts);
   show("results");
-  byId("title").textContent = "Reading test: ended";
+  byId("title").textContent = `${titleOf(found.kind)}: ended`;
 }
 
 function readingResults(found) {

@@ -128,8 +128,8 @@ def pack_png(width: int, height: int, depth: int, colour: int, samples: bytes, i
 def png(width: int, height: int, colour: int, rows: int | None = None) -> bytes:
     """A PNG of zeros; it holds so many rows, all unless told otherwise."""
     packer = zlib.compressobj(9)
-    row = bytes(1 + width * {0: 1, 2: 3}[colour])
-    packed = b"".join(packer.compress(row) for _ in range(height if rows is None else rows)) + packer.flush()
+    left, most = (height if rows is None else rows) * (1 + width * {0: 1, 2: 3}[colour]), 2**20
+    packed = b"".join(packer.compress(bytes(min(most, left - done))) for done in range(0, left, most)) + packer.flush()
     return pack_png(width, height, 8, colour, packed)
 
 

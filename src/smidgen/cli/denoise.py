@@ -2,6 +2,7 @@
 
 import argparse
 import glob
+import logging
 import math
 import os
 import re
@@ -186,6 +187,7 @@ def _denoise_store(arguments: argparse.Namespace, handling: Handling) -> int:
                 handling=handling, side=arguments.block, part=_parse_part(arguments.part), watch=watch,
             )  # fmt: skip
         except KeyboardInterrupt:
+            logging.getLogger("asyncio").disabled = True  # what Zarr's thread was in the midst of is no news
             display.note("smidgen: what is done is kept; the same command goes on")
             raise
         for remark in remarks:

@@ -177,11 +177,16 @@ def test_wrong_use_is_told(images: tuple[np.ndarray, np.ndarray]):
             quick(validation=wrong).fit(x, y)
 
 
-def test_parameters_and_clones():
-    """`get_params`, `set_params` and `clone` carry every argument."""
+def test_parameters_and_clones(images: tuple[np.ndarray, np.ndarray]):
+    """`get_params`, `set_params` and `clone` carry every argument, and those of the training are its recipe."""
     denoiser = Denoiser(900, epochs=3, validation=0.2, n_jobs=-1)
     assert clone(denoiser).get_params() == denoiser.get_params()
     assert denoiser.set_params(budget=450).budget == 450
+    asked = {"epochs": 3, "batch_size": 7, "learning_rate": 0.02, "optimizer": "adam", "loss": "mse",
+             "patience": 9, "keep": "last", "crop": 16, "flips": True}  # fmt: skip
+    info = Runtime(quick(**asked).fit(*images).model_).info
+    assert asked.items() <= info.recipe.to_dict().items()
+    assert info.best_epoch == 3
 
 
 def test_images_of_several_sizes(generator: np.random.Generator):

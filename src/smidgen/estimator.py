@@ -67,7 +67,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         network: "pyramid", the widest that fits, or "plain", the classic autoencoder.
         output: "sigmoid", or "residual" for the noisy image less what the network finds in it: X and y in the same
             units; None chooses by the clean images.
-        epochs, batch_size, learning_rate, optimizer, loss, patience, crop, flips: of the training.
+        epochs, batch_size, learning_rate, optimizer, loss, patience, keep, crop, flips: of the training.
         corruption: to learn from clean images alone, `fit(clean)`: how they are spoiled, afresh each epoch; see
             `smidgen.open_pairs`.
         validation: the share of the pairs that chooses the epoch, or `(X, y)` that do; beside a corruption clean
@@ -101,6 +101,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         optimizer: str | None = None,
         loss: str | None = None,
         patience: int | None = None,
+        keep: str | None = None,
         crop: int | None = None,
         flips: bool | None = None,
         corruption: Wish | list[Wish] | None = None,
@@ -118,6 +119,7 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.optimizer = optimizer
         self.loss = loss
         self.patience = patience
+        self.keep = keep
         self.crop = crop
         self.flips = flips
         self.corruption = corruption
@@ -149,8 +151,8 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         experiment = Experiment.plan(
             dataset, spec, self.budget,
             epochs=self.epochs, batch_size=self.batch_size, learning_rate=self.learning_rate,
-            optimizer=self.optimizer, loss=self.loss, patience=self.patience, crop=self.crop, flips=self.flips,
-            seed=seed, threads=_cores(self.n_jobs),
+            optimizer=self.optimizer, loss=self.loss, patience=self.patience, keep=self.keep,
+            crop=self.crop, flips=self.flips, seed=seed, threads=_cores(self.n_jobs),
         )  # fmt: skip
         trained = train(dataset, spec, experiment.recipe)
         info = ModelInfo.of(experiment, best_epoch=trained.best_epoch, ending=trained.ending)

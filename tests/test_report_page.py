@@ -87,6 +87,14 @@ def test_shows_scores_intervals_warnings_and_what_is_missing():
     assert page.index("<td>1</td><td>6</td>") < page.index("<td>T-shirt</td><td>4</td>")
 
 
+def test_tells_how_the_epoch_was_chosen():
+    """That the validation pairs chose it is said only where they did."""
+    for kept, chosen in (("best", True), ("last", False)):
+        page = render_report(replace(RUN, recipe=replace(RUN.recipe, keep=kept), best_epoch=12), FIGURES)
+        assert ("on which the epoch was chosen" in page) == chosen
+        assert "the best validation loss was 0.1000, and epoch 12 was kept." in page
+
+
 def test_shows_what_is_misread_of_text():
     """Of text a table tells what is read wrong, beside the baselines, and by whom; constants are listed."""
     errors = TextErrors(cer=0.125, low=0.1, high=0.2, mean=0.3, worst_tenth=0.75, wer=0.4, n=10, characters=1234)

@@ -94,6 +94,8 @@ def test_learning_in_python(picture: Path, monkeypatch: pytest.MonkeyPatch):
         smidgen.learn(values.astype(float))
     with pytest.raises(InputError, match="NaN"):
         smidgen.learn(np.full((20, 20), np.nan))
+    with pytest.warns(UserWarning, match="no noise is found"):
+        smidgen.learn(np.where(values > 120, 255, 0).astype(np.uint8))
 
 
 def test_learning_on_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

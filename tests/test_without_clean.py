@@ -278,6 +278,15 @@ def test_what_is_no_number_is_said_of_the_noisy_images(tmp_path: Path, capsys: p
     assert "clean" not in said
 
 
+def test_few_images_to_judge_a_model_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Few noisy images that a model never saw are all judged, and nothing says that they were learned from."""
+    noisy = save(tmp_path / "noisy", noisy_of(cut()[:3], 0.1, 0))
+    assert main(["evaluate", "photographs", "--noisy", str(noisy)]) == 0
+    told = capsys.readouterr()
+    assert "all images, 3 images" in told.out
+    assert "learned from" not in told.err
+
+
 @pytest.mark.parametrize("kind", ["tiny", "saturated"])
 def test_images_in_which_no_noise_is_found(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Images too small to measure noise in, or nearly all clipped, are refused: nothing could be learned."""

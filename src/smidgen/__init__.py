@@ -156,6 +156,7 @@ def learn(
         InputError: it is no image, holds NaN or infinity, or values far from what their type says.
         FileError: the file cannot be written.
     """
+    import warnings
     from pathlib import Path
 
     from smidgen.data.checks import SHOTS, make_raw_images
@@ -171,7 +172,10 @@ def learn(
     check_floats(values)
     start = find_model(START)
     raw = make_raw_images(stack(values, grey=channel_axis is None), None, "noisy-images", what=SHOTS)
-    learned = learn_alone(open_alone(raw, start), start=start, threads=threads or count_cores())
+    images = open_alone(raw, start)
+    for warning in images.dataset.warnings:
+        warnings.warn(warning, stacklevel=2)
+    learned = learn_alone(images, start=start, threads=threads or count_cores())
     content = learned or read_content(start)
     if out is not None:
         write_whole(Path(out), content)

@@ -146,7 +146,7 @@ def split_noisy(
             f"the output {output} is asked for, and there are noisy images alone",
             expected="residual: without clean images only what is noise can be learned",
         )
-    few = len(raw) < _FEWEST_TO_SPLIT and not {"val", "test"} & draw.keys()
+    few = not whole and len(raw) < _FEWEST_TO_SPLIT and not {"val", "test"} & draw.keys()
     drawn = keep_all(raw, apart=apart) if whole or few else draw_parts(raw, apart=apart, **draw)
     parts = drawn.parts
     scale = _choose_scale(parts[0], scales)

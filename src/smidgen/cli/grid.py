@@ -9,7 +9,7 @@ from smidgen.data.pairs import Dataset
 from smidgen.errors import FileError, InputError
 from smidgen.files import read_file
 from smidgen.network.spec import NETWORKS, PyramidSpec
-from smidgen.search.space import Space, Value, usual_of
+from smidgen.search.space import Space, Value
 from smidgen.training.recipe import CROP, OPTIMIZERS, default_recipe
 
 _MOST_COMBINATIONS = 10_000
@@ -47,7 +47,7 @@ def read_grid(path: Path, dataset: Dataset, budget: int, **common: Any) -> Space
     if not content:
         raise InputError(f"the grid {path} is empty", expected=f"values for some of {', '.join(_GRID_TYPES)}")
     examples, pixels = dataset.measure(CROP)
-    common = usual_of(dataset) | common
+    common = {"flips": dataset.flips} | common
     default_recipe(PyramidSpec(channels=dataset.channels), examples, pixels, **common)
     choices = {name: _options(path, name, value) for name, value in content.items()}
     number = math.prod(map(len, choices.values()))

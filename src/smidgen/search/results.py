@@ -93,8 +93,7 @@ def importance(study: optuna.Study) -> dict[str, float]:
     """
     if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < _FEWEST_FOR_IMPORTANCE:
         return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
         try:
             shares = optuna.importance.get_param_importances(study)
         except (ValueError, RuntimeError):  # nothing varies, or all losses are the same

@@ -12,28 +12,19 @@ from smidgen.training.recipe import CROP, Recipe, default_recipe
 
 Value = str | int | float
 _SHAPE = ("kernel", "scales", "passes")
-_BATCHES_A_DEFAULT = (0.5, 1, 2)
 _HIDDEN_RATIOS = (0.5, 3.0)
-_FACTORS = (0.5, 1.0, 2.0)  # of the default's numbers, to begin with
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A network and how to train it."""
-
-    spec: Spec
-    settings: Recipe
+_FACTORS = (0.5, 1.0, 2.0)  # of the default's numbers: batches to choose from, and what to begin with
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """Named values to choose from, and how they become a candidate.
+    """Named values to choose from, and how they become a network and its recipe.
 
     Attributes:
         budget: most learned numbers.
         channels, num_pairs, pixels: of the images; pairs in an epoch, pixels H·W.
         output: of all networks, one of `OUTPUTS`.
-        common: training settings that all candidates share.
+        common: training settings that all networks share.
         choices: values of each name that is one of a few.
         ranges: lowest and highest of each name that is a number on a logarithmic scale.
         grid: whether every combination is to be tried.
@@ -49,12 +40,12 @@ class Space:
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     grid: bool = False
 
-    def suggest(self, trial: Any) -> Candidate:
-        """A candidate whose values an Optuna trial chooses."""
-        values = {name: trial.suggest_categorical(name, options) for name, options in self.choices.items()}
+    def suggest(self, trial: Any) -> None:
+        """Let an Optuna trial choose a value of each name."""
+        for name, options in self.choices.items():
+            trial.suggest_categorical(name, options)
         for name, (low, high) in self.ranges.items():
-            values[name] = trial.suggest_float(name, low, high, log=True)
-        return self.build(values)
+            trial.suggest_float(name, low, high, log=True)
 
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Whether these are values that it lets choose."""
@@ -63,8 +54,8 @@ class Space:
         chosen = all(values[name] in options for name, options in self.choices.items())
         return chosen and all(low <= values[name] <= high for name, (low, high) in self.ranges.items())
 
-    def build(self, values: Mapping[str, Any]) -> Candidate:
-        """The candidate of these values; the width is solved from the rest and the budget.
+    def build(self, values: Mapping[str, Any]) -> tuple[Spec, Recipe]:
+        """The network and the recipe of these values; the width is solved from the rest and the budget.
 
         Raises:
             BudgetError: not even the narrowest network fits, or a fixed one does not.
@@ -73,15 +64,14 @@ class Space:
         left = dict(values)
         shape = {name: int(left.pop(name)) for name in _SHAPE if name in left}
         network, ratio = left.pop("network", PyramidSpec.kind), float(left.pop("hidden_ratio", 1.0))
-        spec: Spec
         if network == PlainSpec.kind:
-            spec = PlainSpec(channels=self.channels, output=self.output)
+            spec: Spec = PlainSpec(channels=self.channels, output=self.output)
             check_budget(spec, self.budget)
         else:
             spec = widest_pyramid(self.budget, ratio, channels=self.channels, output=self.output, **shape)
         factor = float(left.pop("learning_rate_factor", 1.0))
-        settings = default_recipe(spec, self.num_pairs, self.pixels, **(self.common | left))
-        return Candidate(spec, replace(settings, learning_rate=factor * settings.learning_rate))
+        recipe = default_recipe(spec, self.num_pairs, self.pixels, **(self.common | left))
+        return spec, replace(recipe, learning_rate=factor * recipe.learning_rate)
 
     def first_values(self) -> list[dict[str, Value]]:
         """The values of the default recipe, as far as this space can choose them; then these with one changed."""
@@ -95,8 +85,8 @@ class Space:
 
     @functools.cached_property
     def most_epochs(self) -> int:
-        """Of any candidate."""
-        return max(self.build(values).settings.epochs for values in self.combinations())
+        """Of any recipe."""
+        return max(self.build(values)[1].epochs for values in self.combinations())
 
     def combinations(self) -> list[dict[str, Value]]:
         """Every combination of the choices."""
@@ -123,7 +113,7 @@ def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
         BudgetError: no network fits.
     """
     channels, (examples, pixels) = dataset.channels, dataset.measure(CROP)
-    common = usual_of(dataset) | common
+    common = {"flips": dataset.flips} | common
     shapes: dict[str, tuple[Value, ...]] = {"passes": (1, 2), "scales": (2, 3, 4, 5), "kernel": (3, 5, 7)}
     while (largest := _narrowest(shapes, channels)).num_parameters > budget:
         name = max(shapes, key=lambda name: len(shapes[name]))
@@ -131,7 +121,7 @@ def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
             check_budget(largest, budget)
         shapes[name] = shapes[name][:-1]
     usual = default_recipe(largest, examples, pixels, **common)
-    batches = tuple(max(1, round(usual.batch_size * factor)) for factor in _BATCHES_A_DEFAULT)
+    batches = tuple(max(1, round(usual.batch_size * factor)) for factor in _FACTORS)
     return Space(
         budget=budget, channels=channels, num_pairs=examples, pixels=pixels, output=dataset.output,
         common={"epochs": usual.epochs} | common,
@@ -139,11 +129,6 @@ def full_space(dataset: Dataset, budget: int, **common: Any) -> Space:
         # The narrowest network was tried with as many hidden channels as its width of 1 can ask for.
         ranges={"hidden_ratio": _HIDDEN_RATIOS, "learning_rate_factor": (0.1, 3.0)},
     )  # fmt: skip
-
-
-def usual_of(dataset: Dataset) -> dict[str, Any]:
-    """What these pairs ask of a recipe."""
-    return {"flips": True} if dataset.flips else {}
 
 
 def _narrowest(shapes: Mapping[str, tuple[Value, ...]], channels: int) -> PyramidSpec:

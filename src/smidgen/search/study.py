@@ -123,12 +123,12 @@ class Study(Queue):
     def _trial(self, number: int, frozen: FrozenTrial) -> Trial:
         if frozen.number != number or not self.plan.space.holds(frozen.params):  # the number names a file
             raise ValueError("no search proposed this")
-        candidate = self.plan.space.build(frozen.params)
+        spec, recipe = self.plan.space.build(frozen.params)
         about, most = frozen.user_attrs, self.plan.num_trials if self.plan.space.grid else self.plan.round_size
         if not (type(about["round"]) is type(about["size"]) is int and about["round"] >= 0 < about["size"] <= most):
             raise ValueError("a round is none")
         return Trial(
-            number=number, dataset=self.plan.dataset, spec=candidate.spec, recipe=candidate.settings,
+            number=number, dataset=self.plan.dataset, spec=spec, recipe=recipe,
             path=self.plan.folder / "trials" / f"{number:04}.npz", rungs=self._rungs, frozen=frozen,
             ending=str(about.get("ending", "")), error=str(about.get("error", "")), told=frozen.state.is_finished(),
         )  # fmt: skip
@@ -200,8 +200,7 @@ class Study(Queue):
         seed = int(np.random.SeedSequence([self.plan.seed, number]).generate_state(1)[0])
         sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed=seed)
         if self.plan.sampler != "random":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
+            with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
                 sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
         view = optuna.create_study(sampler=sampler)
         if number < len(self._set):

@@ -142,6 +142,8 @@ def learn(
 ) -> "Model":
     """Adjust the shipped `photographs` to a noisy image, or a few, so that it denoises just these better.
 
+    Warns of what looks odd, such as correlated noise or none at all.
+
     Args:
         image: (..., H, W), any number of leading axes; whole numbers from 0 to the largest of their type, or floats
             that would be from 0 to 1 without noise.

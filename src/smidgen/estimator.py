@@ -67,7 +67,8 @@ class Denoiser(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         network: "pyramid", the widest that fits, or "plain", the classic autoencoder.
         output: "sigmoid", or "residual" for the noisy image less what the network finds in it: X and y in the same
             units; None chooses by the clean images.
-        epochs, batch_size, learning_rate, optimizer, loss, patience, keep, crop, flips: of the training.
+        epochs, batch_size, learning_rate, optimizer, loss, patience, keep, crop, flips: of the training, as those of
+            `smidgen train`; `keep` says whose weights stay, those of the "best" epoch on validation or of the "last".
         corruption: to learn from clean images alone, `fit(clean)`: how they are spoiled, afresh each epoch; see
             `smidgen.open_pairs`.
         validation: the share of the pairs that chooses the epoch, or `(X, y)` that do; beside a corruption clean

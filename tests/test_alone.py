@@ -134,6 +134,23 @@ def test_twelve_bits_of_sixteen_are_known_as_such():
         assert opened.dataset.scales.noisy == Scale(0, full)
 
 
+def test_a_model_that_is_kept_takes_values_as_they_were_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where the shipped model is kept, it denoises 12 bits of 16 on their own scale, in Python and from a file, too."""
+    monkeypatch.setattr(alone, "_OWN_STEPS", 2)
+    monkeypatch.setattr(alone, "_error", lambda runtime, images: runtime.info.origin.without_clean is not None)
+    clean = PICTURES["camera"][0, ..., 0]
+    noisy = clean + 0.1 * np.random.default_rng(0).standard_normal(clean.shape)
+    counts = np.rint(np.clip(4095 * noisy, 0, 4095)).astype(np.uint16)
+    Image.fromarray(counts).save(tmp_path / "in.png")
+    model, out = tmp_path / "own.onnx", tmp_path / "out.png"
+    assert main(["denoise", "--learn", str(tmp_path / "in.png"), "-o", str(out), "--save-model", str(model)]) == 0
+    shown = np.asarray(Image.open(out))
+    expected = smidgen.load("photographs").denoise((counts / 4095).astype(np.float32)) * 4095
+    assert np.abs(shown - expected).max() <= 1
+    for kept in (smidgen.load(model), smidgen.learn(counts)):
+        assert (kept.denoise(counts) == shown).all()
+
+
 def test_noise_stronger_than_the_model_knows():
     """Beyond the strongest noise that the shipped model knows it fails, so the image is brought down to that."""
     clean = PICTURES["camera"][0]

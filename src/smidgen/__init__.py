@@ -164,11 +164,10 @@ def learn(
     from smidgen.data.checks import SHOTS, make_raw_images
     from smidgen.engine.library import count_cores
     from smidgen.files import write_whole
-    from smidgen.model.file import read_content
     from smidgen.model.model import Model, check_floats, check_image, stack
     from smidgen.model.runtime import Runtime
     from smidgen.model.zoo import START, find_model
-    from smidgen.runs.alone import learn_alone, open_alone
+    from smidgen.runs.alone import learn_alone, leave_alone, open_alone
 
     values = check_image(image, channel_axis)
     check_floats(values)
@@ -178,7 +177,7 @@ def learn(
     for warning in images.dataset.warnings:
         warnings.warn(warning, stacklevel=2)
     learned = learn_alone(images, start=start, threads=threads or count_cores())
-    content = learned or read_content(start)
+    content = learned or leave_alone(images, start)
     if out is not None:
         write_whole(Path(out), content)
     return Model(Runtime(content, threads))

@@ -23,7 +23,6 @@ from smidgen.errors import Exit, FileError, InputError, plural, show_text
 from smidgen.files import FileKind, check_target, make_folder, write_whole
 from smidgen.images.kinds import KIND_BY_SUFFIX
 from smidgen.images.picture import left_out, pack_picture, read_picture
-from smidgen.model.file import read_content
 from smidgen.model.pictures import denoise_file, denoise_picture
 from smidgen.model.runtime import MODEL_FILE, Runtime
 from smidgen.model.values import DEPTHS, Handling
@@ -85,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _learn(arguments: argparse.Namespace) -> int:
     """Adjust a shipped model to an image, and denoise this."""
-    from smidgen.runs.alone import learn_alone, open_alone
+    from smidgen.runs.alone import learn_alone, leave_alone, open_alone
 
     image = Path(arguments.model)
     if not image.exists():
@@ -117,7 +116,7 @@ def _learn(arguments: argparse.Namespace) -> int:
         learned = learn_alone(images, start=start, threads=threads, watch=display.training)
         if learned is None:
             display.note(f"smidgen: {image}: {START} as it is errs less here than adjusted, and is kept so")
-        write_whole(place, learned or read_content(start))
+        write_whole(place, learned or leave_alone(images, start))
         given.model, given.range = str(place), [scale.low, scale.high]
         return _denoise(given)
 

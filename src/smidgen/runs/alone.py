@@ -42,10 +42,12 @@ class Alone:
     Attributes:
         pages: all, with their channels.
         dataset: each channel as an image, in every part.
+        rescaled: whether a model for pictures would take their values on another scale, unless told.
     """
 
     pages: ScaledImages
     dataset: Dataset
+    rescaled: bool
 
     @property
     def known(self) -> WithoutClean:
@@ -68,11 +70,13 @@ def open_alone(raw: RawPairs, model: Path, scale: Scale | None = None) -> Alone:
     """
     info, _ = parse_model(read_content(model), str(model))
     values = raw.surveys[0].extent
-    chosen, _ = choose_picture_scales(info, values.dtype, scale)
+    usual, _ = choose_picture_scales(info, values.dtype, None)
+    chosen = scale or usual
     if scale is None and values.dtype.kind in "ui" and values.high < chosen.low + DIM * (chosen.high - chosen.low):
         chosen = fit_scale(values, raw.source)
     scales = Scales(chosen, chosen, chosen.widen(values.low, values.high))
-    return Alone(pages=ScaledImages(raw.noisy, chosen), dataset=split_noisy(raw, scales=scales, apart=True, whole=True))
+    dataset = split_noisy(raw, scales=scales, apart=True, whole=True)
+    return Alone(pages=ScaledImages(raw.noisy, chosen), dataset=dataset, rescaled=chosen != usual)
 
 
 def learn_alone(
@@ -104,6 +108,16 @@ def learn_alone(
         own = _make_own(images, runtime)
         content = _learn(own, info.spec, weights, (_OWN_STEPS, _OWN_RATE), threads, watch)
     return content if _error(Runtime(content, threads), images) < _error(runtime, images) else None
+
+
+def leave_alone(images: Alone, start: Path) -> bytes:
+    """The file of the model to begin with as it is, on the images' scale where it would not take them on that."""
+    content = read_content(start)
+    if not images.rescaled:
+        return content
+    info, weights = parse_model(content, str(start))
+    origin = replace(info.origin, found=images.dataset.found)  # which says of what type the values on this scale are
+    return pack_model(replace(info, scales=images.dataset.scales, origin=origin), weights)
 
 
 def _make_own(images: Alone, runtime: Runtime) -> Dataset:

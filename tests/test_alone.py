@@ -151,6 +151,19 @@ def test_a_model_that_is_kept_takes_values_as_they_were_judged(tmp_path: Path, m
         assert (kept.denoise(counts) == shown).all()
 
 
+def test_learning_on_an_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An .npy file of (H, W) or (H, W, 3) is one image to --learn as to `denoise`, though 64 might be rows of 8 x 8."""
+    monkeypatch.setattr(alone, "_OWN_STEPS", 2)
+    monkeypatch.setattr(alone, "_error", lambda runtime, images: runtime.info.origin.without_clean is None)
+    values = np.rint(255 * np.clip(CLEAN[:, :64] + 0.1 * np.random.default_rng(0).standard_normal((64, 64)), 0, 1))
+    for image in (values.astype(np.uint8), np.stack([values.astype(np.uint8)] * 3, -1)):
+        np.save(tmp_path / "in.npy", image)
+        assert main(["denoise", "--learn", str(tmp_path / "in.npy"), "-o", str(tmp_path / "out.npy")]) == 0
+        model = smidgen.learn(image, channel_axis=-1 if image.ndim == 3 else None)
+        expected = model.denoise(image, channel_axis=-1 if image.ndim == 3 else None)
+        assert (np.load(tmp_path / "out.npy") == expected).all()
+
+
 def test_noise_stronger_than_the_model_knows():
     """Beyond the strongest noise that the shipped model knows it fails, so the image is brought down to that."""
     clean = PICTURES["camera"][0]

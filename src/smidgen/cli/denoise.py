@@ -14,8 +14,8 @@ from typing import TextIO
 
 from smidgen.cli import options
 from smidgen.cli.progress import Display
-from smidgen.data.checks import SHOTS
-from smidgen.data.formats import read_images
+from smidgen.data.checks import SHOTS, make_raw_images
+from smidgen.data.formats import RawParts, read_images
 from smidgen.data.scale import Scale
 from smidgen.data.zarr_images import has_zarr_ending
 from smidgen.engine.library import count_cores
@@ -103,7 +103,10 @@ def _learn(arguments: argparse.Namespace) -> int:
         check_target(arguments.save_model, _MODEL_FILE)
         make_folder(arguments.save_model.parent)
     start = find_model(START)
-    raw = read_images(image, what=SHOTS)
+    if image.suffix.lower() == ".npy":  # an array (H, W) is an image where it is denoised, not flat rows as among pairs
+        raw = RawParts(make_raw_images(list(read_picture(image).pages), None, str(image), what=SHOTS))
+    else:
+        raw = read_images(image, what=SHOTS)
     images = open_alone(raw.train, start, _parse_range(arguments.range))
     dataset = images.dataset
     for warning in (*raw.warnings, *dataset.warnings):

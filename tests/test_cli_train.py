@@ -89,6 +89,15 @@ def test_a_residual_has_no_cross_entropy(pickled: Path, tmp_path: Path, capsys: 
     assert not (tmp_path / "run").exists()
 
 
+def test_keeping_the_last_epoch(pickled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """With `--keep last` the model is that of the last epoch, and the text and the record say so."""
+    assert main(small_training(pickled, tmp_path / "run", "--keep", "last")) == 0
+    assert "the last of which is kept" in capsys.readouterr().out
+    told = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert told["recipe"]["keep"] == "last"
+    assert told["best_epoch"] == told["epochs_done"] > 1
+
+
 def test_a_residual_learns_the_sample(tmp_path: Path):
     """Two rounds of the embedded sample: what comes out is nearer to the clean digits than what goes in."""
     options = ["--output", "residual", "--budget", "450", "--epochs", "2", "--out", str(tmp_path / "run"), "--json"]

@@ -162,13 +162,14 @@ def run_text(run: "Run") -> str:
     """The scores of a run, how its training went and where its files are."""
     record = run.record
     images = "images" if record.origin.without_clean else "pairs"
+    last = ", the last of which is kept" if record.recipe.keep == "last" else ""
     facts = {
         "verdict": f"{record.verdict.fit} ({'; '.join(record.verdict.reasons)})",
         images: ", ".join(f"{size:,} {part}" for part, size in record.origin.sizes.items()),
         "made by": str(record.origin.corrupted or ""),
         "learned": f"from {record.origin.without_clean}" if record.origin.without_clean else "",
         "scale": record.scales.reason,
-        "training": f"{record.ending} after {plural(record.epochs_done, 'epoch')}, {duration(record.seconds)}",
+        "training": f"{record.ending} after {plural(record.epochs_done, 'epoch')}{last}, {duration(record.seconds)}",
         "model": run.folder / MODEL_FILE,
         "report": run.report,
     }

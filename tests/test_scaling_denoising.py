@@ -221,6 +221,14 @@ def test_the_target_must_be_of_this_model_and_this_input(
     refused([*command, str(tmp_path / "damaged.zarr")], "cannot be read as Zarr")
     refused([*command, str(tmp_path / "odd.zarr")], "cannot be read as Zarr")
     refused([*command[:2], str(tmp_path / "odd.zarr"), "-o", str(tmp_path / "new.zarr")], "cannot be read as Zarr")
+    about = tmp_path / "out.zarr" / "zarr.json"
+    made = about.read_text()
+    for change in ({"shape": [3, 45, 30]}, {"data_type": "uint8"}):
+        about.write_text(json.dumps(json.loads(made) | change))
+        before = content(tmp_path)
+        refused([*command, out], "exists and was changed")
+    about.write_text(made)
+    before = content(tmp_path)
     refused([*command, str(source)], "is also the input")
     refused([*command, str(source / "c" / "x.zarr")], "lies in it")
     refused([*command, str(tmp_path / "out")], "a name in .zarr")

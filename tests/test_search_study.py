@@ -190,6 +190,15 @@ def test_a_study_that_somebody_changed(plan: Plan, change: str):
         Study(plan)
 
 
+def test_a_study_that_somebody_changes_while_it_is_open(plan: Plan):
+    """What goes missing under a search ends it in one clear word about the file, too."""
+    study = Study(plan)
+    with contextlib.closing(sqlite3.connect(plan.folder / "study.db")) as file, file:
+        file.execute("DELETE FROM studies")
+    with pytest.raises(FileError, match=r"study\.db cannot be read"):
+        study.due()
+
+
 @pytest.mark.parametrize("name", ["a b", "a{b}", "w?x", "p%20c", "ümläut#1"])
 def test_folders_of_any_name(plan: Plan, name: str):
     """The file lies in the folder whatever the folder is called."""

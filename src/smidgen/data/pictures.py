@@ -147,7 +147,11 @@ def _decoding(
             yield from hand_out(ahead.popleft(), number)
 
     def hand_out(pages: Callable[[], Iterable[_Page]], number: int) -> Iterator[DecodedImage]:
-        for image, alpha in pages():
+        try:
+            found = pages()
+        finally:
+            del pages  # which knows the error, which knows this frame: nothing would free the picture for a while
+        for image, alpha in found:
             yield DecodedImage(number, image, alpha)
         if watch is not None:
             watch(number + 1, len(files))

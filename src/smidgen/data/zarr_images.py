@@ -68,6 +68,11 @@ class Found:
     arrays: tuple[Any, ...]
     axes: tuple[str, ...]
 
+    @property
+    def paths(self) -> list[str]:
+        """Where the arrays are below the root; "" where the array is the root."""
+        return [array.path.removeprefix(self.root.path).strip("/") for array in self.arrays]
+
 
 def is_zarr(path: Path) -> bool:
     """Whether a path is that of a Zarr array or group, a folder or a .zip, as far as its name and its files' tell."""

@@ -203,7 +203,7 @@ def denoise_store(
         },
     }
     prepare(target, found, way.depth, made_from)
-    paths = [array.path.removeprefix(found.root.path).strip("/") for array in found.arrays]
+    paths = found.paths
     work = DenoisedBlocks(
         runtime=runtime, handling=handling, source=source, target=target, target_path=paths[0],
         blocks=blocks, channel=channel,

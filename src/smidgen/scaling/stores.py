@@ -168,15 +168,14 @@ def prepare(place: Place, source: Found, dtype: np.dtype[Any], made_from: Mappin
     from zarr.core.sync import sync
 
     documents = _documents(source, dtype, dict(made_from))
-    try:
-        told = zarr.open(store=str(place), mode="r").attrs.asdict()
-    except FileNotFoundError:  # errors of zarr for what is no array or group are of this kind, too
-        told = None
-    except Exception as error:  # damaged metadata raise nearly anything
-        fault = f"{type(error).__name__}: {str(error)[:80]}"
-        raise FileError(f"{place} exists and cannot be read as Zarr ({fault})", remedy="Choose another -o") from None
-    if told is not None:
-        _compare(place, told.get(KEY), made_from)
+    there = _look_at(place, "")
+    if there is not None:
+        _compare(place, there[1].get(KEY), made_from)
+        for path, array in zip(source.paths, source.arrays, strict=True):
+            found = _look_at(place, path)
+            if found is None or _form(found[0], None) != _form(array, dtype):
+                raise FileError(f"{place} exists and was changed: {path or 'it'} has another shape, chunks or type",
+                                remedy="Choose another -o, or remove it")  # fmt: skip
         return
     target = zarr.storage.LocalStore(place) if isinstance(place, Path) else zarr.storage.FsspecStore.from_url(place)
     strange = [key for key, *_ in _list(target, "") if key not in documents and not key.endswith(_HALF)]
@@ -184,6 +183,31 @@ def prepare(place: Place, source: Found, dtype: np.dtype[Any], made_from: Mappin
         raise FileError(f"{place} exists and holds other things, such as {strange[0]}", remedy="Choose another -o")
     for key in sorted(documents, key=lambda key: (key in _ROOT, _ROOT.index(key) if key in _ROOT else 0)):
         sync(target.set(key, documents[key]))
+
+
+def _look_at(place: Place, path: str) -> tuple[Any, dict[str, Any]] | None:
+    """The array or group that is there, and its attributes; None where there is none.
+
+    Raises:
+        FileError: it is damaged.
+    """
+    import zarr
+
+    try:
+        found = zarr.open(store=str(place), path=path or None, mode="r")
+        return found, found.attrs.asdict()
+    except FileNotFoundError:  # errors of zarr for what is no array or group are of this kind, too
+        return None
+    except Exception as error:  # damaged metadata raise nearly anything
+        fault = f"{type(error).__name__}: {str(error)[:80]}"
+        raise FileError(f"{place} exists and cannot be read as Zarr ({fault})", remedy="Choose another -o") from None
+
+
+def _form(array: Any, dtype: np.dtype[Any] | None) -> Any:
+    """What is the same of an array and of its copy with values of a type; of a group, nothing."""
+    if not hasattr(array, "chunks"):
+        return None
+    return array.shape, array.chunks, array.shards, (dtype or array.dtype).newbyteorder("=")
 
 
 def open_to_write(place: Place, path: str) -> Any:
@@ -205,8 +229,7 @@ def _documents(source: Found, dtype: np.dtype[Any], made_from: dict[str, Any]) -
         warnings.simplefilter("ignore")
         if not alone:
             zarr.create_group(store, zarr_format=root.metadata.zarr_format, attributes=_one_image(attributes))
-        for array in source.arrays:
-            path = "" if alone else array.path.removeprefix(root.path).strip("/")
+        for path, array in zip(source.paths, source.arrays, strict=True):
             told = attributes if alone else array.attrs.asdict()
             zarr.create_array(store, name=path or None, attributes=told, **_like(array, dtype))
     return documents

@@ -122,11 +122,11 @@ class Study(Queue):
 
     def _trial(self, number: int, frozen: FrozenTrial) -> Trial:
         if frozen.number != number or not self.plan.space.holds(frozen.params):  # the number names a file
-            raise ValueError("no search proposed this")
+            raise FileError(f"the study {self.plan.folder / STUDY_FILE} cannot be read (no search proposed {number})")
         spec, recipe = self.plan.space.build(frozen.params)
         about, most = frozen.user_attrs, self.plan.num_trials if self.plan.space.grid else self.plan.round_size
         if not (type(about["round"]) is type(about["size"]) is int and about["round"] >= 0 < about["size"] <= most):
-            raise ValueError("a round is none")
+            raise FileError(f"the study {self.plan.folder / STUDY_FILE} cannot be read ({number} is of no round)")
         return Trial(
             number=number, dataset=self.plan.dataset, spec=spec, recipe=recipe,
             path=self.plan.folder / "trials" / f"{number:04}.npz", rungs=self._rungs, frozen=frozen,
@@ -135,8 +135,11 @@ class Study(Queue):
 
     def due(self) -> list[Trial]:
         """See `Queue.due`; proposes where it is time to."""
-        while self._settle() < _ROUNDS_AT_ONCE and self._propose():
-            pass
+        try:
+            while self._settle() < _ROUNDS_AT_ONCE and self._propose():
+                pass
+        except (KeyError, ValueError) as error:  # Optuna's, of what somebody changed
+            raise FileError(f"the study {self.plan.folder / STUDY_FILE} cannot be read ({error})") from None
         return [trial for trial in self.trials if not trial.ending and trial.done < trial.held_at]
 
     def _settle(self) -> int:

@@ -59,7 +59,7 @@ class Display:
             self._rollbacks = now.rollbacks
         if now.rollbacks > self._rollbacks:
             self._rollbacks = now.rollbacks
-            self.note("the loss became NaN: going back to the best epoch, with a third of the learning rate")
+            self.note("the loss became NaN: going back to the epoch kept so far, with a third of the learning rate")
         best = f", best val {now.best_val_loss:#.4g}" if math.isfinite(now.best_val_loss) else ""
         text = f"loss {now.loss:#.4g}{best}, {now.images_per_second:,.0f} images/s"
         self._show("training", f"epoch {now.epoch}/{now.epochs}", text, now.step, now.total_steps)

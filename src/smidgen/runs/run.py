@@ -186,7 +186,9 @@ def _trouble(experiment: Experiment, trained: Trained, judged: Judgement) -> lis
     found = complaints(estimate, judged.evaluation.n, known.noise) if known and estimate else []
     if trained.rollbacks:
         times = "once" if trained.rollbacks == 1 else f"{trained.rollbacks} times"
-        found.append(f"the loss became NaN {times}; training went back to the best epoch, with a smaller learning rate")
+        found.append(
+            f"the loss became NaN {times}; training went back to the epoch kept so far, with a smaller learning rate"
+        )
     if judged.evaluation.interrupted:
         found.append("the judging was interrupted; some baselines are missing")
     return found

@@ -81,7 +81,7 @@ class Loop:
         self._generator = restore_generator(state.generator)
 
     def run_epoch_or_roll_back(self) -> None:
-        """One epoch; where its loss is no number, go back to the best epoch and on with a smaller rate.
+        """One epoch; where its loss is no number, go back to the epoch kept so far and on with a smaller rate.
 
         Order, pairing and noise are drawn again as they were, so that a resumed training does the same.
 

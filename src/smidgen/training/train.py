@@ -28,7 +28,7 @@ class Trained:
         best_epoch: that epoch, counted from 1.
         ending: "finished", "stopped early", "interrupted" or "diverged".
         seconds: spent training, over all resumptions.
-        rollbacks: how often the loss was no number, and the training went back to its best epoch and on
+        rollbacks: how often the loss was no number, and the training went back to the epoch kept so far and on
             from there with a smaller learning rate.
     """
 

@@ -138,8 +138,11 @@ class Study(Queue):
         try:
             while self._settle() < _ROUNDS_AT_ONCE and self._propose():
                 pass
-        except (KeyError, ValueError) as error:  # Optuna's, of what somebody changed
-            raise FileError(f"the study {self.plan.folder / STUDY_FILE} cannot be read ({error})") from None
+        except (SmidgenError, SQLAlchemyError, StorageInternalError):
+            raise
+        except Exception as error:  # Optuna raises nearly anything about what somebody changed
+            path = self.plan.folder / STUDY_FILE
+            raise FileError(f"the study {path} cannot be read ({type(error).__name__}: {error})") from error
         return [trial for trial in self.trials if not trial.ending and trial.done < trial.held_at]
 
     def _settle(self) -> int:

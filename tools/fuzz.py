@@ -21,6 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 MEMORY = Path("/dev/shm")  # noqa: S108 (only the folder that tempfile makes there is used)
+OWN_MEBIBYTES = 320  # what fuzzing takes without any file
 INSTRUMENTED = ["smidgen", "tifffile", "png", "tomllib", "numpy.lib._format_impl"]
 
 
@@ -66,7 +67,7 @@ def fuzz(name: str, args: argparse.Namespace) -> bool:
     folder: Path = args.corpus / name.replace(" ", "-").replace(",", "")
     folder.mkdir(parents=True, exist_ok=True)
     flags = [f"-atheris_runs={args.runs}", f"-max_total_time={args.seconds}", f"-artifact_prefix={folder}/"]
-    flags += ["-timeout=20", "-rss_limit_mb=1024", "-max_len=65536"]
+    flags += ["-timeout=20", f"-rss_limit_mb={1024 + OWN_MEBIBYTES}", "-max_len=65536"]
     command = [sys.executable, __file__, "--here", name, str(folder), *flags]
     before = children_seconds()
     # Readers of files take longer to write them than to read them, unless that is to memory.

@@ -164,7 +164,7 @@ def learn(
     from smidgen.data.checks import SHOTS, make_raw_images
     from smidgen.engine.library import count_cores
     from smidgen.files import write_whole
-    from smidgen.model.model import Model, check_floats, check_image, stack
+    from smidgen.model.model import Model, check_floats, check_image, to_batch
     from smidgen.model.runtime import Runtime
     from smidgen.model.zoo import START, find_model
     from smidgen.runs.alone import learn_alone, leave_alone, open_alone
@@ -172,7 +172,7 @@ def learn(
     values = check_image(image, channel_axis)
     check_floats(values)
     start = find_model(START)
-    raw = make_raw_images(stack(values, grey=channel_axis is None), None, "noisy-images", what=SHOTS)
+    raw = make_raw_images(to_batch(values, grey=channel_axis is None), None, "noisy-images", what=SHOTS)
     images = open_alone(raw, start)
     for warning in images.dataset.warnings:
         warnings.warn(warning, stacklevel=2)

@@ -60,14 +60,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
     except (SmidgenError, OSError, ModuleNotFoundError, MemoryError, KeyboardInterrupt) as error:
-        code, text = _explain(error)
-        print(f"smidgen: {text}", file=sys.stderr)
-        return code
+        return _end(error)
     except RuntimeError as error:  # what Python up to 3.11 makes of Ctrl-C while it defines a class
         if not isinstance(error.__cause__, KeyboardInterrupt):
             raise
-        print("smidgen: interrupted", file=sys.stderr)
-        return Exit.FAILED
+        return _end(error.__cause__)
+
+
+def _end(error: BaseException) -> Exit:
+    """Say what ended the command."""
+    code, text = _explain(error)
+    print(f"smidgen: {text}", file=sys.stderr)
+    return code
 
 
 def _explain(error: BaseException) -> tuple[Exit, str]:

@@ -60,7 +60,7 @@ class Model:
                 expected=f"{channels} channels, as in training",
                 remedy="Say where they are with channel_axis",
             )
-        images = stack(ordered, grey=channels == 1 and channel_axis is None)
+        images = to_batch(ordered, grey=channels == 1 and channel_axis is None)
         scales = choose_scales(self.info, ordered.dtype)
         denoised = mix(images, self.runtime.denoise_colours(scales[0].normalise(images)), strength, scales)
         denoised = denoised.reshape(ordered.shape)
@@ -100,7 +100,7 @@ def check_floats(values: NDArray[Any]) -> None:
         )
 
 
-def stack(ordered: NDArray[Any], *, grey: bool) -> NDArray[Any]:
+def to_batch(ordered: NDArray[Any], *, grey: bool) -> NDArray[Any]:
     """`(..., H, W)`, where it is grey, or `(..., H, W, C)` as `(N, H, W, C)`."""
     return ordered.reshape(-1, *ordered.shape[-2:], 1) if grey else ordered.reshape(-1, *ordered.shape[-3:])
 

@@ -172,7 +172,7 @@ def prepare(place: Place, source: Found, dtype: np.dtype[Any], made_from: Mappin
     if there is not None:
         _compare(place, there[1].get(KEY), made_from)
         for path, array in zip(source.paths, source.arrays, strict=True):
-            found = _look_at(place, path)
+            found = _look_at(place, path) if path else there
             if found is None or _form(found[0], None) != _form(array, dtype):
                 raise FileError(f"{place} exists and was changed: {path or 'it'} has another shape, chunks or type",
                                 remedy="Choose another -o, or remove it")  # fmt: skip

@@ -53,6 +53,11 @@ class Plan:
     sampler: str = "tpe"
     round_size: int = 9
 
+    @property
+    def file(self) -> Path:
+        """The study's."""
+        return self.folder / STUDY_FILE
+
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
@@ -117,16 +122,16 @@ class Study(Queue):
         except SmidgenError:
             raise
         except Exception as error:  # what somebody changed may be anything
-            raise FileError(f"the study {plan.folder / STUDY_FILE} cannot be read ({type(error).__name__})") from None
+            raise FileError(f"the study {plan.file} cannot be read ({type(error).__name__})") from None
         super().__init__(self.trials)
 
     def _trial(self, number: int, frozen: FrozenTrial) -> Trial:
         if frozen.number != number or not self.plan.space.holds(frozen.params):  # the number names a file
-            raise FileError(f"the study {self.plan.folder / STUDY_FILE} cannot be read (no search proposed {number})")
+            raise FileError(f"the study {self.plan.file} cannot be read (no search proposed {number})")
         spec, recipe = self.plan.space.build(frozen.params)
         about, most = frozen.user_attrs, self.plan.num_trials if self.plan.space.grid else self.plan.round_size
         if not (type(about["round"]) is type(about["size"]) is int and about["round"] >= 0 < about["size"] <= most):
-            raise FileError(f"the study {self.plan.folder / STUDY_FILE} cannot be read ({number} is of no round)")
+            raise FileError(f"the study {self.plan.file} cannot be read ({number} is of no round)")
         return Trial(
             number=number, dataset=self.plan.dataset, spec=spec, recipe=recipe,
             path=self.plan.folder / "trials" / f"{number:04}.npz", rungs=self._rungs, frozen=frozen,
@@ -141,8 +146,8 @@ class Study(Queue):
         except (SmidgenError, SQLAlchemyError, StorageInternalError):
             raise
         except Exception as error:  # Optuna raises nearly anything about what somebody changed
-            path = self.plan.folder / STUDY_FILE
-            raise FileError(f"the study {path} cannot be read ({type(error).__name__}: {error})") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise FileError(f"the study {self.plan.file} cannot be read ({reason})") from error
         return [trial for trial in self.trials if not trial.ending and trial.done < trial.held_at]
 
     def _settle(self) -> int:
@@ -248,7 +253,7 @@ def run_study(study: Study, workers: Workers, watch: Callable[[Standing], None])
     except KeyboardInterrupt:
         return "interrupted"
     except (SQLAlchemyError, StorageInternalError) as error:
-        return f"{study.plan.folder / STUDY_FILE} cannot be written to ({_reason(error)})"
+        return f"{study.plan.file} cannot be written to ({_reason(error)})"
     except SmidgenError as error:
         return str(error)
     return "finished"
@@ -271,7 +276,7 @@ def _open(plan: Plan) -> optuna.Study:
     """See `Study`."""
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # what matters of it is in the progress and the table
     make_folder(plan.folder)
-    path = plan.folder / STUDY_FILE
+    path = plan.file
     identity = {"pairs": plan.dataset.fingerprint, "seed": plan.seed, "prune": plan.prune, "round": plan.round_size}
     identity = json.loads(json.dumps(identity | plan.space.describe()))  # as it comes back
     try:
